@@ -1,0 +1,119 @@
+/**
+ * The C library, called through koffi: the few system calls that Node does not offer. Everything here blocks, so
+ * only workers (and start-up code) call it. Errors come back as a negative errno, never as an exception.
+ *
+ * Memory handed to the kernel by address (`addressOf`) must be shared memory: the garbage collector may move an
+ * ordinary buffer's wrapper but never frees a SharedArrayBuffer that somebody still holds.
+ */
+import koffi from 'koffi';
+
+const libc = koffi.load(null as unknown as string);
+
+const call = (signature: string): ((...args: unknown[]) => number) => {
+  const raw = libc.func(signature);
+  return (...args) => {
+    const result = Number(raw(...args));
+    return result < 0 ? -koffi.errno() : result;
+  };
+};
+
+/** errno values that callers react to; everything else is reported by name through {@link errnoName}. */
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  EAGAIN: 11,
+  EACCES: 13,
+  EBUSY: 16,
+  ENODEV: 19,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EMSGSIZE: 90,
+  EADDRINUSE: 98,
+  EADDRNOTAVAIL: 99,
+  ENETDOWN: 100,
+  ENETUNREACH: 101,
+  ENOBUFS: 105,
+  EHOSTUNREACH: 113,
+} as const;
+
+/** The symbolic name of an errno (given positive or negative), `E<number>` when unknown. */
+export function errnoName(errno: number): string {
+  const wanted = Math.abs(errno);
+  const table = koffi.os.errno as unknown as Record<string, number>;
+  return Object.keys(table).find((name) => table[name] === wanted) ?? `E${wanted}`;
+}
+
+/** Address of a typed array over shared memory, for structures that hold pointers. */
+export const addressOf = (bytes: Uint8Array): number => Number(koffi.address(bytes));
+
+export const POLLIN = 1;
+export const POLLOUT = 4;
+
+/** open(2) flags of Linux on every architecture Node runs on, save O_DIRECT, which differs on ARM. */
+export const O_RDWR = 2;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+export const O_DIRECT: number = process.arch === 'arm64' || process.arch === 'arm' ? 0o200000 : 0o40000;
+
+/** The system calls, each answering its result or a negative errno. */
+export interface Sys {
+  open(path: string, flags: number, mode: number): number;
+  close(fd: number): number;
+  read(fd: number, into: Uint8Array, length: number): number;
+  write(fd: number, from: Uint8Array, length: number): number;
+  pread(fd: number, into: Uint8Array, length: number, offset: number): number;
+  pwrite(fd: number, from: Uint8Array, length: number, offset: number): number;
+  /** ioctl with a pointer argument (a structure, or a number boxed in one). */
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
+  /** ioctl whose argument is the number itself (TUNSETPERSIST, TUNSETOFFLOAD). */
+  ioctlNumber(fd: number, request: number, value: number): number;
+  /** `descriptors`: struct pollfd, 8 bytes each. */
+  poll(descriptors: Uint8Array, count: number, timeoutMs: number): number;
+  /** poll with a struct timespec (two 64-bit words), for sleeps below a millisecond. */
+  ppoll(descriptors: Uint8Array, count: number, timeout: BigInt64Array, mask: null): number;
+  eventfd(value: number, flags: number): number;
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Uint8Array, length: number): number;
+  setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
+  sendmsg(fd: number, message: Uint8Array, flags: number): number;
+  recvmsg(fd: number, message: Uint8Array, flags: number): number;
+  fcntl(fd: number, command: number, argument: Uint8Array): number;
+  prctl(option: number, a: number, b: number, c: number, d: number): number;
+  /** On Linux `which` 0 (PRIO_PROCESS) with `who` 0 means the calling thread. */
+  setpriority(which: number, who: number, priority: number): number;
+}
+
+export const sys: Sys = {
+  open: call('int open(const char* path, int flags, int mode)'),
+  close: call('int close(int fd)'),
+  read: call('long read(int fd, uint8_t* into, unsigned long length)'),
+  write: call('long write(int fd, const uint8_t* from, unsigned long length)'),
+  pread: call('long pread64(int fd, uint8_t* into, unsigned long length, int64_t offset)'),
+  pwrite: call('long pwrite64(int fd, const uint8_t* from, unsigned long length, int64_t offset)'),
+  ioctl: call('int ioctl(int fd, unsigned long request, uint8_t* argument)'),
+  ioctlNumber: call('int ioctl(int fd, unsigned long request, unsigned long argument)'),
+  poll: call('int poll(uint8_t* descriptors, unsigned long count, int timeout)'),
+  ppoll: call('int ppoll(uint8_t* descriptors, unsigned long count, int64_t* timeout, void* mask)'),
+  eventfd: call('int eventfd(unsigned int value, int flags)'),
+  socket: call('int socket(int domain, int type, int protocol)'),
+  bind: call('int bind(int fd, const uint8_t* address, unsigned int length)'),
+  setsockopt: call('int setsockopt(int fd, int level, int name, const uint8_t* value, unsigned int length)'),
+  sendmsg: call('long sendmsg(int fd, const uint8_t* message, int flags)'),
+  recvmsg: call('long recvmsg(int fd, uint8_t* message, int flags)'),
+  fcntl: call('int fcntl(int fd, int command, uint8_t* argument)'),
+  prctl: call('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
+  setpriority: call('int setpriority(int which, unsigned int who, int priority)'),
+};
+
+/**
+ * Lets the calling thread's timed sleeps end within microseconds instead of the kernel's default slack of 50 µs, and
+ * asks for a better place in the scheduler's queue: a heartbeat must not wait behind a compiler. Both are wishes; a
+ * kernel that refuses them leaves the thread working, only slower.
+ */
+export function tuneThread(nice: number): void {
+  const PR_SET_TIMERSLACK = 29;
+  sys.prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+  sys.setpriority(0, 0, nice);
+}

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs the Debian packages that the demo or the tests need, and says which. Does nothing when they are there.
+# usage: install-debian.sh demo|test
+set -eu
+case "${1:-}" in
+  demo) wanted="iproute2:ip iputils-ping:ping nftables:nft" ;;
+  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark util-linux:losetup" ;;
+  *) echo "install-debian.sh: say demo or test" >&2; exit 2 ;;
+esac
+missing=""
+for pair in $wanted; do
+  PATH="$PATH:/usr/sbin:/sbin" command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+  echo "stillbeat: these packages are missing:$missing; install them (Debian: apt-get install$missing) and start again" >&2
+  exit 1
+fi
+echo "stillbeat: installing Debian packages:$missing"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+  tail -n 5 "$log" >&2
+  echo "stillbeat: apt-get could not install$missing; its last lines stand above" >&2
+  exit 1
+fi
+rm -f "$log"
