@@ -1,0 +1,44 @@
+/** Little-endian numbers in bytes, and the byte comparisons that formats need. 64-bit values are safe integers. */
+import { assert } from './errors.ts';
+
+const TWO_32 = 4_294_967_296;
+
+/** Writes a non-negative safe integer as 64 bits. */
+export function setU64(view: DataView, offset: number, value: number): void {
+  assert(Number.isSafeInteger(value) && value >= 0, `not a 64-bit count: ${value}`);
+  view.setUint32(offset, value % TWO_32, true);
+  view.setUint32(offset + 4, Math.floor(value / TWO_32), true);
+}
+
+/** Reads 64 bits; a value beyond the safe integers (only damage makes one) answers Infinity, which no check accepts. */
+export function getU64(view: DataView, offset: number): number {
+  const value = view.getUint32(offset + 4, true) * TWO_32 + view.getUint32(offset, true);
+  return Number.isSafeInteger(value) ? value : Infinity;
+}
+
+/** True when `length` bytes of `a` at `aOffset` and of `b` at `bOffset` are the same. */
+export function sameBytes(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (a[aOffset + i] !== b[bOffset + i]) return false;
+  return true;
+}
+
+export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
+
+export const toHex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+
+/** Text as zero-padded UTF-8 of exactly `length` bytes; longer text is an error of the caller. */
+export function textBytes(text: string, length: number): Uint8Array {
+  const bytes = new TextEncoder().encode(text);
+  assert(bytes.length <= length, `text longer than its field of ${length} bytes: ${text}`);
+  const out = new Uint8Array(length);
+  out.set(bytes);
+  return out;
+}
+
+/** The text of a zero-padded field. */
+export function bytesText(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(bytes.slice(0, end < 0 ? bytes.length : end));
+}
+
+export const dataView = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

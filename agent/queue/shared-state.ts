@@ -1,0 +1,173 @@
+/**
+ * The words that the threads share about the agent and about each peer. Who writes a word is said beside it; the others
+ * only read. 64-bit floats are written and read whole by every machine Node runs on with 64 bits.
+ *
+ * One shared buffer: agent words, then one block for each peer. Threads get the buffer and make their own views.
+ */
+
+/** 32-bit words of the agent. */
+export const AGENT = {
+  /** Raised by anybody who wants the flush thread to look; it waits on this word. */
+  flushWake: 0,
+  /** switch: nothing more to read, so the batch will not fill: write what there is. */
+  flushNow: 1,
+  /** switch, main: write the head block soon. */
+  headWanted: 2,
+  /** Raised by anybody who wants the reader to poll at once; it waits on this word. */
+  readerWake: 3,
+  /** flush: 1 while a write is under way. */
+  writing: 4,
+  /** flush: errno of the last write, 0 when it was good. */
+  writeErrno: 5,
+  /** reader: errno of the last read, 0 when it was good. */
+  readErrno: 6,
+  /** switch: it waits for room in the write buffer: ring its bell when there is. */
+  roomWanted: 7,
+  /** main: end. flush, reader, switch obey. */
+  stop: 8,
+  /** flush, reader, switch: beats, to be seen alive. */
+  flushBeat: 9,
+  readerBeat: 10,
+  switchBeat: 11,
+  /** reader: our own head block was written by somebody else. */
+  slotTaken: 12,
+  /** switch: 1 while any peer's packets may come by storage only: poll actively. */
+  storageNeeded: 13,
+  /** flush: the closing head is written. */
+  flushClosed: 14,
+} as const;
+const AGENT_WORDS = 32;
+
+/** 64-bit floats of the agent. */
+export const AGENT_TIME = {
+  /** flush: monotonic ms at which the write under way began. */
+  writeBeganMs: 0,
+  /** flush: monotonic ms at which the last good write ended. */
+  writtenMs: 1,
+  /** flush: how long the last good write took. */
+  lastWriteMs: 2,
+  /** flush: totals. */
+  writes: 3,
+  bytesWritten: 4,
+  headWrites: 5,
+  /** reader: totals. */
+  reads: 6,
+  bytesRead: 7,
+  /** reader: monotonic ms at which the read under way began, 0 when none. */
+  readBeganMs: 8,
+  /** flush: records dropped because they were older than maxAgeMs. */
+  expired: 9,
+  /** flush: monotonic ms of the last batch, so that the reader expects an answer. */
+  batchMs: 10,
+  batches: 11,
+  writeErrors: 12,
+  readErrors: 13,
+} as const;
+const AGENT_TIMES = 16;
+
+/** 32-bit words of one peer. */
+export const PEER = {
+  /** Lock and next sequence of each lane's gate (types 0..3): [lock, next, held] each. */
+  gates: 0,
+  /** switch: raised whenever the accepted incarnation, start or offset change; the reader looks again. */
+  epoch: 12,
+  /** switch: 1 when an incarnation is accepted. */
+  accepted: 13,
+  /** switch: the peer's clock is known. */
+  clockKnown: 14,
+  /** switch: HELLO flags and path for the head block. */
+  flags: 15,
+  path: 16,
+  floorHeartbeat: 17,
+  /** reader: what the peer confirmed of our lanes in its batches (data, bulk). */
+  confirmedData: 18,
+  confirmedBulk: 19,
+  /** switch: the peer is believed to be reading our ring: do not overrun it. */
+  live: 20,
+  /** switch: first four bytes of the accepted incarnation. */
+  tag: 21,
+  /** The accepted incarnation, 16 bytes (switch), and its echo partner for the head entry. */
+  incarnation: 22,
+  /** The incarnation that we have seen and echo, 16 bytes (switch). */
+  echoIncarnation: 26,
+  /** reader: frames dropped as duplicates, as too old. */
+  duplicates: 30,
+  tooOld: 31,
+  /** reader: frames delivered by storage (wraps). */
+  delivered: 32,
+  /** reader: frames that the interface refused. */
+  refused: 33,
+  /** reader: counters of the slot reader, in the order of READ_COUNTERS. */
+  readCounters: 34,
+} as const;
+const PEER_WORDS = 48;
+
+/** 64-bit floats of one peer. */
+export const PEER_TIME = {
+  /** reader: how far we have read the peer's ring. */
+  readPosition: 0,
+  /** reader: how far the peer has read our ring. */
+  peerReadPosition: 1,
+  /** switch: our monotonic clock minus the peer's, in microseconds. */
+  offsetUs: 2,
+  /** switch: the peer's clock in its newest word, and our clock when we saw it (ms), for the echo. */
+  echoMonotonicUs: 3,
+  echoSeenMs: 4,
+  /** reader: our clock when the peer's head or a batch of it was last seen new. */
+  storageSeenMs: 5,
+  /** reader: age of the newest batch of the peer when it was read (ms). */
+  lagMs: 6,
+  /** switch: where to begin reading the accepted incarnation, and behind which order mark. */
+  startPosition: 7,
+  startMark: 8,
+  /** reader: the peer's newest position as its head block says. */
+  headPosition: 9,
+  /** reader: frame bytes delivered by storage. */
+  bytes: 10,
+} as const;
+const PEER_TIMES = 12;
+
+const AGENT_BYTES = AGENT_WORDS * 4 + AGENT_TIMES * 8;
+const PEER_BYTES = PEER_WORDS * 4 + PEER_TIMES * 8;
+
+export const sharedStateBytes = (peerCount: number): number => AGENT_BYTES + peerCount * PEER_BYTES;
+
+/** One peer's words. */
+export interface PeerWords {
+  readonly words: Int32Array;
+  readonly times: Float64Array;
+  readonly incarnation: Uint8Array;
+  readonly echoIncarnation: Uint8Array;
+}
+
+export class SharedState {
+  readonly words: Int32Array;
+  readonly times: Float64Array;
+  readonly peers: readonly PeerWords[];
+  readonly buffer: SharedArrayBuffer;
+
+  constructor(buffer: SharedArrayBuffer, peerCount: number) {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer, 0, AGENT_WORDS);
+    this.times = new Float64Array(buffer, AGENT_WORDS * 4, AGENT_TIMES);
+    this.peers = Array.from({ length: peerCount }, (_, i) => {
+      const start = AGENT_BYTES + i * PEER_BYTES;
+      return {
+        words: new Int32Array(buffer, start, PEER_WORDS),
+        times: new Float64Array(buffer, start + PEER_WORDS * 4, PEER_TIMES),
+        incarnation: new Uint8Array(buffer, start + PEER.incarnation * 4, 16),
+        echoIncarnation: new Uint8Array(buffer, start + PEER.echoIncarnation * 4, 16),
+      };
+    });
+  }
+
+  /** Wakes the thread that waits on `word`. */
+  wake(word: number): void {
+    Atomics.add(this.words, word, 1);
+    Atomics.notify(this.words, word);
+  }
+
+  get stopping(): boolean {
+    return Atomics.load(this.words, AGENT.stop) !== 0;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The write buffer (AG3): packets on their way to the send volume, queued by type in shared memory. The switch thread
+ * submits; the flush thread takes out with `transportData`, in priority order. Filling it to the set point, or a
+ * deadline, wakes the flush thread (AG4).
+ */
+import { BULK, CONTROL, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import { emptyRingRecord, Ring, ringBytes } from './ring.ts';
+import { AGENT, type SharedState } from './shared-state.ts';
+
+/** Small where staleness hurts: what does not fit waits in the switch thread, where the oldest can go first. */
+const CAPACITY_BYTES: readonly number[] = [262_144, 262_144, 4_194_304, 2_097_152];
+const PRIORITY: readonly TypeIndex[] = [CONTROL, HEARTBEAT, DATA, BULK];
+
+export const writeBufferBytes: number = CAPACITY_BYTES.reduce((sum, bytes) => sum + ringBytes(bytes), 0);
+
+/** One packet as it leaves the buffer; reused for every packet. */
+export interface BufferedPacket {
+  type: TypeIndex;
+  /** Slot index of the target on the send volume. */
+  peer: number;
+  sequence: number;
+  enteredMs: number;
+  bytes: Uint8Array;
+  offset: number;
+  length: number;
+}
+
+export class WriteBuffer {
+  readonly #rings: readonly Ring[];
+  readonly #state: SharedState;
+  readonly #thresholdBytes: number;
+  readonly #record = emptyRingRecord();
+  readonly #packet: BufferedPacket;
+
+  constructor(buffer: SharedArrayBuffer, state: SharedState, thresholdBytes: number) {
+    let offset = 0;
+    this.#rings = CAPACITY_BYTES.map((capacity) => {
+      const ring = new Ring(buffer, offset, capacity);
+      offset += ringBytes(capacity);
+      return ring;
+    });
+    this.#state = state;
+    this.#thresholdBytes = thresholdBytes;
+    const first = this.#rings[0] as Ring;
+    this.#packet = { type: CONTROL, peer: 0, sequence: 0, enteredMs: 0, bytes: first.bytes, offset: 0, length: 0 };
+  }
+
+  #ring(type: TypeIndex): Ring {
+    return this.#rings[type] as Ring;
+  }
+
+  /** Client thread: puts a packet in; false when the queue of its type is full. Reaching the set point wakes. */
+  submit(type: TypeIndex, peer: number, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
+    const ring = this.#ring(type);
+    const offset = ring.reserve(frame.length);
+    if (offset < 0) return false;
+    ring.bytes.set(frame, offset);
+    const wasEmpty = this.usedBytes === 0;
+    ring.commit(frame.length, sequence, peer, enteredMs);
+    // The first packet starts the deadline; the one that reaches the set point ends the wait.
+    if (wasEmpty || this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
+    return true;
+  }
+
+  /** Client thread: the source has nothing more for now, so that waiting could not fill the batch. */
+  flushNow(): void {
+    Atomics.store(this.#state.words, AGENT.flushNow, 1);
+    this.#state.wake(AGENT.flushWake);
+  }
+
+  get usedBytes(): number {
+    let sum = 0;
+    for (const ring of this.#rings) sum += ring.usedBytes;
+    return sum;
+  }
+
+  usedBytesOf(type: TypeIndex): number {
+    return this.#ring(type).usedBytes;
+  }
+
+  get reachedThreshold(): boolean {
+    return this.usedBytes >= this.#thresholdBytes;
+  }
+
+  /** When the oldest packet of any type entered; Infinity when the buffer is empty. */
+  oldestEnteredMs(): number {
+    let oldest = Infinity;
+    for (const ring of this.#rings) {
+      if (ring.peek(this.#record) && this.#record.time < oldest) oldest = this.#record.time;
+    }
+    return oldest;
+  }
+
+  /**
+   * Transport-data function: takes packets out in priority order (control first) and hands each to `take`, until a
+   * type's `take` answers false ("no room for this one"), which leaves it and all later ones in. `lowest` is the last
+   * type to look at. Answers how many were taken.
+   */
+  transportData(lowest: TypeIndex, take: (packet: BufferedPacket) => boolean): number {
+    let taken = 0;
+    const record = this.#record;
+    const packet = this.#packet;
+    for (const type of PRIORITY) {
+      if (type > lowest) break;
+      const ring = this.#ring(type);
+      packet.type = type;
+      packet.bytes = ring.bytes;
+      while (ring.peek(record)) {
+        packet.sequence = record.a;
+        packet.peer = record.b;
+        packet.enteredMs = record.time;
+        packet.offset = record.offset;
+        packet.length = record.length;
+        if (!take(packet)) return taken;
+        ring.release(record);
+        taken++;
+      }
+    }
+    return taken;
+  }
+}

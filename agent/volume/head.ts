@@ -1,0 +1,153 @@
+/**
+ * A node's head block: its newest position, its beacon, and its word to each peer. Written by that node alone; all
+ * heads lie next to each other, so that one read shows every node.
+ */
+import { dataView, getU64, sameBytes, setU64 } from '../base/bytes.ts';
+import { BLOCK_BYTES, FORMAT_VERSION, HEAD, HEAD_ENTRY, HEAD_MAGIC } from './layout.ts';
+import type { SealFactory, Seal } from './seal.ts';
+
+/** What a node says to one peer over storage: the same words as in a hello over the network. */
+export interface HeadEntry {
+  peerIndex: number;
+  /** HELLO_FLAG bits, see wire/hello.ts. */
+  flags: number;
+  path: number;
+  nextData: number;
+  nextBulk: number;
+  floorHeartbeat: number;
+  echoIncarnation: Uint8Array;
+  echoMonotonicUs: number;
+  echoDelayUs: number;
+  readPosition: number;
+}
+
+export interface Head {
+  nodeIndex: number;
+  clusterUuid: Uint8Array;
+  incarnation: Uint8Array;
+  incarnationNumber: number;
+  state: number;
+  headMark: number;
+  orderMark: number;
+  reservedMark: number;
+  position: number;
+  startPosition: number;
+  wallUs: number;
+  monotonicUs: number;
+  hostId: Uint8Array;
+  pid: number;
+  entries: HeadEntry[];
+}
+
+export type HeadFault = 'absent' | 'foreign' | 'damaged';
+export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
+
+const { at } = HEAD;
+const U64_FIELDS = [
+  'headMark',
+  'orderMark',
+  'reservedMark',
+  'position',
+  'startPosition',
+  'wallUs',
+  'monotonicUs',
+] as const;
+
+/** Writes `head` as a sealed block into `block` (4,096 bytes). */
+export function encodeHead(head: Head, seal: Seal, sealed: boolean, block: Uint8Array): void {
+  block.fill(0);
+  const view = dataView(block);
+  view.setUint32(at.magic, HEAD_MAGIC, true);
+  view.setUint16(at.version, FORMAT_VERSION >>> 16, true);
+  view.setUint16(at.nodeIndex, head.nodeIndex, true);
+  block.set(head.clusterUuid, at.clusterUuid);
+  block.set(head.incarnation, at.incarnation);
+  view.setUint32(at.incarnationNumber, head.incarnationNumber, true);
+  view.setUint32(at.state, head.state, true);
+  for (const field of U64_FIELDS) setU64(view, at[field], head[field]);
+  block.set(head.hostId, at.hostId);
+  view.setUint32(at.pid, head.pid, true);
+  view.setUint32(at.sealed, sealed ? 1 : 0, true);
+  view.setUint32(at.entryCount, head.entries.length, true);
+  head.entries.forEach((entry, i) => encodeEntry(view, block, at.entries + i * HEAD_ENTRY.bytes, entry));
+  seal.seal(head.headMark, block.subarray(0, at.tag), block.subarray(0, 0), block.subarray(at.tag, BLOCK_BYTES));
+}
+
+function encodeEntry(view: DataView, block: Uint8Array, offset: number, entry: HeadEntry): void {
+  const e = HEAD_ENTRY.at;
+  view.setUint16(offset + e.peerIndex, entry.peerIndex, true);
+  view.setUint8(offset + e.flags, entry.flags);
+  view.setUint8(offset + e.path, entry.path);
+  view.setUint32(offset + e.nextData, entry.nextData, true);
+  view.setUint32(offset + e.nextBulk, entry.nextBulk, true);
+  view.setUint32(offset + e.floorHeartbeat, entry.floorHeartbeat, true);
+  block.set(entry.echoIncarnation, offset + e.echoIncarnation);
+  setU64(view, offset + e.echoMonotonicUs, entry.echoMonotonicUs);
+  setU64(view, offset + e.echoDelayUs, entry.echoDelayUs);
+  setU64(view, offset + e.readPosition, entry.readPosition);
+}
+
+/**
+ * Reads the head block of node `nodeIndex`. `absent`: never written (all zero, or no magic); `foreign`: another
+ * cluster's or another node's block; `damaged`: the proof does not hold (torn, altered, or forged).
+ */
+export function decodeHead(
+  block: Uint8Array,
+  nodeIndex: number,
+  clusterUuid: Uint8Array,
+  sealFor: SealFactory,
+): HeadResult {
+  const view = dataView(block);
+  if (view.getUint32(at.magic, true) !== HEAD_MAGIC) {
+    return { ok: false, fault: block.every((byte) => byte === 0) ? 'absent' : 'damaged' };
+  }
+  if (!sameBytes(block, at.clusterUuid, clusterUuid, 0, 16) || view.getUint16(at.nodeIndex, true) !== nodeIndex) {
+    return { ok: false, fault: 'foreign' };
+  }
+  const incarnation = block.slice(at.incarnation, at.incarnation + 16);
+  const headMark = getU64(view, at.headMark);
+  const entryCount = view.getUint32(at.entryCount, true);
+  if (headMark === Infinity || entryCount > HEAD.size.entries / HEAD_ENTRY.bytes) return { ok: false, fault: 'damaged' };
+  const seal = sealFor(incarnation, nodeIndex, 'head');
+  const empty = block.subarray(0, 0);
+  if (!seal.open(headMark, block.subarray(0, at.tag), empty, block.subarray(at.tag, BLOCK_BYTES))) {
+    return { ok: false, fault: 'damaged' };
+  }
+  return { ok: true, head: readHead(view, block, nodeIndex, incarnation, entryCount) };
+}
+
+function readHead(view: DataView, block: Uint8Array, nodeIndex: number, incarnation: Uint8Array, entries: number): Head {
+  return {
+    nodeIndex,
+    clusterUuid: block.slice(at.clusterUuid, at.clusterUuid + 16),
+    incarnation,
+    incarnationNumber: view.getUint32(at.incarnationNumber, true),
+    state: view.getUint32(at.state, true),
+    headMark: getU64(view, at.headMark),
+    orderMark: getU64(view, at.orderMark),
+    reservedMark: getU64(view, at.reservedMark),
+    position: getU64(view, at.position),
+    startPosition: getU64(view, at.startPosition),
+    wallUs: getU64(view, at.wallUs),
+    monotonicUs: getU64(view, at.monotonicUs),
+    hostId: block.slice(at.hostId, at.hostId + 16),
+    pid: view.getUint32(at.pid, true),
+    entries: Array.from({ length: entries }, (_, i) => readEntry(view, block, at.entries + i * HEAD_ENTRY.bytes)),
+  };
+}
+
+function readEntry(view: DataView, block: Uint8Array, offset: number): HeadEntry {
+  const e = HEAD_ENTRY.at;
+  return {
+    peerIndex: view.getUint16(offset + e.peerIndex, true),
+    flags: view.getUint8(offset + e.flags),
+    path: view.getUint8(offset + e.path),
+    nextData: view.getUint32(offset + e.nextData, true),
+    nextBulk: view.getUint32(offset + e.nextBulk, true),
+    floorHeartbeat: view.getUint32(offset + e.floorHeartbeat, true),
+    echoIncarnation: block.slice(offset + e.echoIncarnation, offset + e.echoIncarnation + 16),
+    echoMonotonicUs: getU64(view, offset + e.echoMonotonicUs),
+    echoDelayUs: getU64(view, offset + e.echoDelayUs),
+    readPosition: getU64(view, offset + e.readPosition),
+  };
+}

@@ -1,0 +1,42 @@
+/**
+ * The cluster key's children (HKDF-SHA-256, RFC 5869). Each incarnation of each node has keys of its own: the salt is
+ * drawn at every start, so that a counter that begins again, or a volume that was put back to an older state, can never
+ * make one nonce serve twice under one key.
+ */
+import { createHmac, hkdfSync } from 'node:crypto';
+
+export const CLUSTER_UUID_BYTES = 16;
+export const INCARNATION_BYTES = 16;
+
+const derive = (clusterKey: Uint8Array, salt: Uint8Array, info: string): Uint8Array =>
+  new Uint8Array(hkdfSync('sha256', clusterKey, salt, `stillbeat 1 ${info}`, 32));
+
+export type KeyPurpose = 'head' | 'batch';
+
+/** The key with which `nodeIndex` in this incarnation seals heads or batches on the volume of `clusterUuid`. */
+export function volumeKey(
+  clusterKey: Uint8Array,
+  clusterUuid: Uint8Array,
+  incarnation: Uint8Array,
+  nodeIndex: number,
+  purpose: KeyPurpose,
+): Uint8Array {
+  return derive(clusterKey, incarnation, `${purpose} ${nodeIndex} ${Buffer.from(clusterUuid).toString('hex')}`);
+}
+
+/** The key with which `source` in this incarnation seals datagrams to `target` (node names). */
+export function tunnelKey(
+  clusterKey: Uint8Array,
+  cluster: string,
+  incarnation: Uint8Array,
+  source: string,
+  target: string,
+): Uint8Array {
+  return derive(clusterKey, incarnation, `tunnel ${JSON.stringify([cluster, source, target])}`);
+}
+
+/** What proves that a superblock was made with this key: 16 bytes over `content`. */
+export function keyCheck(clusterKey: Uint8Array, content: Uint8Array): Uint8Array {
+  const key = derive(clusterKey, new Uint8Array(0), 'superblock');
+  return new Uint8Array(createHmac('sha256', key).update(content).digest()).subarray(0, 16);
+}

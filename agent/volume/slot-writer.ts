@@ -1,0 +1,293 @@
+/**
+ * Writes one node's slot: batches into its ring, its head block into the table.
+ *
+ * Always true:
+ * - [ORD2] an order mark is used for one batch only, over restarts: `reservedMark` in the head block is on the volume
+ *   before any mark at or beyond the former reservation is used, and a new incarnation begins at it.
+ * - A batch that could not be written is written again unchanged (same place, same mark, same bytes) until it is there.
+ * - All state lies in `state`, which may be shared memory: a successor of a dead thread takes over from it.
+ */
+import { assert } from '../base/errors.ts';
+import { BatchBuilder, batchFlags, openBatch, peekBatch } from './batch.ts';
+import type { Disk, SlotGeometry } from './disk.ts';
+import { decodeHead, encodeHead, type Head, type HeadEntry } from './head.ts';
+import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
+import type { Seal, SealFactory } from './seal.ts';
+
+/** Words of the writer's state (64-bit floats holding whole numbers). */
+export const WRITER = {
+  /** The newest order mark used. */
+  orderMark: 0,
+  reservedMark: 1,
+  position: 2,
+  startPosition: 3,
+  headMark: 4,
+  incarnationNumber: 5,
+  /** Bytes of a batch that was begun and not seen to end; 0 when none. */
+  pendingBytes: 6,
+} as const;
+export const WRITER_WORDS = 8;
+
+/** Order marks reserved by one write of the head block. */
+export const MARK_RESERVE = 1 << 20;
+
+export interface SlotIdentity {
+  readonly nodeIndex: number;
+  readonly clusterUuid: Uint8Array;
+  readonly incarnation: Uint8Array;
+  readonly hostId: Uint8Array;
+  readonly pid: number;
+  readonly sealed: boolean;
+}
+
+export interface Times {
+  readonly wallUs: number;
+  readonly monotonicUs: number;
+}
+
+export class SlotWriter {
+  readonly #disk: Disk;
+  readonly #geometry: SlotGeometry;
+  readonly #identity: SlotIdentity;
+  readonly #state: Float64Array;
+  readonly #headSeal: Seal;
+  readonly #batchSeal: Seal;
+  readonly #headBlock: Uint8Array;
+  readonly #wrapBlock: BatchBuilder;
+  readonly builder: BatchBuilder;
+
+  /** `memory`: page-aligned, at least {@link SlotWriter.memoryBytes}. */
+  constructor(
+    disk: Disk,
+    geometry: SlotGeometry,
+    identity: SlotIdentity,
+    sealFor: SealFactory,
+    state: Float64Array,
+    memory: Uint8Array,
+  ) {
+    this.#disk = disk;
+    this.#geometry = geometry;
+    this.#identity = identity;
+    this.#state = state;
+    this.#headSeal = sealFor(identity.incarnation, identity.nodeIndex, 'head');
+    this.#batchSeal = sealFor(identity.incarnation, identity.nodeIndex, 'batch');
+    this.builder = new BatchBuilder(memory.subarray(0, BATCH_BYTES_MAX));
+    this.#wrapBlock = new BatchBuilder(memory.subarray(BATCH_BYTES_MAX, 2 * BATCH_BYTES_MAX));
+    this.#headBlock = memory.subarray(2 * BATCH_BYTES_MAX, 2 * BATCH_BYTES_MAX + BLOCK_BYTES);
+  }
+
+  static readonly memoryBytes: number = 2 * BATCH_BYTES_MAX + BLOCK_BYTES;
+
+  #word(index: number): number {
+    return this.#state[index] ?? 0;
+  }
+
+  get position(): number {
+    return this.#word(WRITER.position);
+  }
+
+  /**
+   * Takes over from a thread that died: a batch that it had begun is either whole on the volume (then it counts) or not
+   * (then its place is used again; its mark is not).
+   */
+  resume(scratch: Uint8Array): void {
+    const pending = this.#word(WRITER.pendingBytes);
+    if (pending === 0) return;
+    const offset = this.#offsetOf(this.position);
+    const bytes = scratch.subarray(0, pending);
+    if (this.#disk.read(offset, bytes) === pending) {
+      const { nodeIndex, clusterUuid } = this.#identity;
+      const peek = peekBatch(bytes, nodeIndex, clusterUuid, this.position, pending);
+      const whole = peek.ok && openBatch(bytes, peek.header, this.#batchSeal) === 'ok';
+      if (whole) this.#state[WRITER.position] = this.position + pending;
+    }
+    this.#state[WRITER.pendingBytes] = 0;
+  }
+
+  #offsetOf(position: number): number {
+    return this.#geometry.slotOffset + (position % this.#geometry.slotBytes);
+  }
+
+  /** Ring bytes that a batch of `bytes` takes at the present position, what is lost before the end included. */
+  spaceFor(bytes: number): number {
+    const left = this.#geometry.slotBytes - (this.position % this.#geometry.slotBytes);
+    return left >= bytes ? bytes : left + bytes;
+  }
+
+  /** True when the reservation on the volume covers the next two marks (a wrap and a batch). */
+  get hasMarks(): boolean {
+    return this.#word(WRITER.orderMark) + 2 < this.#word(WRITER.reservedMark);
+  }
+
+  /** True when a head write should extend the reservation soon. */
+  get wantsMarks(): boolean {
+    return this.#word(WRITER.orderMark) + MARK_RESERVE / 2 > this.#word(WRITER.reservedMark);
+  }
+
+  /** Begins a write: seals what the builder holds. `writePending` then puts it on the volume. */
+  seal(times: Times): void {
+    assert(this.hasMarks, 'order mark beyond the reservation');
+    this.#wrapIfNeeded(times);
+    this.#state[WRITER.pendingBytes] = this.builder.batchBytes;
+    const bytes = this.builder.finish(this.#nextIdentity(times), this.#batchSeal, batchFlags(this.#identity.sealed, false));
+    assert(bytes === this.#word(WRITER.pendingBytes), 'batch grew while it was sealed');
+  }
+
+  #nextIdentity(times: Times) {
+    const orderMark = this.#word(WRITER.orderMark) + 1;
+    this.#state[WRITER.orderMark] = orderMark;
+    const { nodeIndex, clusterUuid, incarnation } = this.#identity;
+    return { nodeIndex, clusterUuid, incarnation, orderMark, position: this.position, ...times };
+  }
+
+  /** Where the batch would not fit before the ring's end, a batch with nothing but the flag `wrap` closes the lap. */
+  #wrapIfNeeded(times: Times): void {
+    const left = this.#geometry.slotBytes - (this.position % this.#geometry.slotBytes);
+    if (left >= this.builder.batchBytes) return;
+    this.#wrapBlock.begin();
+    const flags = batchFlags(this.#identity.sealed, true);
+    const bytes = this.#wrapBlock.finish(this.#nextIdentity(times), this.#batchSeal, flags);
+    this.#wrapPending = { offset: this.#offsetOf(this.position), bytes };
+    this.#state[WRITER.position] = this.position + left;
+  }
+  #wrapPending: { offset: number; bytes: number } | null = null;
+
+  /** Puts the sealed batch on the volume; 0, or a negative errno after which the same call is to be made again. */
+  writePending(): number {
+    if (this.#wrapPending) {
+      const { offset, bytes } = this.#wrapPending;
+      const done = this.#disk.write(offset, this.#wrapBlock.memory.subarray(0, bytes));
+      if (done !== bytes) return done < 0 ? done : -5;
+      this.#wrapPending = null;
+    }
+    const bytes = this.#word(WRITER.pendingBytes);
+    const done = this.#disk.write(this.#offsetOf(this.position), this.builder.memory.subarray(0, bytes));
+    if (done !== bytes) return done < 0 ? done : -5;
+    this.#state[WRITER.position] = this.position + bytes;
+    this.#state[WRITER.pendingBytes] = 0;
+    return 0;
+  }
+
+  /** Writes the head block; 0 or a negative errno. Reserves order marks when fewer than half are left. */
+  writeHead(times: Times, state: number, entries: HeadEntry[]): number {
+    const reserved = this.wantsMarks ? this.#word(WRITER.orderMark) + MARK_RESERVE : this.#word(WRITER.reservedMark);
+    const headMark = this.#word(WRITER.headMark) + 1;
+    this.#state[WRITER.headMark] = headMark;
+    const head: Head = {
+      ...this.#identity,
+      incarnationNumber: this.#word(WRITER.incarnationNumber),
+      state,
+      headMark,
+      orderMark: this.#word(WRITER.orderMark),
+      reservedMark: reserved,
+      position: this.position,
+      startPosition: this.#word(WRITER.startPosition),
+      ...times,
+      entries,
+    };
+    encodeHead(head, this.#headSeal, this.#identity.sealed, this.#headBlock);
+    const done = this.#disk.write(HEAD_TABLE_OFFSET + this.#identity.nodeIndex * BLOCK_BYTES, this.#headBlock);
+    if (done !== BLOCK_BYTES) return done < 0 ? done : -5;
+    this.#state[WRITER.reservedMark] = reserved;
+    return 0;
+  }
+}
+
+/** What a new incarnation starts from, read from the volume. */
+export interface SlotStart {
+  readonly incarnationNumber: number;
+  readonly orderMark: number;
+  readonly position: number;
+  /** The head block as found; null when there was none that can be believed. */
+  readonly head: Head | null;
+}
+
+/**
+ * Finds where a new incarnation begins: behind the reservation of the last one, at the end of what it wrote. A head
+ * block that was torn by a crash is made good by a walk over the whole ring: the highest order mark and position count.
+ */
+export function findStart(
+  disk: Disk,
+  geometry: SlotGeometry,
+  nodeIndex: number,
+  clusterUuid: Uint8Array,
+  sealFor: SealFactory,
+  scratch: Uint8Array,
+): SlotStart {
+  const block = scratch.subarray(0, BLOCK_BYTES);
+  const got = disk.read(HEAD_TABLE_OFFSET + nodeIndex * BLOCK_BYTES, block);
+  const decoded = got === BLOCK_BYTES ? decodeHead(block, nodeIndex, clusterUuid, sealFor) : null;
+  const head = decoded?.ok ? decoded.head : null;
+  if (decoded && !decoded.ok && decoded.fault === 'absent') {
+    return { incarnationNumber: 1, orderMark: 0, position: 0, head: null };
+  }
+  const walked = walkRing(disk, geometry, nodeIndex, clusterUuid, sealFor, scratch, head?.position ?? null);
+  return {
+    incarnationNumber: (head?.incarnationNumber ?? walked.incarnations) + 1,
+    // Without a head the reservation is unknown; no crash leaves more than one reserve unused.
+    orderMark: head ? head.reservedMark : walked.orderMark + 2 * MARK_RESERVE,
+    position: Math.max(head?.position ?? 0, walked.position),
+    head,
+  };
+}
+
+/** From `from` on (or over the whole ring when null) the authentic batches; answers the end and the highest mark. */
+function walkRing(
+  disk: Disk,
+  geometry: SlotGeometry,
+  nodeIndex: number,
+  clusterUuid: Uint8Array,
+  sealFor: SealFactory,
+  scratch: Uint8Array,
+  from: number | null,
+): { position: number; orderMark: number; incarnations: number } {
+  const found = { position: from ?? 0, orderMark: 0, incarnations: 0 };
+  let offset = (from ?? 0) % geometry.slotBytes;
+  while (offset + BLOCK_BYTES <= geometry.slotBytes) {
+    const space = Math.min(geometry.slotBytes - offset, BATCH_BYTES_MAX);
+    const bytes = scratch.subarray(0, space);
+    if (disk.read(geometry.slotOffset + offset, bytes) !== space) break;
+    const position = positionIn(bytes);
+    const peek = peekBatch(bytes, nodeIndex, clusterUuid, position, space);
+    const good =
+      peek.ok &&
+      position % geometry.slotBytes === offset &&
+      openBatch(bytes, peek.header, sealFor(peek.header.incarnation, nodeIndex, 'batch')) === 'ok';
+    const isNews = good && (from === null || position === found.position);
+    if (good && isNews) {
+      const { header } = peek;
+      const wraps = (header.flags & BATCH_FLAG.wrap) !== 0;
+      const end = position + (wraps ? geometry.slotBytes - offset : header.batchBytes);
+      found.position = Math.max(found.position, end);
+      found.orderMark = Math.max(found.orderMark, header.orderMark);
+      found.incarnations = 1;
+      offset = wraps && from !== null ? 0 : offset + header.batchBytes;
+      continue;
+    }
+    if (from !== null) break;
+    offset += BLOCK_BYTES;
+  }
+  return found;
+}
+
+/** The position that the block itself claims; the caller checks that it can lie here. */
+function positionIn(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const low = view.getUint32(BATCH.at.position, true);
+  const high = view.getUint32(BATCH.at.position + 4, true);
+  return high * 4_294_967_296 + low;
+}
+
+/** Fills `state` for a new incarnation. Nothing is reserved yet: the first head write does that. */
+export function initialiseState(state: Float64Array, start: SlotStart): void {
+  state[WRITER.orderMark] = start.orderMark;
+  state[WRITER.reservedMark] = start.orderMark;
+  state[WRITER.position] = start.position;
+  state[WRITER.startPosition] = start.position;
+  state[WRITER.headMark] = 0;
+  state[WRITER.incarnationNumber] = start.incarnationNumber;
+  state[WRITER.pendingBytes] = 0;
+}
+
+/** True when a head says that its writer stopped in order. */
+export const isStopped = (head: Head): boolean => head.state === HEAD_STATE.stopped;
