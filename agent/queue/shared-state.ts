@@ -99,6 +99,9 @@ export const PEER = {
   refused: 33,
   /** reader: counters of the slot reader, in the order of READ_COUNTERS. */
   readCounters: 34,
+  /** switch: floors of our failover lanes, for the head block. */
+  floorData: 42,
+  floorBulk: 43,
 } as const;
 const PEER_WORDS = 48;
 

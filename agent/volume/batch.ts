@@ -18,7 +18,7 @@ import {
   BLOCK_BYTES,
   FORMAT_VERSION,
 } from './layout.ts';
-import type { Seal } from './seal.ts';
+import type { Seal } from '../wire/seal.ts';
 
 export interface Acknowledgement {
   peerIndex: number;

@@ -4,7 +4,7 @@
  */
 import { dataView, getU64, sameBytes, setU64 } from '../base/bytes.ts';
 import { BLOCK_BYTES, FORMAT_VERSION, HEAD, HEAD_ENTRY, HEAD_MAGIC } from './layout.ts';
-import type { SealFactory, Seal } from './seal.ts';
+import type { SealFactory, Seal } from '../wire/seal.ts';
 
 /** What a node says to one peer over storage: the same words as in a hello over the network. */
 export interface HeadEntry {
@@ -15,6 +15,8 @@ export interface HeadEntry {
   nextData: number;
   nextBulk: number;
   floorHeartbeat: number;
+  floorData: number;
+  floorBulk: number;
   echoIncarnation: Uint8Array;
   echoMonotonicUs: number;
   echoDelayUs: number;
@@ -81,9 +83,11 @@ function encodeEntry(view: DataView, block: Uint8Array, offset: number, entry: H
   view.setUint32(offset + e.nextData, entry.nextData, true);
   view.setUint32(offset + e.nextBulk, entry.nextBulk, true);
   view.setUint32(offset + e.floorHeartbeat, entry.floorHeartbeat, true);
+  view.setUint32(offset + e.floorData, entry.floorData, true);
+  view.setUint32(offset + e.floorBulk, entry.floorBulk, true);
   block.set(entry.echoIncarnation, offset + e.echoIncarnation);
   setU64(view, offset + e.echoMonotonicUs, entry.echoMonotonicUs);
-  setU64(view, offset + e.echoDelayUs, entry.echoDelayUs);
+  view.setUint32(offset + e.echoDelayUs, Math.min(entry.echoDelayUs, 0xffff_ffff), true);
   setU64(view, offset + e.readPosition, entry.readPosition);
 }
 
@@ -145,9 +149,11 @@ function readEntry(view: DataView, block: Uint8Array, offset: number): HeadEntry
     nextData: view.getUint32(offset + e.nextData, true),
     nextBulk: view.getUint32(offset + e.nextBulk, true),
     floorHeartbeat: view.getUint32(offset + e.floorHeartbeat, true),
+    floorData: view.getUint32(offset + e.floorData, true),
+    floorBulk: view.getUint32(offset + e.floorBulk, true),
     echoIncarnation: block.slice(offset + e.echoIncarnation, offset + e.echoIncarnation + 16),
     echoMonotonicUs: getU64(view, offset + e.echoMonotonicUs),
-    echoDelayUs: getU64(view, offset + e.echoDelayUs),
+    echoDelayUs: view.getUint32(offset + e.echoDelayUs, true),
     readPosition: getU64(view, offset + e.readPosition),
   };
 }

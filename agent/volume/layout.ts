@@ -77,9 +77,9 @@ export const HEAD = defineFields({
   pid: 4,
   sealed: 4,
   entryCount: 4,
-  reserved: 132,
-  entries: 63 * 56,
-  zero: 288,
+  reserved: 4,
+  entries: 63 * 60,
+  zero: 172,
   /** GCM tag over everything before it, or CRC-32 and zeros without a key. */
   tag: 16,
 } as const);
@@ -92,11 +92,13 @@ export const HEAD_ENTRY = defineFields({
   nextData: 4,
   nextBulk: 4,
   floorHeartbeat: 4,
+  floorData: 4,
+  floorBulk: 4,
   /** The peer's incarnation as the writer knows it: the echo that makes the peer believe this head. */
   echoIncarnation: 16,
   /** The peer's monotonic clock in its newest word that the writer has seen, and how long ago that was. */
   echoMonotonicUs: 8,
-  echoDelayUs: 8,
+  echoDelayUs: 4,
   /** How far the writer has read the peer's ring. */
   readPosition: 8,
 } as const);

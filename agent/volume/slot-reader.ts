@@ -10,7 +10,7 @@
 import { BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES } from './layout.ts';
 import { openBatch, peekBatch, type BatchFault, type BatchHeader } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
-import type { Seal, SealFactory } from './seal.ts';
+import type { Seal, SealFactory } from '../wire/seal.ts';
 import { sameBytes } from '../base/bytes.ts';
 
 export const READ_COUNTERS = ['batches', 'torn', 'stale', 'foreign', 'damaged', 'replayed', 'overruns', 'skipped'] as const;

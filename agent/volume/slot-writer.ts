@@ -12,7 +12,7 @@ import { BatchBuilder, batchFlags, openBatch, peekBatch } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import { decodeHead, encodeHead, type Head, type HeadEntry } from './head.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
-import type { Seal, SealFactory } from './seal.ts';
+import type { Seal, SealFactory } from '../wire/seal.ts';
 
 /** Words of the writer's state (64-bit floats holding whole numbers). */
 export const WRITER = {

@@ -4,7 +4,7 @@
  */
 import { bytesText, dataView, getU64, sameBytes, setU64, textBytes } from '../base/bytes.ts';
 import { crc32 } from '../base/crc32.ts';
-import { keyCheck } from './keys.ts';
+import { keyCheck } from '../wire/keys.ts';
 import {
   BLOCK_BYTES,
   CLUSTER_NAME_BYTES,

@@ -1,0 +1,510 @@
+/**
+ * Everything this node knows and does about one peer: handshake, clock, judgement, lanes in both directions. Lives in
+ * the switch thread; pure but for its ports.
+ *
+ * Always true:
+ * - [AUTH1] frames are taken from the accepted incarnation only. An incarnation is accepted when a word of it echoes
+ *   ours, so a recording of an old one never is. While the accepted one is heard, no other is listened to.
+ * - Frames of the failover lanes leave only when the peer has said that it accepts us: nothing is sent to nobody.
+ */
+import { sameBytes, toHex } from '../base/bytes.ts';
+import { BULK, CONTROL, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import { PATHS } from '../base/paths.ts';
+import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
+import {
+  AGAIN_MAX,
+  HELLO_BYTES,
+  HELLO_FLAG,
+  KIND,
+  PREFIX_BYTES,
+  readAgain,
+  readHello,
+  readPrefix,
+  writeAgain,
+  writeHello,
+  writePrefix,
+  type Hello,
+  type Prefix,
+} from '../wire/message.ts';
+import {
+  emptyRecordHeader,
+  recordBytes,
+  RECORD_HEADER_BYTES,
+  walkRecords,
+  writeRecordHeader,
+} from '../wire/record.ts';
+import { MESSAGE_BYTES_MAX, type TunnelReceiver, type TunnelSender } from '../wire/tunnel.ts';
+import { dataView } from '../base/bytes.ts';
+import { ClockOffset } from './clock-offset.ts';
+import { Gate, GATE_WORDS } from './gate.ts';
+import { Judge, type JudgeSettings } from './judge.ts';
+import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
+import type { CorePorts } from './ports.ts';
+import { Resequencer } from './resequencer.ts';
+
+export interface LinkSettings {
+  readonly name: string;
+  /** The peer's slot on our send volume: the address of records for it. */
+  readonly sendSlot: number;
+  readonly judge: JudgeSettings;
+  readonly maxAgeMs: number;
+  readonly beaconMs: number;
+  readonly retainBytes: number;
+}
+
+/** A head block of the peer, as far as it is for us; the same words as a hello. */
+export interface HeadWord extends Hello {
+  readonly incarnation: Uint8Array;
+  readonly position: number;
+  readonly startPosition: number;
+  readonly orderMark: number;
+}
+
+const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
+/** A word is sent after this many bytes received without one, so that the sender may forget them. */
+const CONFIRM_EVERY_BYTES = 256 * 1024;
+/** Small frames share a message up to this size. */
+const MESSAGE_BYTES_WANTED = 60_000;
+/** A peer's beacon is fresh for this many beacons. */
+const FRESH_BEACONS = 3;
+/** A word older than this is not a sign of life now: probes come every 50 ms. */
+const HEARING_AGE_MS = 1000;
+const HEARTBEAT_PATIENCE_MS = 60;
+const AGAIN_EVERY_MS = 5;
+
+export interface LinkCounters {
+  tooOld: number;
+  refused: number;
+  receivedNetwork: number;
+  receivedStorage: number;
+}
+
+export class PeerLink {
+  readonly settings: LinkSettings;
+  readonly #words: PeerWords;
+  readonly #ports: CorePorts;
+  readonly #ours: Uint8Array;
+  readonly judge: Judge;
+  readonly clock: ClockOffset = new ClockOffset();
+  readonly heartbeat: BothLane;
+  readonly data: FailoverLane;
+  readonly bulk: FailoverLane;
+  readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
+  readonly counters: LinkCounters = { tooOld: 0, refused: 0, receivedNetwork: 0, receivedStorage: 0 };
+
+  #sender: TunnelSender | null = null;
+  #receiver: TunnelReceiver | null = null;
+  readonly #message = new Uint8Array(MESSAGE_BYTES_MAX);
+  readonly #messageView = dataView(this.#message);
+  readonly #record = emptyRecordHeader();
+  #messageEnd = 0;
+  #sendBlocked = false;
+
+  #accepted: Uint8Array | null = null;
+  #peerAccepts = false;
+  #peerFlags = 0;
+  #lastHead: HeadWord | null = null;
+  #ownStorage = false;
+  #storageFresh = false;
+  #unconfirmedBytes = 0;
+  #helloDueMs: number;
+  #againMs = -Infinity;
+
+  constructor(
+    settings: LinkSettings,
+    ourIncarnation: Uint8Array,
+    words: PeerWords,
+    ports: CorePorts,
+    nowMs: number,
+  ) {
+    this.settings = settings;
+    this.#words = words;
+    this.#ports = ports;
+    this.#ours = ourIncarnation;
+    this.judge = new Judge(settings.judge, nowMs);
+    this.#helloDueMs = nowMs;
+    const ways = (type: TypeIndex): LaneWays => ({
+      network: (sequence, frame, enteredMs) => this.#overNetwork(type, sequence, frame, enteredMs),
+      storage: (sequence, frame, enteredMs) =>
+        this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
+    });
+    const { hasNetwork } = settings.judge;
+    this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, settings.maxAgeMs, hasNetwork, ways(HEARTBEAT));
+    this.data = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(DATA));
+    this.bulk = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(BULK));
+    const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
+      type,
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), (frame) => this.#ports.deliver(frame)),
+    ];
+    this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);
+    for (const resequencer of this.receive.values()) resequencer.reset(1);
+  }
+
+  /** The tunnel's two ends for this peer; without them (`mode: none`) storage is the only way. */
+  attachTunnel(sender: TunnelSender, receiver: TunnelReceiver): void {
+    this.#sender = sender;
+    this.#receiver = receiver;
+  }
+
+  get receiver(): TunnelReceiver | null {
+    return this.#receiver;
+  }
+
+  get accepted(): Uint8Array | null {
+    return this.#accepted;
+  }
+
+  get peerAccepts(): boolean {
+    return this.#peerAccepts;
+  }
+
+  get storageFresh(): boolean {
+    return this.#storageFresh;
+  }
+
+  get peerFlags(): number {
+    return this.#peerFlags;
+  }
+
+  #lane(type: TypeIndex): Resequencer | undefined {
+    return this.receive.get(type);
+  }
+
+  #laneNext(type: TypeIndex): number {
+    return this.#lane(type)?.gate.next ?? 1;
+  }
+
+  // --- outgoing frames -------------------------------------------------------------------------------------------
+
+  /** True when a frame of this type and length can be taken now. */
+  hasRoom(type: TypeIndex, length: number): boolean {
+    return type === HEARTBEAT || (type === BULK ? this.bulk : this.data).hasRoom(length);
+  }
+
+  /** Takes a frame from the interface; false when its lane is full. */
+  send(type: TypeIndex, frame: Uint8Array, nowMs: number): boolean {
+    if (type === HEARTBEAT) {
+      this.heartbeat.enqueue(frame, nowMs);
+      return true;
+    }
+    return (type === BULK ? this.bulk : this.data).enqueue(frame, nowMs);
+  }
+
+  #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
+    if (!this.#sender || this.#sendBlocked) return false;
+    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED) this.flush(enteredMs);
+    if (this.#sendBlocked) return false;
+    if (this.#messageEnd === 0) this.#messageEnd = PREFIX_BYTES;
+    const record = this.#record;
+    record.frameBytes = frame.length;
+    record.type = type;
+    record.peer = 0;
+    record.sequence = sequence;
+    record.ageMs = 0;
+    writeRecordHeader(this.#messageView, this.#messageEnd, record);
+    this.#message.set(frame, this.#messageEnd + RECORD_HEADER_BYTES);
+    this.#messageEnd += recordBytes(frame.length);
+    return true;
+  }
+
+  /** Sends the message of frames that has been put together; at the end of each round of the switch. */
+  flush(nowMs: number): void {
+    const end = this.#messageEnd;
+    if (end === 0 || !this.#sender) return;
+    this.#messageEnd = 0;
+    writePrefix(this.#messageView, this.#prefix(KIND.frames, nowMs));
+    this.#unconfirmedBytes = 0;
+    // What a full socket refuses is lost here and asked for again by the peer.
+    if (!this.#sender.send(this.#message, end)) this.#sendBlocked = true;
+  }
+
+  /** The socket has room again. */
+  unblock(): void {
+    this.#sendBlocked = false;
+  }
+
+  get isSendBlocked(): boolean {
+    return this.#sendBlocked;
+  }
+
+  #prefix(kind: number, nowMs: number): Prefix {
+    return {
+      kind,
+      nextData: this.#laneNext(DATA),
+      nextBulk: this.#laneNext(BULK),
+      floorData: this.data.floor,
+      floorBulk: this.bulk.floor,
+      monotonicUs: nowMs * 1000,
+    };
+  }
+
+  #hello(nowMs: number): Hello {
+    const { times, echoIncarnation } = this.#words;
+    const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
+    return {
+      ...this.#prefix(KIND.hello, nowMs),
+      flags: this.#flags(nowMs),
+      path: PATHS.indexOf(this.judge.path),
+      floorHeartbeat: this.heartbeat.next,
+      echoIncarnation,
+      echoMonotonicUs: times[PEER_TIME.echoMonotonicUs] ?? 0,
+      echoDelayUs: seenMs === 0 ? 0 : (nowMs - seenMs) * 1000,
+    };
+  }
+
+  #flags(nowMs: number): number {
+    const { words, times, echoIncarnation } = this.#words;
+    const echoesAccepted = this.#accepted !== null && sameBytes(echoIncarnation, 0, this.#accepted, 0, 16);
+    return (
+      (this.judge.hears(nowMs) ? HELLO_FLAG.hearsNetwork : 0) |
+      (this.#storageFresh ? HELLO_FLAG.hearsStorage : 0) |
+      (this.#ownStorage ? HELLO_FLAG.storageAvailable : 0) |
+      (times[PEER_TIME.echoSeenMs] === 0 ? 0 : HELLO_FLAG.echoes) |
+      (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0)
+    );
+  }
+
+  #sendHello(nowMs: number): void {
+    this.#helloDueMs = nowMs + this.settings.judge.intervalMs;
+    this.#unconfirmedBytes = 0;
+    if (!this.#sender) return;
+    const bytes = new Uint8Array(HELLO_BYTES);
+    writeHello(bytes, this.#hello(nowMs));
+    this.#sender.send(bytes, HELLO_BYTES);
+  }
+
+  // --- incoming words --------------------------------------------------------------------------------------------
+
+  /** A message of the peer, opened. `incarnation`: whose; the bytes are valid during the call only. */
+  message(incarnation: Uint8Array, bytes: Uint8Array, way: 'network' | 'storage', nowMs: number): void {
+    const prefix = readPrefix(bytes);
+    if (!prefix) return;
+    const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
+    if (prefix.kind === KIND.hello) {
+      const hello = readHello(bytes, prefix);
+      if (hello) this.#onHello(incarnation, hello, way, nowMs);
+      return;
+    }
+    if (!isAccepted || this.#isTooOld(prefix.monotonicUs, nowMs)) return;
+    if (way === 'network') this.judge.heard(nowMs);
+    this.#confirmed(prefix, nowMs);
+    if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
+    if (prefix.kind === KIND.frames) this.#onFrames(bytes, nowMs);
+  }
+
+  #isTooOld(peerUs: number, nowMs: number): boolean {
+    const tooOld = !this.clock.known || this.clock.ageMs(peerUs, nowMs * 1000) > this.settings.maxAgeMs;
+    if (tooOld) this.counters.tooOld++;
+    return tooOld;
+  }
+
+  #onFrames(bytes: Uint8Array, nowMs: number): void {
+    this.#unconfirmedBytes += bytes.length;
+    walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
+      const lane = this.#lane(header.type as TypeIndex);
+      if (!lane) return;
+      this.counters.receivedNetwork++;
+      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), nowMs);
+    });
+    if (this.#unconfirmedBytes > CONFIRM_EVERY_BYTES) this.#sendHello(nowMs);
+  }
+
+  #onAgain(bytes: Uint8Array, nowMs: number): void {
+    const again = readAgain(bytes);
+    if (again) (again.lane === BULK ? this.bulk : this.data).again(again.missing, nowMs);
+  }
+
+  /** A frame that the reader could not deliver in turn, or a control record, came by storage. */
+  storageRecord(type: TypeIndex, sequence: number, bytes: Uint8Array, nowMs: number): void {
+    if (type === CONTROL) {
+      if (this.#accepted) this.message(this.#accepted, bytes, 'storage', nowMs);
+      return;
+    }
+    this.#lane(type)?.offer(sequence, bytes, nowMs);
+  }
+
+  /** The peer's head block changed. `fresh` words only: the reader hands on each head mark once, in order. */
+  head(head: HeadWord, nowMs: number): void {
+    this.#lastHead = head;
+    this.#onHello(head.incarnation, head, 'storage', nowMs);
+    if (this.#accepted && sameBytes(head.incarnation, 0, this.#accepted, 0, 16)) this.#startReading(head);
+  }
+
+  #onHello(incarnation: Uint8Array, hello: Hello, way: 'network' | 'storage', nowMs: number): void {
+    const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
+    // A stranger is not listened to while the accepted one speaks: a recording must not unsettle a good link.
+    if (!isAccepted && this.#accepted && way === 'network' && this.judge.hears(nowMs)) return;
+    const echoesUs =
+      (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
+    if (!isAccepted && !echoesUs) {
+      this.#remember(incarnation, hello, nowMs);
+      this.#helloDueMs = nowMs;
+      return;
+    }
+    if (!isAccepted) this.#accept(incarnation, hello, nowMs);
+    if (echoesUs) this.clock.exchange(hello.echoMonotonicUs, hello.echoDelayUs, hello.monotonicUs, nowMs * 1000);
+    const age = this.clock.known ? this.clock.ageMs(hello.monotonicUs, nowMs * 1000) : 0;
+    this.#publishClock();
+    if (age > HEARING_AGE_MS && way === 'network') {
+      this.counters.tooOld++;
+      return;
+    }
+    this.#remember(incarnation, hello, nowMs);
+    this.#peerAccepts = echoesUs && (hello.flags & HELLO_FLAG.accepts) !== 0;
+    this.#peerFlags = hello.flags;
+    if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
+    if (echoesUs) {
+      this.#confirmed(hello, nowMs);
+      const roundTripMs = this.clock.roundTripUs / 1000;
+      this.data.stillWaitsFor(hello.nextData, nowMs, roundTripMs);
+      this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
+    }
+  }
+
+  #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
+    const { times, echoIncarnation } = this.#words;
+    echoIncarnation.set(incarnation);
+    times[PEER_TIME.echoMonotonicUs] = hello.monotonicUs;
+    times[PEER_TIME.echoSeenMs] = nowMs;
+  }
+
+  #accept(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
+    const isSuccessor = this.#accepted !== null;
+    this.#accepted = incarnation.slice();
+    this.clock.reset();
+    this.#peerAccepts = false;
+    this.#receiver?.accept(incarnation);
+    this.#lane(HEARTBEAT)?.reset(hello.floorHeartbeat);
+    this.#lane(DATA)?.reset(hello.floorData);
+    this.#lane(BULK)?.reset(hello.floorBulk);
+    if (isSuccessor) {
+      this.judge.forget();
+      this.data.peerBeganAnew();
+      this.bulk.peerBeganAnew();
+    }
+    const { words, incarnation: shared } = this.#words;
+    shared.set(incarnation);
+    words[PEER.tag] = dataView(incarnation).getUint32(0, true) | 0;
+    words[PEER.accepted] = 1;
+    words[PEER.confirmedData] = 0;
+    words[PEER.confirmedBulk] = 0;
+    this.#words.times[PEER_TIME.startPosition] = -1;
+    if (this.#lastHead && sameBytes(this.#lastHead.incarnation, 0, incarnation, 0, 16)) this.#startReading(this.#lastHead);
+    Atomics.add(words, PEER.epoch, 1);
+    this.#helloDueMs = nowMs;
+    this.#ports.event({
+      kind: 'incarnation',
+      peer: this.settings.name,
+      atMs: nowMs,
+      incarnation: toHex(incarnation.subarray(0, 4)),
+    });
+  }
+
+  /** Reading begins where the incarnation began: gates and ages drop what is of no use. */
+  #startReading(head: HeadWord): void {
+    const { times, words } = this.#words;
+    if ((times[PEER_TIME.startPosition] ?? -1) >= 0) return;
+    times[PEER_TIME.startPosition] = head.startPosition;
+    times[PEER_TIME.startMark] = 0;
+    Atomics.add(words, PEER.epoch, 1);
+  }
+
+  #publishClock(): void {
+    this.#words.times[PEER_TIME.offsetUs] = this.clock.offsetUs;
+    this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
+  }
+
+  #confirmed(prefix: Prefix, nowMs: number): void {
+    this.data.confirm(prefix.nextData);
+    this.bulk.confirm(prefix.nextBulk);
+    this.#lane(DATA)?.floor(prefix.floorData);
+    this.#lane(BULK)?.floor(prefix.floorBulk);
+    void nowMs;
+  }
+
+  // --- time ------------------------------------------------------------------------------------------------------
+
+  /** Judges, probes, gives up what lasts too long. `ownStorage`: our own writes to storage succeed. */
+  tick(nowMs: number, ownStorage: boolean): void {
+    this.#ownStorage = ownStorage;
+    const seenMs = this.#words.times[PEER_TIME.storageSeenMs] ?? 0;
+    this.#storageFresh = seenMs > 0 && nowMs - seenMs <= FRESH_BEACONS * this.settings.beaconMs;
+    const transition = this.judge.tick(nowMs, ownStorage && this.#storageFresh && this.#accepted !== null);
+    const isSilent = nowMs >= this.#helloDueMs;
+    if (transition) {
+      this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
+    }
+    if (isSilent || transition) this.#sendHello(nowMs);
+    this.#giveUpOldGaps(nowMs);
+    this.#publish();
+  }
+
+  #giveUpOldGaps(nowMs: number): void {
+    const lagMs = this.#words.times[PEER_TIME.lagMs] ?? 0;
+    const patience = this.#storageFresh
+      ? Math.min(this.settings.maxAgeMs, Math.max(HEARTBEAT_PATIENCE_MS, 2 * lagMs + 40))
+      : HEARTBEAT_PATIENCE_MS;
+    this.#lane(HEARTBEAT)?.expire(nowMs, patience);
+    this.#lane(DATA)?.expire(nowMs, this.settings.maxAgeMs);
+    this.#lane(BULK)?.expire(nowMs, this.settings.maxAgeMs);
+  }
+
+  /** What the flush thread needs for the head block, and the reader for pacing. */
+  #publish(): void {
+    const { words } = this.#words;
+    words[PEER.flags] = this.#flags(this.judge.sinceMs);
+    words[PEER.path] = PATHS.indexOf(this.judge.path);
+    words[PEER.floorHeartbeat] = this.heartbeat.next | 0;
+    words[PEER.floorData] = this.data.floor | 0;
+    words[PEER.floorBulk] = this.bulk.floor | 0;
+    words[PEER.live] = this.#accepted !== null && this.#storageFresh ? 1 : 0;
+  }
+
+  /** Which way the failover lanes take. */
+  get way(): Way {
+    if (!this.#peerAccepts) return 'none';
+    const path = this.judge.path;
+    if (path === 'network' || path === 'suspect') return 'network';
+    return path === 'isolated' ? 'none' : 'storage';
+  }
+
+  /** Moves what is due, after every round of the switch. */
+  pump(nowMs: number): void {
+    const { words } = this.#words;
+    if (this.#accepted) {
+      const confirmedData = Atomics.load(words, PEER.confirmedData) >>> 0;
+      const confirmedBulk = Atomics.load(words, PEER.confirmedBulk) >>> 0;
+      if (confirmedData !== 0) this.data.confirm(confirmedData);
+      if (confirmedBulk !== 0) this.bulk.confirm(confirmedBulk);
+    }
+    const { way } = this;
+    this.data.setWay(way);
+    this.bulk.setWay(way);
+    this.heartbeat.pump(nowMs);
+    this.data.pump(nowMs);
+    this.bulk.pump(nowMs);
+    for (const lane of this.receive.values()) if (lane.heldCount > 0) lane.drain();
+    this.#askAgain(nowMs);
+    this.flush(nowMs);
+  }
+
+  /** Asks for what is missing below a frame that is held, by the way that the peer's packets take. */
+  #askAgain(nowMs: number): void {
+    const pauseMs = Math.max(AGAIN_EVERY_MS, this.clock.roundTripUs / 1000);
+    if (nowMs - this.#againMs < pauseMs) return;
+    for (const type of [DATA, BULK] as const) {
+      const missing = this.#lane(type)?.missing(AGAIN_MAX) ?? [];
+      if (missing.length === 0) continue;
+      this.#againMs = nowMs;
+      const bytes = new Uint8Array(PREFIX_BYTES + 4 + missing.length * 4);
+      const length = writeAgain(bytes, this.#prefix(KIND.again, nowMs), type, missing);
+      if (this.judge.hears(nowMs) && this.#sender) this.#sender.send(bytes, length);
+      else this.#ports.submit(CONTROL, this.settings.sendSlot, 0, bytes.subarray(0, length), nowMs);
+    }
+  }
+
+  /** Milliseconds until `tick` has something to do. */
+  dueInMs(nowMs: number): number {
+    return Math.max(0, this.#helloDueMs - nowMs);
+  }
+}

@@ -1,0 +1,19 @@
+/** What the core asks of the world around it. The switch thread gives the real ones, the simulator its own. */
+import type { TypeIndex } from '../base/packet-type.ts';
+import type { Transition } from './judge.ts';
+
+/** Puts a packet into the write buffer for the node in this slot of the send volume; false when its queue is full. */
+export type Submit = (type: TypeIndex, slot: number, sequence: number, frame: Uint8Array, enteredMs: number) => boolean;
+
+/** Something that an operator wants to read in the log, once, with its reason and figures. */
+export type CoreEvent =
+  | ({ readonly kind: 'path'; readonly peer: string; readonly atMs: number } & Transition)
+  | { readonly kind: 'incarnation'; readonly peer: string; readonly atMs: number; readonly incarnation: string }
+  | { readonly kind: 'stood-still'; readonly peer: ''; readonly atMs: number; readonly gapMs: number };
+
+export interface CorePorts {
+  readonly submit: Submit;
+  /** Hands a frame to the virtual interface. */
+  readonly deliver: (frame: Uint8Array) => void;
+  readonly event: (event: CoreEvent) => void;
+}

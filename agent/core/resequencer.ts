@@ -1,0 +1,137 @@
+/**
+ * The receiving side of one lane in the switch thread: holds frames that came before their turn until the gap closes,
+ * and gives the gap up when it will not.
+ *
+ * A gap is given up when the sender's floor has passed it, when the oldest held frame has waited `patienceMs`, or when
+ * too many bytes are held.
+ */
+import { seqAfter, seqDistance } from '../base/serial.ts';
+import type { Gate } from './gate.ts';
+
+const HELD_BYTES_MAX = 8 * 1024 * 1024;
+
+interface Held {
+  readonly frame: Uint8Array;
+  readonly arrivedMs: number;
+}
+
+export class Resequencer {
+  readonly gate: Gate;
+  readonly #deliver: (frame: Uint8Array) => void;
+  readonly #held = new Map<number, Held>();
+  #heldBytes = 0;
+  duplicates = 0;
+  delivered = 0;
+  bytes = 0;
+  /** Numbers that were given up: lost, as far as this side can tell. */
+  lost = 0;
+
+  constructor(gate: Gate, deliver: (frame: Uint8Array) => void) {
+    this.gate = gate;
+    this.#deliver = deliver;
+  }
+
+  get heldCount(): number {
+    return this.#held.size;
+  }
+
+  /** A frame came. True when it closed a gap or was delivered. */
+  offer(sequence: number, frame: Uint8Array, nowMs: number): boolean {
+    const verdict = this.#offerGate(sequence, frame);
+    if (verdict === 'duplicate') {
+      this.duplicates++;
+      return false;
+    }
+    if (verdict === 'ahead') {
+      this.#hold(sequence, frame, nowMs);
+      return false;
+    }
+    this.drain();
+    return true;
+  }
+
+  #offerGate(sequence: number, frame: Uint8Array): ReturnType<Gate['offer']> {
+    return this.gate.offer(sequence, () => {
+      this.delivered++;
+      this.bytes += frame.length;
+      this.#deliver(frame);
+    });
+  }
+
+  #hold(sequence: number, frame: Uint8Array, nowMs: number): void {
+    if (this.#held.has(sequence)) {
+      this.duplicates++;
+      return;
+    }
+    this.#held.set(sequence, { frame: frame.slice(), arrivedMs: nowMs });
+    this.#heldBytes += frame.length;
+    this.gate.held = this.#held.size;
+    // The other thread may have moved the gate on between our look and the hold.
+    this.drain();
+    while (this.#heldBytes > HELD_BYTES_MAX) this.#giveUpTo(this.#lowestHeld());
+  }
+
+  /** Delivers what is in turn; drops what is past. */
+  drain(): void {
+    if (this.#held.size === 0) return;
+    for (;;) {
+      const next = this.gate.next;
+      const held = this.#held.get(next);
+      if (!held) break;
+      if (this.#offerGate(next, held.frame) === 'delivered') this.#forget(next, held);
+    }
+    for (const [sequence, held] of this.#held) if (this.gate.isPast(sequence)) this.#forget(sequence, held);
+    this.gate.held = this.#held.size;
+  }
+
+  #forget(sequence: number, held: Held): void {
+    if (this.#held.delete(sequence)) this.#heldBytes -= held.frame.length;
+  }
+
+  #lowestHeld(): number {
+    let lowest: number | null = null;
+    for (const sequence of this.#held.keys()) if (lowest === null || seqAfter(lowest, sequence)) lowest = sequence;
+    return lowest ?? this.gate.next;
+  }
+
+  #giveUpTo(sequence: number): void {
+    this.lost += this.gate.skipTo(sequence);
+    this.drain();
+  }
+
+  /** The sender will send nothing below `floor` again. */
+  floor(floor: number): void {
+    if (seqAfter(floor, this.gate.next)) this.#giveUpTo(floor);
+  }
+
+  /** Gives up gaps that have lasted too long. */
+  expire(nowMs: number, patienceMs: number): void {
+    while (this.#held.size > 0) {
+      let oldest = Infinity;
+      for (const held of this.#held.values()) oldest = Math.min(oldest, held.arrivedMs);
+      if (nowMs - oldest < patienceMs) return;
+      this.#giveUpTo(this.#lowestHeld());
+    }
+  }
+
+  /** What is missing below the highest frame held, at most `limit` numbers. */
+  missing(limit: number): number[] {
+    if (this.#held.size === 0) return [];
+    const numbers: number[] = [];
+    let highest = this.gate.next;
+    for (const sequence of this.#held.keys()) if (seqAfter(sequence, highest)) highest = sequence;
+    const start = this.gate.next;
+    for (let i = 0; i < seqDistance(highest, start) && numbers.length < limit; i++) {
+      const sequence = (start + i) >>> 0;
+      if (!this.#held.has(sequence)) numbers.push(sequence);
+    }
+    return numbers;
+  }
+
+  /** A new incarnation of the peer begins at `sequence`: nothing of the old one is delivered any more. */
+  reset(sequence: number): void {
+    this.#held.clear();
+    this.#heldBytes = 0;
+    this.gate.reset(sequence);
+  }
+}

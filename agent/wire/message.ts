@@ -1,0 +1,145 @@
+/**
+ * What agents say to each other: the plain text of tunnel messages, and of `control` records on the storage way.
+ *
+ * Every message begins with the same 32 bytes: kind, confirmations of the failover lanes, the sender's floors (nothing
+ * below them will come again) and its clock. Then, by kind: a hello (probe, handshake and clock exchange in one), frames
+ * as records, or a request to send again.
+ */
+import { dataView, getU64, setU64 } from '../base/bytes.ts';
+import { defineFields } from '../base/fields.ts';
+
+export const KIND = { hello: 1, frames: 2, again: 3 } as const;
+
+export const PREFIX = defineFields({
+  kind: 1,
+  reserved: 3,
+  nextData: 4,
+  nextBulk: 4,
+  floorData: 4,
+  floorBulk: 4,
+  padding: 4,
+  monotonicUs: 8,
+} as const);
+export const PREFIX_BYTES: number = PREFIX.bytes;
+
+export const HELLO = defineFields({
+  flags: 1,
+  path: 1,
+  reserved: 2,
+  /** The next heartbeat's sequence number: where a new acquaintance begins to listen. */
+  floorHeartbeat: 4,
+  echoIncarnation: 16,
+  echoMonotonicUs: 8,
+  echoDelayUs: 8,
+} as const);
+export const HELLO_BYTES: number = PREFIX.bytes + HELLO.bytes;
+
+/** Bits of a hello's (and a head entry's) flags. */
+export const HELLO_FLAG = {
+  /** I hear you on the primary network. */
+  hearsNetwork: 1,
+  /** I see your beacon on storage. */
+  hearsStorage: 2,
+  /** My own writes to storage succeed. */
+  storageAvailable: 4,
+  /** I have seen a word of yours: the echo fields mean something. */
+  echoes: 8,
+  /** I accept your present incarnation: what you send now will be taken. */
+  accepts: 16,
+} as const;
+
+export interface Prefix {
+  kind: number;
+  nextData: number;
+  nextBulk: number;
+  floorData: number;
+  floorBulk: number;
+  monotonicUs: number;
+}
+
+export interface Hello extends Prefix {
+  flags: number;
+  path: number;
+  floorHeartbeat: number;
+  echoIncarnation: Uint8Array;
+  echoMonotonicUs: number;
+  echoDelayUs: number;
+}
+
+export function writePrefix(view: DataView, prefix: Prefix): void {
+  const { at } = PREFIX;
+  view.setUint32(at.kind, prefix.kind, true);
+  view.setUint32(at.nextData, prefix.nextData, true);
+  view.setUint32(at.nextBulk, prefix.nextBulk, true);
+  view.setUint32(at.floorData, prefix.floorData, true);
+  view.setUint32(at.floorBulk, prefix.floorBulk, true);
+  view.setUint32(at.padding, 0, true);
+  setU64(view, at.monotonicUs, Math.round(prefix.monotonicUs));
+}
+
+/** The common beginning, or null when the message is too short to be one. */
+export function readPrefix(bytes: Uint8Array): Prefix | null {
+  if (bytes.length < PREFIX_BYTES) return null;
+  const view = dataView(bytes);
+  const { at } = PREFIX;
+  return {
+    kind: view.getUint8(at.kind),
+    nextData: view.getUint32(at.nextData, true),
+    nextBulk: view.getUint32(at.nextBulk, true),
+    floorData: view.getUint32(at.floorData, true),
+    floorBulk: view.getUint32(at.floorBulk, true),
+    monotonicUs: getU64(view, at.monotonicUs),
+  };
+}
+
+/** Writes a hello into `bytes`; answers its length. */
+export function writeHello(bytes: Uint8Array, hello: Hello): number {
+  const view = dataView(bytes);
+  writePrefix(view, hello);
+  const base = PREFIX_BYTES;
+  const { at } = HELLO;
+  view.setUint8(base + at.flags, hello.flags);
+  view.setUint8(base + at.path, hello.path);
+  view.setUint16(base + at.reserved, 0, true);
+  view.setUint32(base + at.floorHeartbeat, hello.floorHeartbeat, true);
+  bytes.set(hello.echoIncarnation, base + at.echoIncarnation);
+  setU64(view, base + at.echoMonotonicUs, Math.round(hello.echoMonotonicUs));
+  setU64(view, base + at.echoDelayUs, Math.round(hello.echoDelayUs));
+  return HELLO_BYTES;
+}
+
+/** The rest of a hello; null when it is not exactly as long as one. */
+export function readHello(bytes: Uint8Array, prefix: Prefix): Hello | null {
+  if (bytes.length !== HELLO_BYTES) return null;
+  const view = dataView(bytes);
+  const base = PREFIX_BYTES;
+  const { at } = HELLO;
+  return {
+    ...prefix,
+    flags: view.getUint8(base + at.flags),
+    path: view.getUint8(base + at.path),
+    floorHeartbeat: view.getUint32(base + at.floorHeartbeat, true),
+    echoIncarnation: bytes.slice(base + at.echoIncarnation, base + at.echoIncarnation + 16),
+    echoMonotonicUs: getU64(view, base + at.echoMonotonicUs),
+    echoDelayUs: getU64(view, base + at.echoDelayUs),
+  };
+}
+
+/** A request to send again: the lane, then up to {@link AGAIN_MAX} missing sequence numbers. */
+export const AGAIN_MAX = 64;
+
+export function writeAgain(bytes: Uint8Array, prefix: Prefix, lane: number, missing: readonly number[]): number {
+  const view = dataView(bytes);
+  writePrefix(view, { ...prefix, kind: KIND.again });
+  view.setUint32(PREFIX_BYTES, lane, true);
+  missing.forEach((sequence, i) => view.setUint32(PREFIX_BYTES + 4 + i * 4, sequence, true));
+  return PREFIX_BYTES + 4 + missing.length * 4;
+}
+
+export function readAgain(bytes: Uint8Array): { lane: number; missing: number[] } | null {
+  const rest = bytes.length - PREFIX_BYTES - 4;
+  if (rest < 0 || rest % 4 !== 0 || rest / 4 > AGAIN_MAX) return null;
+  const view = dataView(bytes);
+  const missing = Array.from({ length: rest / 4 }, (_, i) => view.getUint32(PREFIX_BYTES + 4 + i * 4, true));
+  return { lane: view.getUint32(PREFIX_BYTES, true), missing };
+}
