@@ -138,7 +138,9 @@ export function fragments4(frame: Uint8Array, bodyBytes: number, identification:
   const cuts: Uint8Array[] = [];
   for (let offset = 0; offset < body.length; offset += bodyBytes) {
     const moreFragments = offset + bodyBytes < body.length;
-    cuts.push(ipv4Frame({ ...fields, fragmentOffset: offset, moreFragments }, body.subarray(offset, offset + bodyBytes)));
+    cuts.push(
+      ipv4Frame({ ...fields, fragmentOffset: offset, moreFragments }, body.subarray(offset, offset + bodyBytes)),
+    );
   }
   return cuts;
 }
