@@ -205,14 +205,28 @@ describe('fragments', () => {
     expect(types(classifier(), [later, first, later, foreign])).toEqual([DATA, HEARTBEAT, HEARTBEAT, DATA]);
   });
 
-  test('thousands of packets under way cost memory of others, never a wrong type', () => {
-    const subject = classifier();
-    const packets = Array.from({ length: 5000 }, (_, number) => cut(number % 2 === 0 ? 5405 : 80, number));
-    for (const [first] of packets) subject.classify(first ?? new Uint8Array());
-    const wrong = packets.filter((frames, number) => {
-      const { type } = subject.classify(frames[1] ?? new Uint8Array());
-      return type !== DATA && number % 2 !== 0;
-    });
-    expect(wrong).toEqual([]);
-  });
+  const ports = (target: number): Uint8Array => concat(Uint8Array.of(1, 1, target >>> 8, target), new Uint8Array(60));
+  const low = (number: number): string => `${number >>> 8}.${number & 0xff}`;
+  test.each([
+    ['number', 5000, (number: number) => ({ identification: number })],
+    ['source', 5000, (number: number) => ({ source: `10.1.${low(number)}` })],
+    ['destination', 5000, (number: number) => ({ target: `10.1.${low(number)}` })],
+    ['protocol', 256, (number: number) => ({ protocol: number })],
+  ])(
+    'many packets under way that differ in %s: some are forgotten, none gets the wrong type',
+    (_name, count, fields) => {
+      const odd = Array.from({ length: 128 }, (_, index): TypeRule => ({ type: BULK, protocol: 2 * index + 1 }));
+      const subject = classifier(...odd, { type: BULK, port: [873, 873] });
+      const build = (number: number, fragmentOffset: number): Uint8Array =>
+        ipv4Frame(
+          { protocol: 6, ...fields(number), fragmentOffset, moreFragments: true },
+          ports(number % 2 === 0 ? 80 : 873),
+        );
+      const numbers = Array.from({ length: count }, (_, number) => number);
+      const first = numbers.map((number) => subject.classify(build(number, 0)).type);
+      const later = numbers.map((number) => subject.classify(build(number, 64)).type);
+      expect(numbers.filter((number) => later[number] !== first[number] && later[number] !== DATA)).toEqual([]);
+      expect(numbers.filter((number) => later[number] === BULK).length).toBeGreaterThan(20);
+    },
+  );
 });
