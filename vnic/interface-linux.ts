@@ -113,18 +113,20 @@ function setIpv6Setting(name: string, setting: string, value: number): string | 
   }
 }
 
-/** Before the wanted ones are added: an IPv4 address that goes takes the secondary ones of its subnet along. */
+/**
+ * Before the wanted ones are added, and looking again after each: an IPv4 address that goes takes the secondary ones of
+ * its subnet along, stale and wanted alike.
+ */
 function removeStaleAddresses(name: string, wanted: ReadonlySet<string>): void {
-  const shown = JSON.parse(ip(name, ['-json', 'address', 'show', 'dev', name])) as { addr_info?: AddressInfo[] }[];
-  for (const { local, prefixlen } of shown.flatMap((link) => link.addr_info ?? [])) {
-    if (wanted.has(addressKey({ address: local, prefix: prefixlen }))) continue;
-    try {
-      ip(name, ['address', 'delete', `${local}/${prefixlen}`, 'dev', name]);
-    } catch (error) {
-      // Gone already, with the primary address of its subnet.
-      if (!String(error).includes('Cannot assign requested address')) throw error;
-    }
+  for (let stale = findStale(name, wanted); stale !== undefined; stale = findStale(name, wanted)) {
+    ip(name, ['address', 'delete', `${stale.local}/${stale.prefixlen}`, 'dev', name]);
   }
+}
+
+function findStale(name: string, wanted: ReadonlySet<string>): AddressInfo | undefined {
+  const links = JSON.parse(ip(name, ['-json', 'address', 'show', 'dev', name])) as { addr_info?: AddressInfo[] }[];
+  const present = links.flatMap((link) => link.addr_info ?? []);
+  return present.find(({ local, prefixlen }) => !wanted.has(addressKey({ address: local, prefix: prefixlen })));
 }
 
 /** One key for every spelling of an address. */
