@@ -126,7 +126,8 @@ export class Lab {
   /** Starts a program in the node's namespace. The child's pid is the program's own. */
   spawn(node: string, argv: readonly string[], options: SpawnOptions = {}): ChildProcess {
     const [file = '', ...rest] = this.#inside(node, argv);
-    const child = spawn(file, rest, { env: { ...process.env, PATH: TOOL_PATH }, ...options });
+    // A process group of its own: Ctrl-C in a terminal is for the owner of the lab, who ends the rest in good order.
+    const child = spawn(file, rest, { env: { ...process.env, PATH: TOOL_PATH }, detached: true, ...options });
     this.#children.add(child);
     child.once('exit', () => this.#children.delete(child));
     return child;
@@ -200,6 +201,11 @@ export class Lab {
     const agent = this.#agents.get(node);
     assert(agent?.child.pid !== undefined && agent.ended === null, `an agent runs on ${node}`);
     return agent.child.pid;
+  }
+
+  /** What the node's agent ended with, without having been stopped; null while it runs. */
+  agentEnded(node: string): number | string | null {
+    return this.#agents.get(node)?.ended ?? null;
   }
 
   /** The last of what the node's agent printed. */
