@@ -60,6 +60,7 @@ export class DemoRun {
   readonly #rates: number[] = [];
   #rateAt = { ms: 0, bytes: 0 };
   #startMs = systemClock.monotonicMs();
+  #endMs: number | null = null;
   #phase = 'starting two agents';
   #network: DemoView['network'] = 'up';
   #watcher: PathWatcher | null = null;
@@ -90,7 +91,7 @@ export class DemoRun {
     this.#noteRate(tcp.progress.bytes);
     return {
       phase: this.#phase,
-      elapsedMs: systemClock.monotonicMs() - this.#startMs,
+      elapsedMs: (this.#endMs ?? systemClock.monotonicMs()) - this.#startMs,
       totalMs: this.#plan.totalMs,
       network: this.#network,
       addresses: [this.#lab.vnicAddress(a), this.#lab.vnicAddress(b)],
@@ -160,7 +161,8 @@ export class DemoRun {
   }
 
   async #account(): Promise<DemoReport> {
-    this.#phase = 'counting';
+    this.#phase = 'counting what arrived';
+    this.#endMs = systemClock.monotonicMs();
     const traffic = this.#traffic;
     const watcher = this.#watcher;
     if (traffic === null || watcher === null) throw new AgentError('failed', 'the demo has not run');
@@ -211,7 +213,7 @@ export class DemoRun {
   #noteRate(bytes: number): void {
     const nowMs = systemClock.monotonicMs();
     const passedMs = nowMs - this.#rateAt.ms;
-    if (passedMs < RATE_MS) return;
+    if (passedMs < RATE_MS || this.#endMs !== null) return;
     if (this.#rateAt.ms > 0) this.#rates.push(((bytes - this.#rateAt.bytes) / passedMs) * 1000);
     this.#rateAt = { ms: nowMs, bytes };
   }
@@ -219,7 +221,7 @@ export class DemoRun {
   #direction(from: string, to: string, index: 0 | 1): DirectionView {
     const peer = this.#watcher?.peer(from, to);
     const queues = Object.entries(peer?.queues ?? {}).map(([type, queue]) => [type, queue.depth ?? 0] as const);
-    const { sent = 0, received = 0, longestSilenceMs = 0 } = this.#traffic?.heartbeats[index].progress ?? {};
+    const { received = 0, missing = 0, longestSilenceMs = 0 } = this.#traffic?.heartbeats[index].progress ?? {};
     return {
       from,
       to,
@@ -228,7 +230,7 @@ export class DemoRun {
       rttMs: peer?.network?.rttMs ?? null,
       lagMs: peer?.storage?.lagMs ?? null,
       queued: Object.fromEntries(queues),
-      heartbeats: { sent, received, longestSilenceMs },
+      heartbeats: { received, missing, longestSilenceMs },
     };
   }
 }

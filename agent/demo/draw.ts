@@ -11,6 +11,8 @@ const WIDTH_MAX = 100;
 const BOX_COLUMNS = 15;
 const EVENT_LINES = 8;
 const SPARK_COLUMNS = 24;
+/** Columns from one packet to the next; half of it is odd, so that those of the two directions never meet. */
+const SPACING = 14;
 
 export interface DirectionView {
   readonly from: string;
@@ -21,7 +23,7 @@ export interface DirectionView {
   readonly lagMs: number | null;
   /** Packets waiting, for each type. */
   readonly queued: Readonly<Record<string, number>>;
-  readonly heartbeats: { readonly sent: number; readonly received: number; readonly longestSilenceMs: number };
+  readonly heartbeats: { readonly received: number; readonly missing: number; readonly longestSilenceMs: number };
 }
 
 export interface DemoEvent {
@@ -125,8 +127,8 @@ function wayLink(
   const [there, back] = view.directions.map(({ path }) => carrying.includes(path));
   const line = there || back ? '━' : '─';
   const cells = Array.from({ length: columns }, (_, at) => {
-    if (there && mod(at - tick, 12) === 0) return '▶';
-    if (back && mod(at + tick, 12) === 6) return '◀';
+    if (there && mod(at - tick, SPACING) === 0) return '▶';
+    if (back && mod(at + tick, SPACING) === SPACING / 2) return '◀';
     return line;
   });
   return (there || back ? tone : colour.dim)(cells.join(''));
@@ -153,9 +155,11 @@ function directionLines(view: DemoView, colour: Paint): string[] {
 function trafficLines(view: DemoView, colour: Paint): string[] {
   const label = (text: string): string => colour.dim(padEnd(text, 12));
   const heartbeats = view.directions.map(({ from, to, heartbeats }, index) => {
-    const arrived = `${count(heartbeats.received)} of ${count(heartbeats.sent)} arrived`;
+    const { received, missing } = heartbeats;
+    const missed = missing === 0 ? 'none missing' : colour.red(`${count(missing)} missing`);
+    const arrived = `${count(received)} arrived, ${missed}`;
     const silence = `longest silence ${milliseconds(heartbeats.longestSilenceMs)}`;
-    return `${label(index === 0 ? 'heartbeats' : '')}${from} → ${to}   ${padEnd(arrived, 28)}${silence}`;
+    return `${label(index === 0 ? 'heartbeats' : '')}${from} → ${to}   ${padEnd(arrived, 30)}${silence}`;
   });
   const { ping, tcp } = view;
   const wrong = tcp.corrupted === 0 ? 'every byte right' : colour.red(`${count(tcp.corrupted)} bytes wrong`);

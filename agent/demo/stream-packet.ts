@@ -33,6 +33,8 @@ function fill(packet: Buffer, sequence: number): void {
 export interface StreamCounts {
   /** Different packets of the stream that arrived. */
   readonly received: number;
+  /** Packets that have not come although later ones have. */
+  readonly missing: number;
   readonly duplicated: number;
   /** Packets that arrived after one with a higher sequence number. */
   readonly disordered: number;
@@ -81,6 +83,7 @@ export class StreamCounter {
   get counts(): StreamCounts {
     return {
       received: this.#received,
+      missing: this.#highest + 1 - this.#received,
       duplicated: this.#duplicated,
       disordered: this.#disordered,
       corrupted: this.#corrupted,

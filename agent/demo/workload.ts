@@ -115,6 +115,7 @@ async function udpStream(lab: Lab, options: StreamOptions & { port: number }): P
 
 const nothingYet: StreamCounts = {
   received: 0,
+  missing: 0,
   duplicated: 0,
   disordered: 0,
   corrupted: 0,
