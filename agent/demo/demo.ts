@@ -1,0 +1,155 @@
+/**
+ * `stillbeat demo`: two real agents on one host, a network that is cut and healed twice, and an account of every packet.
+ *
+ * On a terminal the run is drawn live; elsewhere its events are lines. `--json` keeps stdout for the one document, and
+ * the events go to stderr.
+ */
+import { parseArgs } from 'node:util';
+import { AgentError, EXIT } from '../base/errors.ts';
+import { DemoRun, planDemo } from './demo-run.ts';
+import { type DemoEvent, WIDTH_MIN, drawDemo, eventLine } from './draw.ts';
+import { CLI_PATH, Lab } from './lab.ts';
+import { type DemoReport, reportLines, shortfalls } from './report.ts';
+import { missingRequirements } from './requirements.ts';
+import { Screen, paint, wantsColour } from './terminal.ts';
+import { demoInUserNamespace, needsUserNamespace, onOuterSignal } from './user-namespace.ts';
+
+export const DEMO_USAGE = 'stillbeat demo [--nodes 2] [--seconds S] [--json]';
+const SECONDS_DEFAULT = 40;
+const SECONDS_MIN = 15;
+const SECONDS_MAX = 3600;
+const DRAW_MS = 200;
+/** Fewer rows would cut the picture off. */
+const ROWS_MIN = 30;
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+type EndSignal = keyof typeof SIGNALS;
+
+export interface DemoArguments {
+  readonly seconds: number;
+  readonly json: boolean;
+}
+
+/** Runs the demo; answers the exit status. What prevents it is thrown as an AgentError of one line. */
+export async function demo(argv: string[]): Promise<number> {
+  const args = readArguments(argv);
+  const missing = await missingRequirements();
+  if (missing.length > 0) throw new AgentError('failed', `the demo cannot run here: ${missing.join('; ')}`);
+  if (needsUserNamespace()) return demoInUserNamespace(CLI_PATH, argv);
+  const interruption = watchInterruption();
+  try {
+    const report = await runInLab(args, interruption.signal);
+    const output = args.json ? process.stderr : process.stdout;
+    if (!args.json) print(reportLines(report, paint(wantsColour(process.stdout.isTTY, process.env))));
+    else for (const line of shortfalls(report)) output.write(`${line}\n`);
+    if (args.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+    return report.ok ? EXIT.ok : EXIT.failed;
+  } catch (error) {
+    const signal = interruption.signal.reason as EndSignal | undefined;
+    if (!interruption.signal.aborted || signal === undefined) throw error;
+    process.stderr.write('stillbeat demo: interrupted; everything it made is removed\n');
+    return 128 + SIGNALS[signal];
+  } finally {
+    interruption.release();
+  }
+}
+
+export function readArguments(argv: string[]): DemoArguments {
+  const options = { nodes: { type: 'string' }, seconds: { type: 'string' }, json: { type: 'boolean' } } as const;
+  const usage = (why: string): AgentError => new AgentError('usage', `demo: ${why}; usage: ${DEMO_USAGE}`);
+  let values: { nodes?: string; seconds?: string; json?: boolean };
+  try {
+    values = parseArgs({ args: argv, options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    throw usage((error as Error).message.split('\n')[0] ?? '');
+  }
+  if (values.nodes !== undefined && values.nodes !== '2') throw usage(`--nodes ${values.nodes}: only 2 nodes for now`);
+  const seconds = Number(values.seconds ?? SECONDS_DEFAULT);
+  if (!(seconds >= SECONDS_MIN && seconds <= SECONDS_MAX)) {
+    throw usage(`--seconds ${values.seconds}: a number from ${SECONDS_MIN} to ${SECONDS_MAX}`);
+  }
+  return { seconds, json: values.json ?? false };
+}
+
+async function runInLab({ seconds, json }: DemoArguments, signal: AbortSignal): Promise<DemoReport> {
+  const lab = await Lab.create({ nodes: ['a', 'b'], tag: 'demo', handleSignals: false });
+  const display = json || !isDrawable() ? plainDisplay(json) : liveDisplay();
+  try {
+    signal.throwIfAborted();
+    if (lab.volume.note !== '') display.event({ atMs: 0, text: lab.volume.note, tone: 'plain' });
+    const run = new DemoRun(lab, planDemo(seconds), signal, (event) => display.event(event));
+    display.begin(run);
+    return await run.run();
+  } finally {
+    display.end();
+    await lab.close();
+  }
+}
+
+interface Display {
+  begin(run: DemoRun): void;
+  event(event: DemoEvent): void;
+  /** Idempotent. */
+  end(): void;
+}
+
+function isDrawable(): boolean {
+  const { isTTY, columns, rows } = process.stdout;
+  return isTTY && columns >= WIDTH_MIN && rows >= ROWS_MIN && process.env['TERM'] !== 'dumb';
+}
+
+function plainDisplay(json: boolean): Display {
+  const output = json ? process.stderr : process.stdout;
+  const colour = paint(wantsColour(output.isTTY, process.env));
+  return { begin: () => {}, event: (event) => output.write(`${eventLine(event, colour)}\n`), end: () => {} };
+}
+
+function liveDisplay(): Display {
+  const colour = paint(wantsColour(true, process.env));
+  const screen = new Screen(process.stdout);
+  let timer: NodeJS.Timeout | undefined;
+  let tick = 0;
+  let draw = (): void => {};
+  return {
+    begin: (run) => {
+      draw = () => {
+        const view = run.view();
+        if (view === null)
+          screen.draw(['', '  stillbeat demo: two namespaces, a switch, a volume; starting two agents']);
+        else screen.draw(drawDemo(view, process.stdout.columns, tick++, colour));
+      };
+      timer = setInterval(draw, DRAW_MS);
+      draw();
+    },
+    event: () => draw(),
+    end: () => {
+      clearInterval(timer);
+      draw();
+      screen.end();
+      draw = () => {};
+    },
+  };
+}
+
+function print(lines: readonly string[]): void {
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** The first signal ends the demo in good order, a second one at once; either way nothing stays behind. */
+function watchInterruption(): { readonly signal: AbortSignal; release(): void } {
+  const controller = new AbortController();
+  const onSignal = (name: NodeJS.Signals): void => {
+    if (controller.signal.aborted) process.exit(128 + SIGNALS[name as EndSignal]);
+    controller.abort(name);
+  };
+  for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
+  const stopListening = onOuterSignal((name) => {
+    if (!controller.signal.aborted) controller.abort(name);
+  });
+  return {
+    signal: controller.signal,
+    release: () => {
+      for (const name of Object.keys(SIGNALS)) process.off(name, onSignal);
+      stopListening();
+    },
+  };
+}

@@ -1,0 +1,99 @@
+/** Watches the agents of a lab over their control sockets, and notes each change of a path. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { AgentError } from '../base/errors.ts';
+import type { Path } from '../base/paths.ts';
+import { systemClock } from '../platform/clock.ts';
+import type { AgentStatus, PeerStatus } from './control-client.ts';
+import type { Lab } from './lab.ts';
+import type { PathChange } from './takeovers.ts';
+
+const POLL_MS = 50;
+
+export class PathWatcher {
+  readonly changes: PathChange[] = [];
+  readonly #lab: Lab;
+  readonly #onChange: (change: PathChange) => void;
+  readonly #latest = new Map<string, AgentStatus>();
+  readonly #sinceMs = new Map<string, number>();
+  #stopped = false;
+  #polling: Promise<void> = Promise.resolve();
+
+  private constructor(lab: Lab, onChange: (change: PathChange) => void) {
+    this.#lab = lab;
+    this.#onChange = onChange;
+  }
+
+  /** Starts once every agent has answered. */
+  static async start(lab: Lab, onChange: (change: PathChange) => void = () => {}): Promise<PathWatcher> {
+    const watcher = new PathWatcher(lab, onChange);
+    for (const node of lab.nodes) watcher.#take(node, await lab.status(node));
+    watcher.#polling = watcher.#poll();
+    return watcher;
+  }
+
+  status(node: string): AgentStatus | undefined {
+    return this.#latest.get(node);
+  }
+
+  /** The node's view of a peer, of its first one unless named. */
+  peer(node: string, peer?: string): PeerStatus | undefined {
+    return this.#latest.get(node)?.peers.find((candidate) => peer === undefined || candidate.node === peer);
+  }
+
+  /** How long the node has been on its present path, as far as it was watched. */
+  onPathMs(node: string): number {
+    return systemClock.monotonicMs() - (this.#sinceMs.get(node) ?? systemClock.monotonicMs());
+  }
+
+  /** Waits until every node is on `path` to its peer; false when that takes longer than the bound. */
+  async allOn(path: Path, boundMs: number, signal?: AbortSignal): Promise<boolean> {
+    const deadline = performance.now() + boundMs;
+    for (;;) {
+      this.refuseDead();
+      if (this.#lab.nodes.every((node) => this.peer(node)?.path === path)) return true;
+      if (performance.now() > deadline) return false;
+      await delay(POLL_MS / 2, undefined, { signal });
+    }
+  }
+
+  /** Throws when an agent has ended by itself, with its last words. */
+  refuseDead(): void {
+    for (const node of this.#lab.nodes) {
+      const ended = this.#lab.agentEnded(node);
+      if (ended === null) continue;
+      const words = this.#lab.agentLog(node).trim().split('\n').slice(-2).join(' / ');
+      throw new AgentError('died', `the agent of ${node} ended (${ended}): ${words}`);
+    }
+  }
+
+  /** Idempotent. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#polling;
+  }
+
+  async #poll(): Promise<void> {
+    while (!this.#stopped) {
+      const next = delay(POLL_MS);
+      for (const node of this.#lab.nodes) {
+        // An agent that does not answer just now keeps its last status; one that has died is for refuseDead.
+        const status = await this.#lab.status(node).catch(() => null);
+        if (status !== null) this.#take(node, status);
+      }
+      await next;
+    }
+  }
+
+  #take(node: string, status: AgentStatus): void {
+    const nowMs = systemClock.monotonicMs();
+    const before = this.peer(node)?.path;
+    this.#latest.set(node, status);
+    const now = this.peer(node)?.path;
+    if (now === undefined || now === before) return;
+    this.#sinceMs.set(node, nowMs);
+    if (before === undefined) return;
+    const change = { atMs: nowMs, node, from: before, to: now };
+    this.changes.push(change);
+    this.#onChange(change);
+  }
+}
