@@ -1,0 +1,67 @@
+/** The settings as the file has them, after the schema has checked each key and filled in defaults. */
+
+type OneOrList = string | readonly string[];
+
+export interface PeerFile {
+  readonly node: string;
+  readonly address: OneOrList;
+  readonly primary?: string;
+  readonly receive?: { readonly volume: string };
+}
+
+export interface TypeRuleFile {
+  readonly type: 'heartbeat' | 'data' | 'bulk';
+  readonly protocol?: 'tcp' | 'udp' | 'sctp' | 'icmp' | number;
+  readonly port?: number | string;
+  readonly minBytes?: number;
+}
+
+export interface SettingsFile {
+  readonly cluster: string;
+  readonly node: string;
+  readonly keyFile?: string;
+  readonly unauthenticated: boolean;
+  readonly vnic: { readonly name: string; readonly address: OneOrList; readonly mtu: number };
+  readonly storage: {
+    readonly send: { readonly volume: string };
+    readonly pollMs: { readonly idle: number; readonly active: number };
+    readonly beaconMs: number;
+    readonly maxAgeMs: number;
+    readonly writeDeadlineMs: number;
+    readonly flush: { readonly thresholdBytes: number; readonly deadlineMs: number };
+    readonly limits: { readonly bytesPerSecond: number; readonly operationsPerSecond: number };
+    readonly copy: 'shared' | 'local' | 'command' | 'mirror';
+  };
+  readonly primary: {
+    readonly mode: 'tunnel' | 'route' | 'none';
+    readonly interface?: string;
+    readonly listen?: string;
+    readonly probe: {
+      readonly intervalMs: number;
+      readonly misses: number;
+      readonly stableForMs: number;
+      readonly stableForMaxMs: number;
+    };
+  };
+  readonly queues: { readonly retainBytes: number };
+  readonly peers: readonly PeerFile[];
+  readonly types: readonly TypeRuleFile[];
+  readonly control: { readonly socket?: string };
+  readonly metrics?: { readonly listen: string };
+}
+
+/** The same while it may still be faulty: what did not fit the schema has been taken out. */
+export type Given<T> = T extends readonly (infer Item)[]
+  ? readonly (Given<Item> | undefined)[]
+  : T extends object
+    ? { readonly [Key in keyof T]?: Given<T[Key]> | undefined }
+    : T;
+
+/** One text or a list of texts as a list, each with where it stands below its key. */
+export function each(
+  value: string | readonly (string | undefined)[] | undefined,
+): { text: string; at: readonly number[] }[] {
+  if (value === undefined) return [];
+  if (typeof value === 'string') return [{ text: value, at: [] }];
+  return value.flatMap((text, index) => (text === undefined ? [] : [{ text, at: [index] }]));
+}

@@ -1,0 +1,43 @@
+/**
+ * From a settings file to Settings, or to SettingsErrors with one line for each thing that is wrong with it.
+ */
+import { readFileSync } from 'node:fs';
+import { AgentError } from '../base/errors.ts';
+import { deriveSettings } from './derive.ts';
+import type { Given, SettingsFile } from './given.ts';
+import { checkMeaning } from './meaning.ts';
+import { Problems } from './problems.ts';
+import { applySchema } from './schema-problems.ts';
+import type { Settings } from './settings.ts';
+import { readSource } from './source.ts';
+
+export { SettingsErrors } from './problems.ts';
+
+const READ_MENDS: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist: name the settings file with --config, or make one from config/two-node.yaml',
+  EACCES: 'may not be read: start as root, or give yourself the right to read it',
+  EISDIR: 'is a directory: name a file in it',
+};
+
+/** Reads and checks a settings file (YAML or JSON). */
+export function loadSettings(path: string): Settings {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const what = READ_MENDS[code] ?? `cannot be read (${code}): check the disk it is on`;
+    throw new AgentError('usage', `settings file ${path} ${what}`, { cause: error });
+  }
+  return parseSettings(text, path);
+}
+
+/** The settings in `text`; `file` is what messages call it. */
+export function parseSettings(text: string, file: string): Settings {
+  const source = readSource(text, file);
+  const problems = new Problems(file, source.lineOf);
+  const given: Given<SettingsFile> | null = applySchema(source.value, problems);
+  if (given) checkMeaning(given, problems);
+  problems.throwIfAny();
+  return deriveSettings(source.value as SettingsFile, file);
+}
