@@ -287,7 +287,7 @@ export class PeerLink {
     }
     if (!isAccepted || this.#isTooOld(prefix.monotonicUs, nowMs)) return;
     if (way === 'network') this.judge.heard(nowMs);
-    this.#confirmed(prefix, nowMs);
+    this.#confirmed(prefix);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
     if (prefix.kind === KIND.frames) this.#onFrames(bytes, nowMs);
   }
@@ -339,6 +339,7 @@ export class PeerLink {
     if (!isAccepted && !echoesUs) {
       this.#remember(incarnation, hello, nowMs);
       this.#helloDueMs = nowMs;
+      this.#ports.wantHead();
       return;
     }
     if (!isAccepted) this.#accept(incarnation, hello, nowMs);
@@ -350,11 +351,14 @@ export class PeerLink {
       return;
     }
     this.#remember(incarnation, hello, nowMs);
-    this.#peerAccepts = echoesUs && (hello.flags & HELLO_FLAG.accepts) !== 0;
+    const accepts = echoesUs && (hello.flags & HELLO_FLAG.accepts) !== 0;
+    // The peer waits for our echo, or we for its acceptance: the next beacon would be a second away.
+    if (!accepts || accepts !== this.#peerAccepts) this.#ports.wantHead();
+    this.#peerAccepts = accepts;
     this.#peerFlags = hello.flags;
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
     if (echoesUs) {
-      this.#confirmed(hello, nowMs);
+      this.#confirmed(hello);
       const roundTripMs = this.clock.roundTripUs / 1000;
       this.data.stillWaitsFor(hello.nextData, nowMs, roundTripMs);
       this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
@@ -414,12 +418,11 @@ export class PeerLink {
     this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
   }
 
-  #confirmed(prefix: Prefix, nowMs: number): void {
+  #confirmed(prefix: Prefix): void {
     this.data.confirm(prefix.nextData);
     this.bulk.confirm(prefix.nextBulk);
     this.#lane(DATA)?.floor(prefix.floorData);
     this.#lane(BULK)?.floor(prefix.floorBulk);
-    void nowMs;
   }
 
   // --- time ------------------------------------------------------------------------------------------------------
@@ -433,10 +436,11 @@ export class PeerLink {
     const isSilent = nowMs >= this.#helloDueMs;
     if (transition) {
       this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
+      this.#ports.wantHead();
     }
     if (isSilent || transition) this.#sendHello(nowMs);
     this.#giveUpOldGaps(nowMs);
-    this.#publish();
+    this.#publish(nowMs);
   }
 
   #giveUpOldGaps(nowMs: number): void {
@@ -450,9 +454,9 @@ export class PeerLink {
   }
 
   /** What the flush thread needs for the head block, and the reader for pacing. */
-  #publish(): void {
+  #publish(nowMs: number): void {
     const { words } = this.#words;
-    words[PEER.flags] = this.#flags(this.judge.sinceMs);
+    words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
     words[PEER.floorHeartbeat] = this.heartbeat.next | 0;
     words[PEER.floorData] = this.data.floor | 0;

@@ -16,4 +16,6 @@ export interface CorePorts {
   /** Hands a frame to the virtual interface. */
   readonly deliver: (frame: Uint8Array) => void;
   readonly event: (event: CoreEvent) => void;
+  /** Asks for the head block to be written now, not at the next beacon. */
+  readonly wantHead: () => void;
 }

@@ -29,12 +29,16 @@ export const AGENT = {
   flushBeat: 9,
   readerBeat: 10,
   switchBeat: 11,
-  /** reader: our own head block was written by somebody else. */
+  /** flush: our own head block was written by somebody else. */
   slotTaken: 12,
   /** switch: 1 while any peer's packets may come by storage only: poll actively. */
   storageNeeded: 13,
   /** flush: the closing head is written. */
   flushClosed: 14,
+  /** reader: write a batch soon, for its confirmations alone if need be. */
+  acknowledgeWanted: 15,
+  /** flush: the ring is full of what a live reader has not read: wake it when that moves. */
+  ringFull: 16,
 } as const;
 const AGENT_WORDS = 32;
 

@@ -74,6 +74,10 @@ export class WriteBuffer {
     return sum;
   }
 
+  get isEmpty(): boolean {
+    return this.#rings.every((ring) => ring.isEmpty);
+  }
+
   usedBytesOf(type: TypeIndex): number {
     return this.#ring(type).usedBytes;
   }

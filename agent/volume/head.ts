@@ -38,10 +38,17 @@ export interface Head {
   monotonicUs: number;
   hostId: Uint8Array;
   pid: number;
+  keyId: Uint8Array;
   entries: HeadEntry[];
 }
 
 export type HeadFault = 'absent' | 'foreign' | 'damaged';
+
+/** What a head block says of its writer's key, believed or not: eight bytes, or null where there is no head block. */
+export function headKeyId(block: Uint8Array): Uint8Array | null {
+  return dataView(block).getUint32(HEAD.at.magic, true) === HEAD_MAGIC ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8) : null;
+}
+
 export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
 
 const { at } = HEAD;
@@ -70,6 +77,7 @@ export function encodeHead(head: Head, seal: Seal, sealed: boolean, block: Uint8
   block.set(head.hostId, at.hostId);
   view.setUint32(at.pid, head.pid, true);
   view.setUint32(at.sealed, sealed ? 1 : 0, true);
+  block.set(head.keyId, at.keyId);
   view.setUint32(at.entryCount, head.entries.length, true);
   head.entries.forEach((entry, i) => encodeEntry(view, block, at.entries + i * HEAD_ENTRY.bytes, entry));
   seal.seal(head.headMark, block.subarray(0, at.tag), block.subarray(0, 0), block.subarray(at.tag, BLOCK_BYTES));
@@ -136,6 +144,7 @@ function readHead(view: DataView, block: Uint8Array, nodeIndex: number, incarnat
     monotonicUs: getU64(view, at.monotonicUs),
     hostId: block.slice(at.hostId, at.hostId + 16),
     pid: view.getUint32(at.pid, true),
+    keyId: block.slice(at.keyId, at.keyId + 8),
     entries: Array.from({ length: entries }, (_, i) => readEntry(view, block, at.entries + i * HEAD_ENTRY.bytes)),
   };
 }

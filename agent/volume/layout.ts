@@ -40,14 +40,11 @@ export const SUPERBLOCK = defineFields({
   slotBytes: 8,
   slotCount: 4,
   sectorBytes: 4,
-  sealed: 4,
   /** Raised by each change of the node table; the copy with the higher one counts. */
   revision: 4,
-  reserved: 8,
+  reserved: 12,
   nodeNames: NODES_MAX * NODE_NAME_BYTES,
-  /** HMAC-SHA-256 over everything before it with the volume key, first 16 bytes; zero without a key. */
-  keyCheck: 16,
-  zero: 1896,
+  zero: 1912,
   /** Which copy this is: outside the checksum, so that both copies have the same one. */
   copy: 4,
   crc32: 4,
@@ -77,9 +74,10 @@ export const HEAD = defineFields({
   pid: 4,
   sealed: 4,
   entryCount: 4,
-  reserved: 4,
+  /** Tells one cluster key from another without giving either away; zero without a key. */
+  keyId: 8,
   entries: 63 * 60,
-  zero: 172,
+  zero: 160,
   /** GCM tag over everything before it, or CRC-32 and zeros without a key. */
   tag: 16,
 } as const);

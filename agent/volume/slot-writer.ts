@@ -7,11 +7,12 @@
  * - A batch that could not be written is written again unchanged (same place, same mark, same bytes) until it is there.
  * - All state lies in `state`, which may be shared memory: a successor of a dead thread takes over from it.
  */
+import { sameBytes } from '../base/bytes.ts';
 import { assert } from '../base/errors.ts';
 import { BatchBuilder, batchFlags, openBatch, peekBatch } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import { decodeHead, encodeHead, type Head, type HeadEntry } from './head.ts';
-import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
+import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
 import type { Seal, SealFactory } from '../wire/seal.ts';
 
 /** Words of the writer's state (64-bit floats holding whole numbers). */
@@ -38,6 +39,7 @@ export interface SlotIdentity {
   readonly hostId: Uint8Array;
   readonly pid: number;
   readonly sealed: boolean;
+  readonly keyId: Uint8Array;
 }
 
 export interface Times {
@@ -84,6 +86,15 @@ export class SlotWriter {
 
   get position(): number {
     return this.#word(WRITER.position);
+  }
+
+  get startPosition(): number {
+    return this.#word(WRITER.startPosition);
+  }
+
+  /** Bytes of the batch that is sealed and not yet written. */
+  get pendingBytes(): number {
+    return this.#word(WRITER.pendingBytes);
   }
 
   /**
@@ -190,6 +201,13 @@ export class SlotWriter {
     if (done !== BLOCK_BYTES) return done < 0 ? done : -5;
     this.#state[WRITER.reservedMark] = reserved;
     return 0;
+  }
+
+  /** False when the head block on the volume is another incarnation's. An unreadable one says nothing. */
+  ownsHead(): boolean {
+    const offset = HEAD_TABLE_OFFSET + this.#identity.nodeIndex * BLOCK_BYTES;
+    if (this.#disk.read(offset, this.#headBlock) !== BLOCK_BYTES) return true;
+    return sameBytes(this.#headBlock, HEAD.at.incarnation, this.#identity.incarnation, 0, 16);
   }
 }
 

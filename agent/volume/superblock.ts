@@ -4,7 +4,6 @@
  */
 import { bytesText, dataView, getU64, sameBytes, setU64, textBytes } from '../base/bytes.ts';
 import { crc32 } from '../base/crc32.ts';
-import { keyCheck } from '../wire/keys.ts';
 import {
   BLOCK_BYTES,
   CLUSTER_NAME_BYTES,
@@ -27,14 +26,12 @@ export interface Superblock {
   readonly slotBytes: number;
   readonly slotCount: number;
   readonly sectorBytes: number;
-  /** Made with a cluster key: heads and batches are authenticated and sealed. */
-  readonly sealed: boolean;
   readonly revision: number;
   /** Slot index to node name; an empty name is a free slot. */
   readonly nodes: readonly string[];
 }
 
-export type SuperblockFault = 'absent' | 'version' | 'checksum' | 'geometry' | 'key';
+export type SuperblockFault = 'absent' | 'version' | 'checksum' | 'geometry';
 
 export type SuperblockResult =
   | { readonly ok: true; readonly superblock: Superblock }
@@ -42,8 +39,8 @@ export type SuperblockResult =
 
 const { at } = SUPERBLOCK;
 
-/** One copy as a block. `clusterKey` null makes an open (unauthenticated) volume. */
-export function encodeSuperblock(sb: Superblock, copy: number, clusterKey: Uint8Array | null): Uint8Array {
+/** One copy as a block. */
+export function encodeSuperblock(sb: Superblock, copy: number): Uint8Array {
   const block = new Uint8Array(BLOCK_BYTES);
   const view = dataView(block);
   block.set(textBytes(SUPERBLOCK_MAGIC, 8), at.magic);
@@ -58,28 +55,22 @@ export function encodeSuperblock(sb: Superblock, copy: number, clusterKey: Uint8
   setU64(view, at.slotBytes, sb.slotBytes);
   view.setUint32(at.slotCount, sb.slotCount, true);
   view.setUint32(at.sectorBytes, sb.sectorBytes, true);
-  view.setUint32(at.sealed, clusterKey === null ? 0 : 1, true);
   view.setUint32(at.revision, sb.revision, true);
   sb.nodes.forEach((name, index) => {
     block.set(textBytes(name, NODE_NAME_BYTES), at.nodeNames + index * NODE_NAME_BYTES);
   });
-  if (clusterKey !== null) block.set(keyCheck(clusterKey, block.subarray(0, at.keyCheck)), at.keyCheck);
   view.setUint32(at.crc32, crc32(block.subarray(0, at.copy)), true);
   view.setUint32(at.copy, copy, true);
   return block;
 }
 
-/**
- * Reads one copy. Faults in the order they are told: no such magic; a newer major version; damage; sizes that cannot be;
- * a key that is not the one it was made with. `clusterKey` undefined leaves the key unchecked (for `inspect`).
- */
-export function decodeSuperblock(block: Uint8Array, clusterKey?: Uint8Array | null): SuperblockResult {
+/** Reads one copy. Faults in the order they are told: no such magic; a newer major version; damage; impossible sizes. */
+export function decodeSuperblock(block: Uint8Array): SuperblockResult {
   const view = dataView(block);
   if (!sameBytes(block, at.magic, textBytes(SUPERBLOCK_MAGIC, 8), 0, 8)) return { ok: false, fault: 'absent' };
   const version = view.getUint32(at.version, true);
   if (version >>> 16 !== FORMAT_VERSION >>> 16) return { ok: false, fault: 'version' };
   if (crc32(block.subarray(0, at.copy)) !== view.getUint32(at.crc32, true)) return { ok: false, fault: 'checksum' };
-  const sealed = view.getUint32(at.sealed, true) === 1;
   const slotCount = view.getUint32(at.slotCount, true);
   const slotBytes = getU64(view, at.slotBytes);
   const volumeBytes = getU64(view, at.volumeBytes);
@@ -93,10 +84,6 @@ export function decodeSuperblock(block: Uint8Array, clusterKey?: Uint8Array | nu
     slotBytes % BLOCK_BYTES === 0 &&
     SLOTS_OFFSET + slotCount * slotBytes <= volumeBytes;
   if (!sane) return { ok: false, fault: 'geometry' };
-  if (clusterKey !== undefined) {
-    const proof = clusterKey === null ? new Uint8Array(16) : keyCheck(clusterKey, block.subarray(0, at.keyCheck));
-    if (sealed !== (clusterKey !== null) || !sameBytes(block, at.keyCheck, proof, 0, 16)) return { ok: false, fault: 'key' };
-  }
   const name = (offset: number, length: number) => bytesText(block.subarray(offset, offset + length));
   return {
     ok: true,
@@ -109,19 +96,18 @@ export function decodeSuperblock(block: Uint8Array, clusterKey?: Uint8Array | nu
       slotBytes,
       slotCount,
       sectorBytes: view.getUint32(at.sectorBytes, true),
-      sealed,
       revision: view.getUint32(at.revision, true),
       nodes: Array.from({ length: slotCount }, (_, i) => name(at.nodeNames + i * NODE_NAME_BYTES, NODE_NAME_BYTES)),
     },
   };
 }
 
-/** The better of the two copies, or the fault that says most: damage beats absence, a wrong key beats both. */
-export function chooseSuperblock(blocks: readonly Uint8Array[], clusterKey?: Uint8Array | null): SuperblockResult {
-  const results = blocks.map((block) => decodeSuperblock(block, clusterKey));
+/** The better of the two copies, or the fault that says most. */
+export function chooseSuperblock(blocks: readonly Uint8Array[]): SuperblockResult {
+  const results = blocks.map((block) => decodeSuperblock(block));
   const good = results.filter((r) => r.ok).sort((a, b) => b.superblock.revision - a.superblock.revision);
   if (good[0]) return good[0];
-  const order: SuperblockFault[] = ['key', 'version', 'geometry', 'checksum', 'absent'];
+  const order: SuperblockFault[] = ['version', 'geometry', 'checksum', 'absent'];
   const faults = results.map((r) => (r.ok ? 'absent' : r.fault));
   return { ok: false, fault: order.find((fault) => faults.includes(fault)) ?? 'absent' };
 }

@@ -35,8 +35,8 @@ export function tunnelKey(
   return derive(clusterKey, incarnation, `tunnel ${JSON.stringify([cluster, source, target])}`);
 }
 
-/** What proves that a superblock was made with this key: 16 bytes over `content`. */
-export function keyCheck(clusterKey: Uint8Array, content: Uint8Array): Uint8Array {
-  const key = derive(clusterKey, new Uint8Array(0), 'superblock');
-  return new Uint8Array(createHmac('sha256', key).update(content).digest()).subarray(0, 16);
+/** Eight bytes that tell one key from another on a volume, without giving either away. */
+export function keyId(clusterKey: Uint8Array, clusterUuid: Uint8Array): Uint8Array {
+  const key = derive(clusterKey, new Uint8Array(0), 'key id');
+  return new Uint8Array(createHmac('sha256', key).update(clusterUuid).digest()).slice(0, 8);
 }

@@ -1,0 +1,157 @@
+/**
+ * The switch's mind: frames from the interface to lanes, lanes to ways, words from peers to interface. Pure but for its
+ * ports; the switch thread and the simulator drive the same code.
+ *
+ * A full lane pushes back: reading from the interface stops for at most PUSH_BACK_MS, then the newest frame of that
+ * lane is dropped, as a router does, so that no peer can hold up the others.
+ */
+import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
+import { AGENT, AGENT_TIME, type SharedState } from '../queue/shared-state.ts';
+import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
+import { type LinkSettings, PeerLink } from './peer-link.ts';
+import type { CorePorts } from './ports.ts';
+
+const PUSH_BACK_MS = 3;
+/** Judging is this often at least, so that a failure is seen soon after it is one. */
+const TICK_MS = 10;
+/** Idle and healthy, ticks follow the probes; this is how long the switch may sleep. */
+const IDLE_TICK_MS = 50;
+
+export interface CoreSettings {
+  readonly links: readonly LinkSettings[];
+  readonly beaconMs: number;
+  readonly maxAgeMs: number;
+  readonly writeDeadlineMs: number;
+}
+
+export interface CoreCounters {
+  /** Frames read from the interface. */
+  frames: number;
+  /** Frames for nobody, or not IP. */
+  unaddressed: number;
+  /** Frames found in the interface after a standstill, too old to be sent on. */
+  stale: number;
+}
+
+export class NodeCore {
+  readonly links: readonly PeerLink[];
+  readonly counters: CoreCounters = { frames: 0, unaddressed: 0, stale: 0 };
+  readonly #settings: CoreSettings;
+  readonly #classifier: Classifier;
+  readonly #state: SharedState;
+  readonly #ports: CorePorts;
+  #tickMs: number;
+  #pushedBackMs = -1;
+  #dropping = false;
+
+  constructor(
+    settings: CoreSettings,
+    classifier: Classifier,
+    ourIncarnation: Uint8Array,
+    state: SharedState,
+    ports: CorePorts,
+    nowMs: number,
+  ) {
+    this.#settings = settings;
+    this.#classifier = classifier;
+    this.#state = state;
+    this.#ports = ports;
+    this.#tickMs = nowMs;
+    this.links = settings.links.map((link, i) => {
+      const words = state.peers[i];
+      if (!words) throw new Error('shared state has too few peers');
+      return new PeerLink(link, ourIncarnation, words, ports, nowMs);
+    });
+  }
+
+  /**
+   * A frame from the interface. False: its lane is full; the caller keeps it and offers it again after `pushBackEnds`.
+   */
+  frame(frame: Uint8Array, nowMs: number): boolean {
+    const { type, peer } = this.#classifier.classify(frame);
+    if (peer === NO_PEER) {
+      this.counters.frames++;
+      this.counters.unaddressed++;
+      return true;
+    }
+    if (peer !== ALL_PEERS) return this.#send(this.links[peer], type, frame, nowMs);
+    for (const link of this.links) this.#send(link, type, frame, nowMs, true);
+    return true;
+  }
+
+  #send(link: PeerLink | undefined, type: 0 | 1 | 2 | 3, frame: Uint8Array, nowMs: number, mayDrop = false): boolean {
+    if (!link) return true;
+    const lane = type === BULK ? BULK : type === HEARTBEAT ? HEARTBEAT : DATA;
+    if (link.send(lane, frame, nowMs)) {
+      this.counters.frames++;
+      this.#pushedBackMs = -1;
+      this.#dropping = false;
+      return true;
+    }
+    if (!mayDrop && !this.#dropping && type !== BULK) {
+      if (this.#pushedBackMs < 0) this.#pushedBackMs = nowMs;
+      if (nowMs - this.#pushedBackMs < PUSH_BACK_MS) return false;
+      this.#dropping = true;
+    }
+    this.counters.frames++;
+    (lane === BULK ? link.bulk : link.data).countDropped();
+    return true;
+  }
+
+  /** When a frame that was refused may be offered again; -1 when none was. */
+  get pushBackEndsMs(): number {
+    return this.#pushedBackMs < 0 ? -1 : this.#pushedBackMs + PUSH_BACK_MS;
+  }
+
+  /** Our own writes to storage succeed in time. */
+  storageAvailable(nowMs: number): boolean {
+    const { words, times } = this.#state;
+    if (Atomics.load(words, AGENT.writeErrno) !== 0) return false;
+    const { writeDeadlineMs, beaconMs } = this.#settings;
+    if (Atomics.load(words, AGENT.writing) === 1 && nowMs - (times[AGENT_TIME.writeBeganMs] ?? 0) > writeDeadlineMs) {
+      return false;
+    }
+    const writtenMs = times[AGENT_TIME.writtenMs] ?? 0;
+    return writtenMs > 0 && nowMs - writtenMs <= 2 * beaconMs + writeDeadlineMs;
+  }
+
+  /**
+   * Called after every round. Ticks when it is time; then moves what is due. Answers after how many milliseconds it
+   * wants to be called again at the latest.
+   */
+  round(nowMs: number): number {
+    const sinceTick = nowMs - this.#tickMs;
+    if (sinceTick >= TICK_MS || sinceTick < 0) this.#tick(nowMs, sinceTick);
+    for (const link of this.links) link.pump(nowMs);
+    let wait = this.#isQuiet ? IDLE_TICK_MS : TICK_MS;
+    for (const link of this.links) wait = Math.min(wait, Math.max(1, link.dueInMs(nowMs)));
+    return wait;
+  }
+
+  /** All peers on the network and nothing waiting: nothing can become due before the next probe. */
+  get #isQuiet(): boolean {
+    return this.links.every((link) => link.judge.path === 'network' && link.data.keptFrames === 0);
+  }
+
+  #tick(nowMs: number, sinceMs: number): void {
+    this.#tickMs = nowMs;
+    if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
+    const available = this.storageAvailable(nowMs);
+    let needed = 0;
+    for (const link of this.links) {
+      link.tick(nowMs, available);
+      if (link.judge.path !== 'network') needed = 1;
+    }
+    Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+  }
+
+  /** How long this agent has not looked at the interface: what lies there may be this old. */
+  standstillMs(nowMs: number): number {
+    return nowMs - this.#tickMs;
+  }
+
+  /** The interface's queue was thrown away after a standstill longer than maxAgeMs. */
+  countStale(frames: number): void {
+    this.counters.stale += frames;
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * The internal thread's logic (AG4), without the thread: when to write, what, and the head block. `step` does what is
+ * due and answers how long to sleep; the worker sleeps in Atomics.wait, the simulator moves its clock.
+ */
+import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import { GATE_WORDS } from '../core/gate.ts';
+import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
+import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
+import type { HeadEntry } from '../volume/head.ts';
+import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES, HEAD_STATE } from '../volume/layout.ts';
+import type { SlotWriter, Times } from '../volume/slot-writer.ts';
+import { recordBytes, type RecordHeader } from '../wire/record.ts';
+import { Budget } from './budget.ts';
+
+export interface FlushSettings {
+  readonly deadlineMs: number;
+  readonly beaconMs: number;
+  readonly maxAgeMs: number;
+  readonly slotBytes: number;
+  readonly limits: { readonly bytesPerSecond: number; readonly operationsPerSecond: number };
+  /** For each peer (in the order of the settings) its slot on our send volume. */
+  readonly peerSlots: readonly number[];
+}
+
+/** While batches flow the head block follows at this distance, for readers that poll the heads only. */
+const HEAD_INTERVAL_MS = 20;
+const RETRY_MS_MIN = 5;
+const RETRY_MS_MAX = 200;
+/** This share of the ring is for heartbeats and control when data fills it. */
+const RESERVED_SHARE = 8;
+
+export class FlushLoop {
+  readonly #writer: SlotWriter;
+  readonly #buffer: WriteBuffer;
+  readonly #state: SharedState;
+  readonly #settings: FlushSettings;
+  readonly #budget: Budget;
+  readonly #now: () => Times & { readonly nowMs: number };
+  readonly #record: RecordHeader = { frameBytes: 0, type: 0, peer: 0, sequence: 0, ageMs: 0 };
+  #headDueMs = -Infinity;
+  #headMs = -Infinity;
+  #positionInHead = -1;
+  #retryMs = 0;
+  #retryAtMs = -Infinity;
+  #sealed = false;
+  #closed = false;
+
+  constructor(
+    writer: SlotWriter,
+    buffer: WriteBuffer,
+    state: SharedState,
+    settings: FlushSettings,
+    now: () => Times & { readonly nowMs: number },
+  ) {
+    this.#writer = writer;
+    this.#buffer = buffer;
+    this.#state = state;
+    this.#settings = settings;
+    this.#now = now;
+    this.#budget = new Budget(settings.limits);
+  }
+
+  /** Does what is due; answers how many milliseconds may pass before the next step (0: at once). */
+  step(): number {
+    const { nowMs } = this.#now();
+    Atomics.add(this.#state.words, AGENT.flushBeat, 1);
+    if (nowMs < this.#retryAtMs) return this.#retryAtMs - nowMs;
+    if (this.#sealed && !this.#write()) return this.#retryMs;
+    if (!this.#writer.hasMarks && !this.#writeHead(nowMs)) return this.#retryMs;
+    const wait = this.#batchWait(nowMs);
+    if (wait <= 0 && this.#compose(nowMs)) {
+      if (!this.#write()) return this.#retryMs;
+      this.#headIfDue();
+      return 0;
+    }
+    return Math.min(this.#headIfDue(), wait > 0 ? wait : HEAD_INTERVAL_MS);
+  }
+
+  /** How long until a batch is to be written; 0 or less: now. */
+  #batchWait(nowMs: number): number {
+    const paused = this.#budget.waitMs(nowMs);
+    if (paused > 0) return paused;
+    const { words } = this.#state;
+    if (Atomics.exchange(words, AGENT.flushNow, 0) === 1) return 0;
+    if (this.#buffer.reachedThreshold) return 0;
+    return this.#buffer.oldestEnteredMs() + this.#settings.deadlineMs - nowMs;
+  }
+
+  /** Fills and seals a batch from the write buffer; false when there is nothing to write, or no room in the ring. */
+  #compose(nowMs: number): boolean {
+    const { builder } = this.#writer;
+    builder.begin();
+    this.#acknowledge();
+    const used = this.#buffer.usedBytes;
+    const space = this.#ringSpace();
+    const limit = Math.min(BATCH_BYTES_MAX, this.#budget.bytesAllowed());
+    const isLow = space < this.#settings.slotBytes / RESERVED_SHARE;
+    const room = Math.min(limit, this.#spaceUsable(space));
+    Atomics.store(this.#state.words, AGENT.ringFull, room < limit ? 1 : 0);
+    if (room < BLOCK_BYTES) return false;
+    this.#buffer.transportData(isLow ? HEARTBEAT : BULK, (packet) => this.#take(packet, room, nowMs));
+    if (Atomics.load(this.#state.words, AGENT.roomWanted) === 1 && this.#buffer.usedBytes < used) this.onRoom();
+    const acknowledgeOnly = Atomics.exchange(this.#state.words, AGENT.acknowledgeWanted, 0) === 1;
+    if (builder.recordCount === 0 && !acknowledgeOnly) return false;
+    this.#writer.seal(this.#now());
+    this.#sealed = true;
+    return true;
+  }
+
+  /** Called when the write buffer has got room and the switch waits for it. */
+  onRoom: () => void = () => {};
+
+  #take(packet: BufferedPacket, room: number, nowMs: number): boolean {
+    const ageMs = nowMs - packet.enteredMs;
+    if (ageMs > this.#settings.maxAgeMs) {
+      this.#addTime(AGENT_TIME.expired, 1);
+      return true;
+    }
+    const { builder } = this.#writer;
+    if (!builder.hasRoom(packet.length, room)) {
+      // A frame that does not even fit into an empty batch of the present budget must not block for ever.
+      return builder.recordCount === 0 && recordBytes(packet.length) > BATCH_BYTES_MAX - BATCH.bytes - BATCH_TAIL_BYTES;
+    }
+    const record = this.#record;
+    record.frameBytes = packet.length;
+    record.type = packet.type;
+    record.peer = packet.peer;
+    record.sequence = packet.sequence;
+    record.ageMs = ageMs;
+    builder.add(record, packet.bytes, packet.offset);
+    return true;
+  }
+
+  #addTime(index: number, by: number): void {
+    this.#state.times[index] = (this.#state.times[index] ?? 0) + by;
+  }
+
+  #acknowledge(): void {
+    this.#state.peers.forEach((peer, i) => {
+      if (Atomics.load(peer.words, PEER.accepted) !== 1) return;
+      this.#writer.builder.acknowledge({
+        peerIndex: this.#settings.peerSlots[i] ?? 0,
+        incarnationTag: (peer.words[PEER.tag] ?? 0) >>> 0,
+        readPosition: peer.times[PEER_TIME.readPosition] ?? 0,
+        nextData: this.#gateNext(peer.words, DATA),
+        nextBulk: this.#gateNext(peer.words, BULK),
+      });
+    });
+  }
+
+  #gateNext(words: Int32Array, type: TypeIndex): number {
+    return Atomics.load(words, PEER.gates + type * GATE_WORDS + 1) >>> 0;
+  }
+
+  /** [RING1] Ring bytes before the slowest live reader. */
+  #ringSpace(): number {
+    const { position, startPosition } = this.#writer;
+    let oldest = position;
+    for (const { words, times } of this.#state.peers) {
+      if (Atomics.load(words, PEER.live) !== 1) continue;
+      oldest = Math.min(oldest, Math.max(startPosition, times[PEER_TIME.peerReadPosition] ?? 0));
+    }
+    return this.#settings.slotBytes - (position - oldest);
+  }
+
+  /** The largest batch that fits into the ring, what is lost at its end taken into account. */
+  #spaceUsable(space: number): number {
+    for (let bytes = BATCH_BYTES_MAX; bytes >= BLOCK_BYTES; bytes /= 2) {
+      if (this.#writer.spaceFor(bytes) + BLOCK_BYTES <= space) return bytes;
+    }
+    return 0;
+  }
+
+  /** Puts the sealed batch on the volume; false when it has to be tried again. */
+  #write(): boolean {
+    const bytes = this.#writer.pendingBytes;
+    const done = this.#timed(() => this.#writer.writePending());
+    if (!done) return false;
+    this.#sealed = false;
+    this.#addTime(AGENT_TIME.batches, 1);
+    this.#addTime(AGENT_TIME.bytesWritten, bytes);
+    this.#state.times[AGENT_TIME.batchMs] = this.#now().nowMs;
+    this.#budget.spent(bytes, 1);
+    return true;
+  }
+
+  /** Runs one write, publishing that it is under way (a hang must be visible) and how it ended. */
+  #timed(write: () => number): boolean {
+    const { words, times } = this.#state;
+    const began = this.#now().nowMs;
+    times[AGENT_TIME.writeBeganMs] = began;
+    Atomics.store(words, AGENT.writing, 1);
+    const result = write();
+    Atomics.store(words, AGENT.writing, 0);
+    const ended = this.#now().nowMs;
+    Atomics.store(words, AGENT.writeErrno, result < 0 ? -result : 0);
+    if (result < 0) {
+      this.#addTime(AGENT_TIME.writeErrors, 1);
+      this.#retryMs = Math.min(RETRY_MS_MAX, Math.max(RETRY_MS_MIN, this.#retryMs * 2));
+      this.#retryAtMs = ended + this.#retryMs;
+      return false;
+    }
+    times[AGENT_TIME.lastWriteMs] = ended - began;
+    times[AGENT_TIME.writtenMs] = ended;
+    this.#addTime(AGENT_TIME.writes, 1);
+    this.#retryMs = 0;
+    this.#retryAtMs = -Infinity;
+    return true;
+  }
+
+  /** Writes the head block when its time has come; answers how long until then. */
+  #headIfDue(): number {
+    const { nowMs } = this.#now();
+    const isWanted = Atomics.load(this.#state.words, AGENT.headWanted) === 1;
+    const isBehind = this.#positionInHead !== this.#writer.position || isWanted || this.#writer.wantsMarks;
+    const due = isBehind ? Math.min(this.#headDueMs, this.#headMs + HEAD_INTERVAL_MS) : this.#headDueMs;
+    if (nowMs < due) return due - nowMs;
+    this.#writeHead(nowMs);
+    return this.#retryMs > 0 ? this.#retryMs : Math.max(0, this.#headDueMs - nowMs);
+  }
+
+  #writeHead(nowMs: number, state: number = HEAD_STATE.running): boolean {
+    Atomics.store(this.#state.words, AGENT.headWanted, 0);
+    if (state === HEAD_STATE.running && !this.#stillOurs(nowMs)) return false;
+    const { position } = this.#writer;
+    const entries = this.#state.peers.map((_, i) => this.#entry(i, nowMs));
+    if (!this.#timed(() => this.#writer.writeHead(this.#now(), state, entries))) return false;
+    this.#positionInHead = position;
+    this.#headMs = nowMs;
+    this.#headDueMs = nowMs + this.#settings.beaconMs;
+    this.#addTime(AGENT_TIME.headWrites, 1);
+    this.#budget.spent(BLOCK_BYTES, 1);
+    return true;
+  }
+
+  /** [ONE1] Once for each beacon: a head block of another incarnation means that a second agent writes our slot. */
+  #stillOurs(nowMs: number): boolean {
+    if (this.#headMs === -Infinity || nowMs - this.#ownerCheckedMs < this.#settings.beaconMs) return true;
+    this.#ownerCheckedMs = nowMs;
+    if (this.#writer.ownsHead()) return true;
+    Atomics.store(this.#state.words, AGENT.slotTaken, 1);
+    this.#retryMs = RETRY_MS_MAX;
+    this.#retryAtMs = nowMs + RETRY_MS_MAX;
+    return false;
+  }
+  #ownerCheckedMs = -Infinity;
+
+  #entry(index: number, nowMs: number): HeadEntry {
+    const peer = this.#state.peers[index];
+    if (!peer) throw new Error('no such peer');
+    const { words, times } = peer;
+    const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
+    return {
+      peerIndex: this.#settings.peerSlots[index] ?? 0,
+      flags: words[PEER.flags] ?? 0,
+      path: words[PEER.path] ?? 0,
+      nextData: this.#gateNext(words, DATA),
+      nextBulk: this.#gateNext(words, BULK),
+      floorHeartbeat: (words[PEER.floorHeartbeat] ?? 0) >>> 0,
+      floorData: (words[PEER.floorData] ?? 0) >>> 0,
+      floorBulk: (words[PEER.floorBulk] ?? 0) >>> 0,
+      echoIncarnation: peer.echoIncarnation.slice(),
+      echoMonotonicUs: times[PEER_TIME.echoMonotonicUs] ?? 0,
+      echoDelayUs: seenMs === 0 ? 0 : Math.max(0, Math.round((nowMs - seenMs) * 1000)),
+      readPosition: times[PEER_TIME.readPosition] ?? 0,
+    };
+  }
+
+  /** Writes what is left and a head that says "stopped in order". Does not insist when storage does not answer. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { nowMs } = this.#now();
+    if (this.#sealed) this.#write();
+    while (!this.#sealed && this.#writer.hasMarks && !this.#buffer.isEmpty && this.#compose(nowMs)) this.#write();
+    if (!this.#sealed) this.#writeHead(nowMs, HEAD_STATE.stopped);
+    Atomics.store(this.#state.words, AGENT.flushClosed, 1);
+  }
+}

@@ -1,0 +1,342 @@
+/**
+ * The reader's logic without its thread: polls one receive volume for the peers that write there, opens batches, and
+ * delivers what is for this node. `step` does one round and answers how long to sleep.
+ *
+ * Always true:
+ * - [AGE1] a frame older than maxAgeMs is dropped and counted; while the peer's clock is not known, nothing is read on.
+ * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
+ */
+import { BULK, CONTROL, type TypeIndex } from '../base/packet-type.ts';
+import { seqAfter } from '../base/serial.ts';
+import { Gate, GATE_WORDS } from '../core/gate.ts';
+import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
+import type { Ring } from '../queue/ring.ts';
+import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
+import type { Disk } from '../volume/disk.ts';
+import { decodeHead, type Head } from '../volume/head.ts';
+import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
+import { walkRecords } from '../wire/record.ts';
+import type { SealFactory } from '../wire/seal.ts';
+import { pollPause, type PaceSettings } from './pace.ts';
+
+export interface ReaderPeer {
+  /** Index in the settings, and so in the shared state. */
+  readonly index: number;
+  /** The peer's slot on this volume. */
+  readonly slot: number;
+}
+
+export interface ReaderSettings {
+  readonly pace: PaceSettings;
+  readonly maxAgeMs: number;
+  readonly clusterUuid: Uint8Array;
+  /** Our own slot on this volume: the address of records for us. */
+  readonly ownSlot: number;
+  readonly ownIncarnation: Uint8Array;
+  readonly slotCount: number;
+  readonly slotBytes: number;
+  readonly slotsOffset: number;
+  readonly peers: readonly ReaderPeer[];
+  /** How long a batch may look torn or damaged while it may still be on its way. */
+  readonly patienceMs: number;
+}
+
+export interface ReaderPorts {
+  /** Hands a frame to the interface; false when the interface refused it. */
+  readonly deliver: (frame: Uint8Array) => boolean;
+  /** A peer's head block has changed. */
+  readonly head: (peer: number, head: Head) => void;
+  /** Wakes the switch thread. */
+  readonly bell: () => void;
+}
+
+/** Confirm at the latest after this many bytes read: the writer's ring and memory wait for it. */
+const CONFIRM_EVERY_BYTES = 2 * 1024 * 1024;
+const BATCHES_PER_STEP = 32;
+
+class Source {
+  readonly peer: ReaderPeer;
+  readonly words: PeerWords;
+  readonly reader: SlotReader;
+  readonly gates: readonly Gate[];
+  epoch = 0;
+  headMark = 0;
+  headIncarnation: Uint8Array = new Uint8Array(16);
+
+  constructor(peer: ReaderPeer, words: PeerWords, reader: SlotReader) {
+    this.peer = peer;
+    this.words = words;
+    this.reader = reader;
+    this.gates = [0, 1, 2, 3].map((type) => new Gate(words.words, PEER.gates + type * GATE_WORDS));
+  }
+}
+
+export class ReaderLoop {
+  readonly #disk: Disk;
+  readonly #state: SharedState;
+  readonly #settings: ReaderSettings;
+  readonly #inbound: Ring;
+  readonly #ports: ReaderPorts;
+  readonly #sealFor: SealFactory;
+  readonly #sources: readonly Source[];
+  readonly #heads: Uint8Array;
+  readonly #now: () => number;
+  readonly #tag: number;
+  #headsMs = -Infinity;
+  #newsMs = -Infinity;
+  #unconfirmedBytes = 0;
+
+  /** `memory`: page-aligned; {@link ReaderLoop.memoryBytes}. */
+  constructor(
+    disk: Disk,
+    state: SharedState,
+    settings: ReaderSettings,
+    inbound: Ring,
+    sealFor: SealFactory,
+    ports: ReaderPorts,
+    memory: Uint8Array,
+    now: () => number,
+  ) {
+    this.#disk = disk;
+    this.#state = state;
+    this.#settings = settings;
+    this.#inbound = inbound;
+    this.#ports = ports;
+    this.#sealFor = sealFor;
+    this.#now = now;
+    this.#tag = incarnationTag(settings.ownIncarnation);
+    this.#heads = memory.subarray(0, settings.slotCount * BLOCK_BYTES);
+    const batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
+    this.#sources = settings.peers.map((peer) => this.#makeSource(peer, batchMemory));
+  }
+
+  static memoryBytes(slotCount: number, batchBytes: number): number {
+    return slotCount * BLOCK_BYTES + batchBytes;
+  }
+
+  #makeSource(peer: ReaderPeer, memory: Uint8Array): Source {
+    const { slotsOffset, slotBytes, clusterUuid, patienceMs } = this.#settings;
+    const words = this.#state.peers[peer.index];
+    if (!words) throw new Error('shared state has too few peers');
+    const geometry = { slotOffset: slotsOffset + peer.slot * slotBytes, slotBytes };
+    const disk: Disk = {
+      bytes: this.#disk.bytes,
+      read: (offset, into) => this.#counted(() => this.#disk.read(offset, into)),
+      write: () => -1,
+    };
+    const reader = new SlotReader(disk, geometry, peer.slot, clusterUuid, this.#sealFor, memory, patienceMs);
+    return new Source(peer, words, reader);
+  }
+
+  /** One read, published while it is under way: a hang must be visible. */
+  #counted(read: () => number): number {
+    const { words, times } = this.#state;
+    times[AGENT_TIME.readBeganMs] = this.#now();
+    const got = read();
+    times[AGENT_TIME.readBeganMs] = 0;
+    times[AGENT_TIME.reads] = (times[AGENT_TIME.reads] ?? 0) + 1;
+    if (got > 0) times[AGENT_TIME.bytesRead] = (times[AGENT_TIME.bytesRead] ?? 0) + got;
+    else times[AGENT_TIME.readErrors] = (times[AGENT_TIME.readErrors] ?? 0) + 1;
+    Atomics.store(words, AGENT.readErrno, got < 0 ? -got : 0);
+    return got;
+  }
+
+  /** One round; answers how many milliseconds to sleep. */
+  step(): number {
+    const { words, times } = this.#state;
+    Atomics.add(words, AGENT.readerBeat, 1);
+    const nowMs = this.#now();
+    const needed = Atomics.load(words, AGENT.storageNeeded) === 1;
+    const { pace } = this.#settings;
+    if (nowMs - this.#headsMs >= pace.idle * 0.9) this.#readHeads(nowMs);
+    let busy = false;
+    for (const source of this.#sources) {
+      this.#follow(source);
+      const isWorthIt = needed || source.reader.isBehind || nowMs - this.#newsMs < 200;
+      if (isWorthIt && this.#readBatches(source)) busy = true;
+    }
+    if (busy) return 0;
+    const after = this.#now();
+    const pause = pollPause(pace, after, this.#newsMs, times[AGENT_TIME.batchMs] ?? 0, needed);
+    return Math.min(pause, Math.max(0, this.#headsMs + pace.idle - after));
+  }
+
+  /** One read shows every node's newest position, beacon and words. */
+  #readHeads(nowMs: number): void {
+    this.#headsMs = nowMs;
+    if (this.#counted(() => this.#disk.read(HEAD_TABLE_OFFSET, this.#heads)) !== this.#heads.length) return;
+    for (const source of this.#sources) this.#readHead(source, this.#now());
+  }
+
+  #readHead(source: Source, nowMs: number): void {
+    const { slot, index } = source.peer;
+    const block = this.#heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES);
+    const decoded = decodeHead(block, slot, this.#settings.clusterUuid, this.#sealFor);
+    if (!decoded.ok) return;
+    const { head } = decoded;
+    const isSame = head.incarnation.every((byte, i) => byte === source.headIncarnation[i]);
+    if (isSame && head.headMark <= source.headMark) return;
+    source.headIncarnation = head.incarnation;
+    source.headMark = head.headMark;
+    const { words, times } = source.words;
+    if (this.#isAccepted(source, head.incarnation)) {
+      source.reader.sawHead(head.position);
+      times[PEER_TIME.headPosition] = head.position;
+      const ageMs = this.#ageMs(source, head.monotonicUs, nowMs);
+      if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
+      this.#takeHeadWords(source, head, words, times);
+    }
+    this.#ports.head(index, head);
+    this.#ports.bell();
+  }
+
+  #takeHeadWords(source: Source, head: Head, words: Int32Array, times: Float64Array): void {
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
+    if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
+    if (entry.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
+      times[PEER_TIME.peerReadPosition] = entry.readPosition;
+      this.#ringMoved();
+    }
+    raise(words, PEER.confirmedData, entry.nextData);
+    raise(words, PEER.confirmedBulk, entry.nextBulk);
+    void source;
+  }
+
+  #isAccepted(source: Source, incarnation: Uint8Array): boolean {
+    const { words, incarnation: accepted } = source.words;
+    return Atomics.load(words, PEER.accepted) === 1 && incarnation.every((byte, i) => byte === accepted[i]);
+  }
+
+  #seenAlive(source: Source, seenMs: number): void {
+    const { times } = source.words;
+    if (seenMs > (times[PEER_TIME.storageSeenMs] ?? 0)) times[PEER_TIME.storageSeenMs] = seenMs;
+  }
+
+  #ageMs(source: Source, peerUs: number, nowMs: number): number {
+    return nowMs - (peerUs + (source.words.times[PEER_TIME.offsetUs] ?? 0)) / 1000;
+  }
+
+  #ringMoved(): void {
+    if (Atomics.load(this.#state.words, AGENT.ringFull) === 1) this.#state.wake(AGENT.flushWake);
+  }
+
+  /** The switch has accepted an incarnation, or learned where to begin. */
+  #follow(source: Source): void {
+    const { words, times, incarnation } = source.words;
+    const epoch = Atomics.load(words, PEER.epoch);
+    if (epoch === source.epoch) return;
+    source.epoch = epoch;
+    const start = times[PEER_TIME.startPosition] ?? -1;
+    if (start < 0) return;
+    times[PEER_TIME.peerReadPosition] = 0;
+    const { slotBytes } = this.#settings;
+    const head = times[PEER_TIME.headPosition] ?? 0;
+    source.reader.accept(incarnation, Math.max(start, head - slotBytes / 2), times[PEER_TIME.startMark] ?? 0);
+    source.headMark = 0; // the head is news again: now it can be believed
+    this.#headsMs = -Infinity;
+    times[PEER_TIME.readPosition] = source.reader.position;
+  }
+
+  /** Reads what is there, up to a bound; true when there may be more at once. */
+  #readBatches(source: Source): boolean {
+    for (let i = 0; i < BATCHES_PER_STEP; i++) {
+      if (source.words.words[PEER.clockKnown] !== 1) return false;
+      const result = source.reader.poll(this.#now(), (bytes, header) => this.#take(source, bytes, header));
+      source.words.times[PEER_TIME.readPosition] = source.reader.position;
+      if (result !== 'batch') {
+        if (i > 0) this.#publishCounters(source);
+        return false;
+      }
+    }
+    this.#publishCounters(source);
+    return true;
+  }
+
+  #publishCounters(source: Source): void {
+    READ_COUNTERS.forEach((name, i) => {
+      source.words.words[PEER.readCounters + i] = source.reader.counters[name];
+    });
+  }
+
+  #take(source: Source, bytes: Uint8Array, header: BatchHeader): boolean {
+    const nowMs = this.#now();
+    const { words, times } = source.words;
+    const ageMs = Math.max(0, this.#ageMs(source, header.monotonicUs, nowMs));
+    times[PEER_TIME.lagMs] = ageMs;
+    this.#seenAlive(source, nowMs - ageMs);
+    for (const ack of acknowledgements(bytes, header)) {
+      if (ack.peerIndex !== this.#settings.ownSlot || ack.incarnationTag !== this.#tag) continue;
+      if (ack.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
+        times[PEER_TIME.peerReadPosition] = ack.readPosition;
+        this.#ringMoved();
+      }
+      raise(words, PEER.confirmedData, ack.nextData);
+      raise(words, PEER.confirmedBulk, ack.nextBulk);
+      if (Atomics.load(this.#state.words, AGENT.roomWanted) === 1) this.#ports.bell();
+    }
+    const taken = this.#takeRecords(source, bytes, header, ageMs, nowMs);
+    if (taken) this.#confirmLater(header.batchBytes);
+    return taken;
+  }
+
+  #takeRecords(source: Source, bytes: Uint8Array, header: BatchHeader, ageMs: number, nowMs: number): boolean {
+    const [start, end] = recordSpan(header);
+    let hasRoom = true;
+    let bell = false;
+    walkRecords(bytes, start, end, (record, offset) => {
+      if (!hasRoom || record.peer !== this.#settings.ownSlot) return;
+      const { words } = source.words;
+      if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
+        Atomics.add(words, PEER.tooOld, 1);
+        return;
+      }
+      const frame = bytes.subarray(offset, offset + record.frameBytes);
+      const verdict = record.type === CONTROL ? 'ahead' : this.#offer(source, record.type, record.sequence, frame);
+      if (verdict === 'duplicate') Atomics.add(words, PEER.duplicates, 1);
+      else this.#newsMs = nowMs;
+      if (verdict === 'ahead') {
+        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, nowMs);
+        bell = true;
+      } else if (verdict === 'delivered' && (source.gates[record.type]?.held ?? 0) > 0) {
+        bell = true;
+      }
+    });
+    if (bell) this.#ports.bell();
+    return hasRoom;
+  }
+
+  #offer(source: Source, type: number, sequence: number, frame: Uint8Array): ReturnType<Gate['offer']> {
+    const gate = type <= BULK ? source.gates[type] : undefined;
+    if (!gate || gate.isPast(sequence)) return 'duplicate';
+    return gate.offer(sequence, () => {
+      const { words, times } = source.words;
+      Atomics.add(words, this.#ports.deliver(frame) ? PEER.delivered : PEER.refused, 1);
+      times[PEER_TIME.bytes] = (times[PEER_TIME.bytes] ?? 0) + frame.length;
+    });
+  }
+
+  #toSwitch(source: Source, type: TypeIndex | number, sequence: number, frame: Uint8Array, nowMs: number): boolean {
+    const offset = this.#inbound.reserve(frame.length);
+    if (offset < 0) return false;
+    this.#inbound.bytes.set(frame, offset);
+    this.#inbound.commit(frame.length, sequence, (source.peer.index << 8) | type, nowMs);
+    return true;
+  }
+
+  /** Sees to it that what was read is confirmed soon, also when nothing else is to be written. */
+  #confirmLater(bytes: number): void {
+    this.#unconfirmedBytes += bytes;
+    if (this.#unconfirmedBytes < CONFIRM_EVERY_BYTES) return;
+    this.#unconfirmedBytes = 0;
+    Atomics.store(this.#state.words, AGENT.acknowledgeWanted, 1);
+    Atomics.store(this.#state.words, AGENT.flushNow, 1);
+    this.#state.wake(AGENT.flushWake);
+  }
+}
+
+/** Sequence words only go forward. */
+function raise(words: Int32Array, index: number, value: number): void {
+  const known = Atomics.load(words, index) >>> 0;
+  if (value !== 0 && (known === 0 || seqAfter(value, known))) Atomics.store(words, index, value | 0);
+}
