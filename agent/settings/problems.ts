@@ -7,13 +7,25 @@ import { AgentError } from '../base/errors.ts';
 /** Where in the settings: keys and list indices from the top. */
 export type KeyPath = readonly (string | number)[];
 
+/** One thing that is wrong. */
+export interface Problem {
+  readonly line: number;
+  /** Where and how: file, line, key, what is wrong. */
+  readonly what: string;
+  /** What to do about it. */
+  readonly mend: string;
+}
+
 /** A settings file that cannot be used; `problems` has one line for each thing that is wrong with it. */
 export class SettingsErrors extends AgentError {
+  readonly found: readonly Problem[];
   readonly problems: readonly string[];
 
-  constructor(problems: readonly string[]) {
+  constructor(found: readonly Problem[]) {
+    const problems = found.map(({ what, mend }) => `${what}; ${mend}`);
     super('usage', problems.join('\n'));
     this.name = 'SettingsErrors';
+    this.found = found;
     this.problems = problems;
   }
 }
@@ -42,7 +54,7 @@ export function valueText(value: unknown): string {
 export class Problems {
   readonly #file: string;
   readonly #lineOf: (path: KeyPath) => number;
-  readonly #found: { line: number; text: string }[] = [];
+  readonly #found: Problem[] = [];
   readonly #known = new Set<string>();
 
   constructor(file: string, lineOf: (path: KeyPath) => number) {
@@ -54,7 +66,7 @@ export class Problems {
   add(path: KeyPath, what: string, mend: string): void {
     const line = this.#lineOf(path);
     const key = path.length === 0 ? '' : ` ${keyText(path)}:`;
-    this.#found.push({ line, text: `${this.#file}:${line}:${key} ${what}; ${mend}` });
+    this.#found.push({ line, what: `${this.#file}:${line}:${key} ${what}`, mend });
     this.excuse(path);
   }
 
@@ -70,7 +82,6 @@ export class Problems {
 
   throwIfAny(): void {
     if (this.#found.length === 0) return;
-    const inOrder = this.#found.toSorted((a, b) => a.line - b.line);
-    throw new SettingsErrors(inOrder.map((problem) => problem.text));
+    throw new SettingsErrors(this.#found.toSorted((a, b) => a.line - b.line));
   }
 }

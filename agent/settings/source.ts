@@ -2,7 +2,7 @@
  * A settings file's text, taken apart with its line numbers kept. JSON goes the same way: it is YAML too.
  */
 import { isCollection, isMap, isScalar, isSeq, LineCounter, parseDocument, isAlias, type Document } from 'yaml';
-import { keyText, SettingsErrors, type KeyPath } from './problems.ts';
+import { keyText, SettingsErrors, type KeyPath, type Problem } from './problems.ts';
 
 export interface Source {
   readonly value: unknown;
@@ -24,26 +24,28 @@ export function readSource(text: string, file: string): Source {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const faults = [...document.errors, ...document.warnings];
-  if (faults.length > 0) throw new SettingsErrors(faults.map((fault) => faultText(fault, text, file, lines)));
+  if (faults.length > 0) throw new SettingsErrors(faults.map((fault) => problemOf(fault, text, file, lines)));
   let value: unknown;
   try {
     value = document.toJS();
   } catch (error) {
     // Aliases without an anchor, or so many that they would fill the memory.
     const what = error instanceof Error ? error.message : String(error);
-    throw new SettingsErrors([`${file}:1: not readable: ${what}; write values out instead of using & and *`]);
+    const mend = 'write values out instead of using & and *';
+    throw new SettingsErrors([{ line: 1, what: `${file}:1: not readable: ${what}`, mend }]);
   }
   return { value, lineOf: (path) => lines.linePos(offsetOf(document, path)).line };
 }
 
-function faultText(fault: Fault, text: string, file: string, lines: LineCounter): string {
+function problemOf(fault: Fault, text: string, file: string, lines: LineCounter): Problem {
   const { line, col } = lines.linePos(fault.pos[0]);
   if (fault.code === 'DUPLICATE_KEY') {
     const key = /^["']?([^"':,{}[\]\s]+)/.exec(text.slice(fault.pos[0]))?.[1] ?? '';
-    return `${file}:${line}: ${keyText([key])}: the key is there twice; keep one of them`;
+    return { line, what: `${file}:${line}: ${keyText([key])}: the key is there twice`, mend: 'keep one of them' };
   }
-  const what = (fault.message.split(/;|\n/)[0] ?? '').trim();
-  return `${file}:${line}: not readable at column ${col}: ${what}; ${SYNTAX_MENDS[fault.code] ?? SYNTAX_MEND}`;
+  const why = (fault.message.split(/;|\n/)[0] ?? '').trim();
+  const what = `${file}:${line}: not readable at column ${col}: ${why}`;
+  return { line, what, mend: SYNTAX_MENDS[fault.code] ?? SYNTAX_MEND };
 }
 
 /** Where the key at `path` stands in the text, or its nearest ancestor that is there. */

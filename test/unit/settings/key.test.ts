@@ -39,9 +39,9 @@ describe('a key file', () => {
     expect(readKeyFile(join(folder, 'link'))).toEqual(BYTES);
   });
 
-  test.each([0o640, 0o604, 0o644, 0o620, 0o601])('of mode %o is refused', (mode) => {
-    const path = keyFile(`mode-${mode}`, newKeyText(BYTES), mode);
-    const line = `key file ${path} is readable by others (mode 0${mode.toString(8)}): chmod 600 ${path}`;
+  test.each(['0640', '0604', '0644', '0620', '0601'])('of mode %s is refused', (mode) => {
+    const path = keyFile(`mode-${mode}`, newKeyText(BYTES), Number.parseInt(mode, 8));
+    const line = `key file ${path} is readable by others (mode ${mode}): chmod 600 ${path}`;
     expect(() => readKeyFile(path)).toThrow(new KeyError(line.slice(0, line.indexOf(': chmod')), `chmod 600 ${path}`));
     expect(() => readKeyFile(path)).toThrow(line);
   });
