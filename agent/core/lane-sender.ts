@@ -116,7 +116,12 @@ export class FailoverLane {
     if (!this.#store.has(next) || !seqAfter(this.#cursor, next)) return;
     const patience = 2 * roundTripMs + 60;
     if (nowMs - this.#store.sentMs(next) < patience) return;
-    this.again([next], nowMs);
+    if (this.#way !== 'storage') {
+      this.again([next], nowMs);
+      return;
+    }
+    // Storage keeps order, so whatever left after the lost frame is held or lost too: everything from it goes again.
+    this.#cursor = next;
   }
 
   /** Sends what is due on the present way. */

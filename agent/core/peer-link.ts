@@ -8,7 +8,7 @@
  * - Frames of the failover lanes leave only when the peer has said that it accepts us: nothing is sent to nobody.
  */
 import { sameBytes, toHex } from '../base/bytes.ts';
-import { BULK, CONTROL, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import { PATHS } from '../base/paths.ts';
 import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
 import {
@@ -38,6 +38,7 @@ import { dataView } from '../base/bytes.ts';
 import { ClockOffset } from './clock-offset.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
+import { mayEnterWriteBuffer, POLICY } from './policy.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
@@ -71,6 +72,7 @@ const FRESH_BEACONS = 3;
 const HEARING_AGE_MS = 1000;
 const HEARTBEAT_PATIENCE_MS = 60;
 const AGAIN_EVERY_MS = 5;
+const CONFIRM_BY_HEAD_MS = 50;
 
 export interface LinkCounters {
   tooOld: number;
@@ -126,7 +128,7 @@ export class PeerLink {
     const ways = (type: TypeIndex): LaneWays => ({
       network: (sequence, frame, enteredMs) => this.#overNetwork(type, sequence, frame, enteredMs),
       storage: (sequence, frame, enteredMs) =>
-        this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
+        this.#mayBuffer(type) && this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
     });
     const { hasNetwork } = settings.judge;
     this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, settings.maxAgeMs, hasNetwork, ways(HEARTBEAT));
@@ -188,6 +190,17 @@ export class PeerLink {
       return true;
     }
     return (type === BULK ? this.bulk : this.data).enqueue(frame, nowMs);
+  }
+
+  /** [AG2] The three conditions; an operator's override to storage counts as "network not available". */
+  #mayBuffer(type: TypeIndex): boolean {
+    const { path } = this.judge;
+    return mayEnterWriteBuffer({
+      networkAvailable: path === 'network' || path === 'suspect',
+      storageAvailable: this.#ownStorage,
+      kind: 'write',
+      policy: POLICY[type],
+    });
   }
 
   #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
@@ -275,18 +288,18 @@ export class PeerLink {
 
   // --- incoming words --------------------------------------------------------------------------------------------
 
-  /** A message of the peer, opened. `incarnation`: whose; the bytes are valid during the call only. */
-  message(incarnation: Uint8Array, bytes: Uint8Array, way: 'network' | 'storage', nowMs: number): void {
+  /** A message of the peer over the network, opened. `incarnation`: whose; the bytes are valid during the call only. */
+  message(incarnation: Uint8Array, bytes: Uint8Array, nowMs: number): void {
     const prefix = readPrefix(bytes);
     if (!prefix) return;
     const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
     if (prefix.kind === KIND.hello) {
       const hello = readHello(bytes, prefix);
-      if (hello) this.#onHello(incarnation, hello, way, nowMs);
+      if (hello) this.#onHello(incarnation, hello, 'network', nowMs);
       return;
     }
     if (!isAccepted || this.#isTooOld(prefix.monotonicUs, nowMs)) return;
-    if (way === 'network') this.judge.heard(nowMs);
+    this.judge.heard(nowMs);
     this.#confirmed(prefix);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
     if (prefix.kind === KIND.frames) this.#onFrames(bytes, nowMs);
@@ -314,12 +327,9 @@ export class PeerLink {
     if (again) (again.lane === BULK ? this.bulk : this.data).again(again.missing, nowMs);
   }
 
-  /** A frame that the reader could not deliver in turn, or a control record, came by storage. */
+  /** A frame that the reader could not deliver in turn came by storage. */
   storageRecord(type: TypeIndex, sequence: number, bytes: Uint8Array, nowMs: number): void {
-    if (type === CONTROL) {
-      if (this.#accepted) this.message(this.#accepted, bytes, 'storage', nowMs);
-      return;
-    }
+    this.counters.receivedStorage++;
     this.#lane(type)?.offer(sequence, bytes, nowMs);
   }
 
@@ -440,8 +450,21 @@ export class PeerLink {
     }
     if (isSilent || transition) this.#sendHello(nowMs);
     this.#giveUpOldGaps(nowMs);
+    this.#confirmByHead(nowMs);
     this.#publish(nowMs);
   }
+
+  /** What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. */
+  #confirmByHead(nowMs: number): void {
+    if (this.judge.hears(nowMs) || nowMs - this.#headConfirmMs < CONFIRM_BY_HEAD_MS) return;
+    const next = this.#laneNext(DATA) + this.#laneNext(BULK);
+    if (next === this.#headConfirmed) return;
+    this.#headConfirmed = next;
+    this.#headConfirmMs = nowMs;
+    this.#ports.wantHead();
+  }
+  #headConfirmed = 0;
+  #headConfirmMs = -Infinity;
 
   #giveUpOldGaps(nowMs: number): void {
     const lagMs = this.#words.times[PEER_TIME.lagMs] ?? 0;
@@ -492,18 +515,20 @@ export class PeerLink {
     this.flush(nowMs);
   }
 
-  /** Asks for what is missing below a frame that is held, by the way that the peer's packets take. */
+  /**
+   * Asks over the network for what is missing below a frame that is held. Over storage nothing is asked for (AG2: no such
+   * request enters the write buffer): the confirmations in heads and batches tell the sender what to send again.
+   */
   #askAgain(nowMs: number): void {
     const pauseMs = Math.max(AGAIN_EVERY_MS, this.clock.roundTripUs / 1000);
-    if (nowMs - this.#againMs < pauseMs) return;
+    if (!this.#sender || !this.judge.hears(nowMs) || nowMs - this.#againMs < pauseMs) return;
     for (const type of [DATA, BULK] as const) {
       const missing = this.#lane(type)?.missing(AGAIN_MAX) ?? [];
       if (missing.length === 0) continue;
       this.#againMs = nowMs;
       const bytes = new Uint8Array(PREFIX_BYTES + 4 + missing.length * 4);
       const length = writeAgain(bytes, this.#prefix(KIND.again, nowMs), type, missing);
-      if (this.judge.hears(nowMs) && this.#sender) this.#sender.send(bytes, length);
-      else this.#ports.submit(CONTROL, this.settings.sendSlot, 0, bytes.subarray(0, length), nowMs);
+      this.#sender.send(bytes, length);
     }
   }
 

@@ -6,7 +6,7 @@
  * - [AGE1] a frame older than maxAgeMs is dropped and counted; while the peer's clock is not known, nothing is read on.
  * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
  */
-import { BULK, CONTROL, type TypeIndex } from '../base/packet-type.ts';
+import { BULK, type TypeIndex } from '../base/packet-type.ts';
 import { seqAfter } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
@@ -185,13 +185,13 @@ export class ReaderLoop {
       times[PEER_TIME.headPosition] = head.position;
       const ageMs = this.#ageMs(source, head.monotonicUs, nowMs);
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
-      this.#takeHeadWords(source, head, words, times);
+      this.#takeHeadWords(head, words, times);
     }
     this.#ports.head(index, head);
     this.#ports.bell();
   }
 
-  #takeHeadWords(source: Source, head: Head, words: Int32Array, times: Float64Array): void {
+  #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {
     const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
     if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
     if (entry.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
@@ -200,7 +200,6 @@ export class ReaderLoop {
     }
     raise(words, PEER.confirmedData, entry.nextData);
     raise(words, PEER.confirmedBulk, entry.nextBulk);
-    void source;
   }
 
   #isAccepted(source: Source, incarnation: Uint8Array): boolean {
@@ -292,7 +291,7 @@ export class ReaderLoop {
         return;
       }
       const frame = bytes.subarray(offset, offset + record.frameBytes);
-      const verdict = record.type === CONTROL ? 'ahead' : this.#offer(source, record.type, record.sequence, frame);
+      const verdict = this.#offer(source, record.type, record.sequence, frame);
       if (verdict === 'duplicate') Atomics.add(words, PEER.duplicates, 1);
       else this.#newsMs = nowMs;
       if (verdict === 'ahead') {
