@@ -10,6 +10,8 @@ import type { InterfaceOptions } from '../../vnic/interface-linux.ts';
 
 const BYTES = 64 << 20;
 const PORT = 4001;
+/** A second is enough; frames that are lost for ever would keep TCP trying for minutes. */
+const BOUND_MS = 30_000;
 const COUNTERS = { stop: 0, frames: 1, superPackets: 2, largest: 3, refused: 4, failed: 5, unparsed: 6 } as const;
 
 interface Answer {
@@ -48,34 +50,38 @@ describe.each([
     addresses: [{ address, prefix, family }],
   });
 
-  test.each([1500, 65_000])('arrive unaltered at MTU %i, in super-packets', async (mtu) => {
-    const to = { address: target, port: PORT, bytes: BYTES };
-    const receiver = start('tcp-end.mjs', { role: 'receive', options: options(mtu, target), ...to });
-    const { descriptor: there } = await answer(receiver);
-    const listening = answer(receiver);
-    const sender = start('tcp-end.mjs', { role: 'send', options: options(mtu, source), ...to });
-    const { descriptor: here } = await answer(sender);
-    await listening;
+  test.each([1500, 65_000])(
+    'arrive unaltered at MTU %i, in super-packets',
+    async (mtu) => {
+      const to = { address: target, port: PORT, bytes: BYTES };
+      const receiver = start('tcp-end.mjs', { role: 'receive', options: options(mtu, target), ...to });
+      const { descriptor: there } = await answer(receiver);
+      const listening = answer(receiver);
+      const sender = start('tcp-end.mjs', { role: 'send', options: options(mtu, source), ...to });
+      const { descriptor: here } = await answer(sender);
+      await listening;
 
-    const counters = new Int32Array(new SharedArrayBuffer(64));
-    const relay = start('tun-relay.mjs', { descriptors: [here, there], counters, index: COUNTERS });
-    const ended = once(relay, 'exit');
-    const results = Promise.all([answer(sender), answer(receiver)]);
-    sender.postMessage('go');
-    const [sent, received] = await results;
-    Atomics.store(counters, COUNTERS.stop, 1);
-    await ended;
+      const counters = new Int32Array(new SharedArrayBuffer(64));
+      const relay = start('tun-relay.mjs', { descriptors: [here, there], counters, index: COUNTERS });
+      const ended = once(relay, 'exit');
+      const results = Promise.all([answer(sender), answer(receiver)]);
+      sender.postMessage('go');
+      const [sent, received] = await results;
+      Atomics.store(counters, COUNTERS.stop, 1);
+      await ended;
 
-    expect(received).toEqual(sent);
-    expect(received.bytes).toBe(BYTES);
-    expect(counters[COUNTERS.failed]).toBe(0);
-    expect(counters[COUNTERS.unparsed]).toBe(0);
-    expect(counters[COUNTERS.refused]).toBe(0);
-    expect(counters[COUNTERS.largest]).toBeGreaterThan(60_000);
-    if (mtu === 1500) {
-      expect(counters[COUNTERS.superPackets]).toBeGreaterThan(BYTES / 65_536 / 2);
-      // Cut to the MTU they would be 46,000, and as many confirmations.
-      expect(counters[COUNTERS.frames]).toBeLessThan(BYTES / 1500 / 2);
-    }
-  });
+      expect(received).toEqual(sent);
+      expect(received.bytes).toBe(BYTES);
+      expect(counters[COUNTERS.failed]).toBe(0);
+      expect(counters[COUNTERS.unparsed]).toBe(0);
+      expect(counters[COUNTERS.refused]).toBe(0);
+      expect(counters[COUNTERS.largest]).toBeGreaterThan(60_000);
+      if (mtu === 1500) {
+        expect(counters[COUNTERS.superPackets]).toBeGreaterThan(BYTES / 65_536 / 2);
+        // Cut to the MTU they would be 46,000, and as many confirmations.
+        expect(counters[COUNTERS.frames]).toBeLessThan(BYTES / 1500 / 2);
+      }
+    },
+    BOUND_MS,
+  );
 });
