@@ -1,0 +1,128 @@
+/** What `status` shows of the switch thread's knowledge, as plain values for the main thread. */
+import { BULK, CONTROL, DATA, HEARTBEAT } from '../base/packet-type.ts';
+import type { NodeCore } from '../core/node-core.ts';
+import type { PeerLink } from '../core/peer-link.ts';
+import type { LinkWatch } from '../platform/link-watch.ts';
+import { PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
+import type { WriteBuffer } from '../queue/write-buffer.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
+import type { TunnelEdge } from './tunnel-edge.ts';
+
+export interface QueueSnapshot {
+  readonly depth: number;
+  readonly bytes: number;
+  readonly dropped: number;
+  readonly expired: number;
+  readonly resent: number;
+}
+
+export interface PeerSnapshot {
+  readonly node: string;
+  readonly path: string;
+  readonly override: string;
+  readonly sinceMs: number;
+  readonly holdMs: number;
+  readonly accepted: boolean;
+  readonly acceptedByPeer: boolean;
+  readonly network: {
+    readonly reachable: boolean;
+    readonly hearsUs: boolean;
+    readonly rttMs: number | null;
+    readonly clockOffsetMs: number | null;
+    readonly unauthentic: number;
+    readonly replayed: number;
+    readonly garbage: number;
+  };
+  readonly storage: { readonly fresh: boolean; readonly lagMs: number | null; readonly behindBytes: number };
+  readonly sent: number;
+  readonly received: number;
+  readonly lost: number;
+  readonly duplicates: number;
+  readonly tooOld: number;
+  readonly queues: Readonly<Record<'heartbeat' | 'data' | 'bulk', QueueSnapshot>>;
+}
+
+export interface SwitchSnapshot {
+  readonly nowMs: number;
+  readonly carrier: boolean | null;
+  readonly frames: number;
+  readonly unaddressed: number;
+  readonly stale: number;
+  readonly writeBuffer: Readonly<Record<'control' | 'heartbeat' | 'data' | 'bulk', number>>;
+  readonly tunnel: { readonly datagramBytes: number; readonly strangers: number; readonly sendErrors: number } | null;
+  readonly storageAvailable: boolean;
+  readonly peers: readonly PeerSnapshot[];
+}
+
+export function snapshot(
+  core: NodeCore,
+  edge: TunnelEdge | null,
+  carrier: LinkWatch | null,
+  state: SharedState,
+  buffer: WriteBuffer,
+  nowMs: number,
+): SwitchSnapshot {
+  return {
+    nowMs,
+    carrier: carrier?.up ?? null,
+    ...core.counters,
+    writeBuffer: {
+      control: buffer.usedBytesOf(CONTROL),
+      heartbeat: buffer.usedBytesOf(HEARTBEAT),
+      data: buffer.usedBytesOf(DATA),
+      bulk: buffer.usedBytesOf(BULK),
+    },
+    tunnel: edge && {
+      datagramBytes: edge.segmentBytes,
+      strangers: edge.counters.strangers,
+      sendErrors: edge.counters.sendErrors,
+    },
+    storageAvailable: core.storageAvailable(nowMs),
+    peers: core.links.map((link, i) => peerSnapshot(link, state.peers[i] as PeerWords, nowMs)),
+  };
+}
+
+function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number): PeerSnapshot {
+  const lanes = [HEARTBEAT, DATA, BULK].map((type) => link.receive.get(type as 1 | 2 | 3));
+  const sum = (field: 'delivered' | 'lost' | 'duplicates') => lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
+  const tunnel = link.receiver?.counters;
+  const { heartbeat, data, bulk, clock, judge } = link;
+  return {
+    node: link.settings.name,
+    path: judge.path,
+    override: judge.override,
+    sinceMs: judge.sinceMs,
+    holdMs: judge.holdMs,
+    accepted: link.accepted !== null,
+    acceptedByPeer: link.peerAccepts,
+    network: {
+      reachable: judge.hears(nowMs),
+      hearsUs: (link.peerFlags & HELLO_FLAG.hearsNetwork) !== 0,
+      rttMs: clock.known ? clock.roundTripUs / 1000 : null,
+      clockOffsetMs: clock.known ? clock.offsetUs / 1000 : null,
+      unauthentic: tunnel?.unauthentic ?? 0,
+      replayed: tunnel?.replayed ?? 0,
+      garbage: tunnel?.garbage ?? 0,
+    },
+    storage: {
+      fresh: link.storageFresh,
+      lagMs: times[PEER_TIME.storageSeenMs] === 0 ? null : (times[PEER_TIME.lagMs] ?? 0),
+      behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
+    },
+    sent: heartbeat.counters.sent + data.counters.sent + bulk.counters.sent,
+    received: sum('delivered') + (words[PEER.delivered] ?? 0),
+    lost: sum('lost') + (words[PEER.refused] ?? 0),
+    duplicates: sum('duplicates') + (words[PEER.duplicates] ?? 0),
+    tooOld: link.counters.tooOld + (words[PEER.tooOld] ?? 0),
+    queues: {
+      heartbeat: queue(heartbeat.waiting, heartbeat.waitingBytes, heartbeat.counters),
+      data: queue(data.keptFrames, data.keptBytes, data.counters),
+      bulk: queue(bulk.keptFrames, bulk.keptBytes, bulk.counters),
+    },
+  };
+}
+
+function queue(depth: number, bytes: number, counters: { dropped: number; expired: number; resent: number }): QueueSnapshot {
+  const { dropped, expired, resent } = counters;
+  return { depth, bytes, dropped, expired, resent };
+}

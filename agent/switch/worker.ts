@@ -1,0 +1,222 @@
+/**
+ * The switch thread: sleeps in poll on the interface, the tunnel's socket, the kernel's link announcements and its bell,
+ * and drives the core. Commands of `main` come by a port that is looked at when the bell rings.
+ */
+import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
+import { FRAME_BYTES_MAX } from '../../vnic/device.ts';
+import { attachTun, type TunDevice } from '../../vnic/tun-linux.ts';
+import { broadcastAddress } from '../../vnic/ip-address.ts';
+import type { Override } from '../base/paths.ts';
+import type { TypeIndex } from '../base/packet-type.ts';
+import { Classifier } from '../core/classify.ts';
+import { NodeCore } from '../core/node-core.ts';
+import type { CoreEvent } from '../core/ports.ts';
+import { systemClock } from '../platform/clock.ts';
+import { LinkWatch } from '../platform/link-watch.ts';
+import { alignedMemory } from '../platform/memory.ts';
+import { POLLIN, POLLOUT, sys, tuneThread } from '../platform/native.ts';
+import { UdpSocket } from '../platform/udp-socket.ts';
+import { emptyRingRecord, type Ring } from '../queue/ring.ts';
+import { AGENT, type SharedState } from '../queue/shared-state.ts';
+import type { WriteBuffer } from '../queue/write-buffer.ts';
+import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
+import type { Head } from '../volume/head.ts';
+import { linkSettings, toHeadWord } from './link-settings.ts';
+import { snapshot } from './snapshot.ts';
+import { TunnelEdge } from './tunnel-edge.ts';
+
+export interface SwitchData extends ThreadContext {
+  readonly headPorts: readonly MessagePort[];
+  readonly commandPort: MessagePort;
+  readonly mtu: number;
+}
+
+export type SwitchCommand =
+  | { readonly command: 'snapshot'; readonly id: number }
+  | { readonly command: 'path'; readonly id: number; readonly peer: number; readonly override: Override };
+
+const FRAMES_PER_ROUND = 64;
+const INBOUND_PER_ROUND = 256;
+
+class Switch {
+  readonly #context = workerData as SwitchData;
+  readonly #state: SharedState = sharedState(this.#context);
+  readonly #buffer: WriteBuffer = writeBuffer(this.#context, this.#state);
+  readonly #inbound: readonly Ring[] = this.#context.memory.inbound.map((_, i) => inboundRing(this.#context, i));
+  readonly #tun: TunDevice = attachTun(this.#context.settings.vnic.name);
+  readonly #frame = new Uint8Array(alignedMemory(FRAME_BYTES_MAX));
+  readonly #core: NodeCore;
+  readonly #edge: TunnelEdge | null;
+  readonly #carrier: LinkWatch | null;
+  readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
+  readonly #record = emptyRingRecord();
+  readonly #bell = new Uint8Array(8);
+  /** A frame that its lane had no room for; -1 when none waits. */
+  #waitingBytes = -1;
+  #submitted = false;
+
+  constructor() {
+    const { settings, incarnation } = this.#context;
+    const now = systemClock.monotonicMs();
+    const broadcasts = settings.vnic.addresses.flatMap(({ address, prefix }) => broadcastAddress(address, prefix) ?? []);
+    this.#core = new NodeCore(
+      {
+        links: linkSettings(this.#context),
+        beaconMs: settings.storage.beaconMs,
+        maxAgeMs: settings.storage.maxAgeMs,
+        writeDeadlineMs: settings.storage.writeDeadlineMs,
+      },
+      new Classifier(settings.types, settings.peers, broadcasts),
+      incarnation,
+      this.#state,
+      {
+        submit: (type, slot, sequence, frame, enteredMs) => this.#submit(type, slot, sequence, frame, enteredMs),
+        deliver: (frame) => void this.#tun.write(frame),
+        event: (event: CoreEvent) => parentPort?.postMessage({ event }),
+        wantHead: () => this.#wantHead(),
+      },
+      now,
+    );
+    const { mode, listen, interface: name } = settings.primary;
+    const socket = mode === 'none' || !listen ? null : UdpSocket.open(listen.host, listen.port);
+    this.#edge = socket && new TunnelEdge(this.#context, this.#core.links, socket, this.#context.mtu);
+    this.#carrier = mode === 'none' || name === null ? null : new LinkWatch(name);
+    this.#tellCarrier();
+    this.#preparePoll();
+    parentPort?.postMessage({ ready: { tunFd: this.#tun.descriptor } });
+  }
+
+  #submit(type: TypeIndex, slot: number, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
+    const taken = this.#buffer.submit(type, slot, sequence, frame, enteredMs);
+    if (taken) this.#submitted = true;
+    else Atomics.store(this.#state.words, AGENT.roomWanted, 1);
+    return taken;
+  }
+
+  #wantHead(): void {
+    Atomics.store(this.#state.words, AGENT.headWanted, 1);
+    this.#state.wake(AGENT.flushWake);
+  }
+
+  #preparePoll(): void {
+    const view = new DataView(this.#polls.buffer, this.#polls.byteOffset, 32);
+    const descriptors = [this.#tun.descriptor, this.#context.bellFd, this.#edge?.socket.fd ?? -1, this.#carrier?.fd ?? -1];
+    descriptors.forEach((fd, i) => {
+      view.setInt32(i * 8, fd, true);
+      view.setInt16(i * 8 + 4, POLLIN, true);
+    });
+  }
+
+  #ready(index: number): boolean {
+    return this.#polls[index * 8 + 6] !== 0;
+  }
+
+  run(): void {
+    let waitMs = 0;
+    while (!this.#state.stopping) {
+      // A frame that waits for its lane keeps the interface from being read, not the rest from going on.
+      this.#polls[4] = this.#waitingBytes >= 0 ? 0 : POLLIN;
+      if (this.#edge) this.#polls[20] = this.#edge.isBlocked ? POLLIN | POLLOUT : POLLIN;
+      sys.poll(this.#polls, 4, Math.ceil(waitMs));
+      const nowMs = systemClock.monotonicMs();
+      Atomics.add(this.#state.words, AGENT.switchBeat, 1);
+      this.#dropAfterStandstill(nowMs);
+      if (this.#ready(1)) this.#onBell(nowMs);
+      if (this.#ready(3)) this.#tellCarrier();
+      let more = this.#takeInbound(nowMs);
+      if (this.#edge && this.#ready(2)) {
+        this.#edge.unblock();
+        more = this.#edge.receive(nowMs) || more;
+      }
+      more = this.#takeFrames(nowMs) || more;
+      waitMs = this.#core.round(nowMs);
+      if (this.#submitted) {
+        this.#submitted = false;
+        this.#buffer.flushNow();
+      }
+      if (more) waitMs = 0;
+      if (this.#waitingBytes >= 0) waitMs = Math.min(waitMs, 1);
+    }
+    this.#tun.close();
+    this.#edge?.socket.close();
+  }
+
+  /**
+   * [AGE1] After a standstill (SIGSTOP, a starved host) the interface's queue may hold packets of any age, and nothing
+   * tells which: those that were there are thrown away.
+   */
+  #dropAfterStandstill(nowMs: number): void {
+    if (this.#core.standstillMs(nowMs) <= this.#context.settings.storage.maxAgeMs) return;
+    let dropped = this.#waitingBytes >= 0 ? 1 : 0;
+    this.#waitingBytes = -1;
+    for (let i = 0; i < 100_000 && this.#tun.read(this.#frame) > 0; i++) dropped++;
+    this.#core.countStale(dropped);
+  }
+
+  #takeFrames(nowMs: number): boolean {
+    if (this.#waitingBytes >= 0 && !this.#offer(this.#waitingBytes, nowMs)) return false;
+    if (!this.#ready(0) && this.#waitingBytes < 0) return false;
+    this.#waitingBytes = -1;
+    for (let i = 0; i < FRAMES_PER_ROUND; i++) {
+      const length = this.#tun.read(this.#frame);
+      if (length === 0) return false;
+      if (length < 0) throw new Error(`the interface ${this.#tun.name} is gone`);
+      if (!this.#offer(length, nowMs)) {
+        this.#waitingBytes = length;
+        return false;
+      }
+    }
+    return true;
+  }
+
+  #offer(length: number, nowMs: number): boolean {
+    return this.#core.frame(this.#frame.subarray(0, length), nowMs);
+  }
+
+  #takeInbound(nowMs: number): boolean {
+    let taken = 0;
+    for (const ring of this.#inbound) {
+      while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
+        const { offset, length, a, b } = this.#record;
+        const link = this.#core.links[b >>> 8];
+        link?.storageRecord((b & 0xff) as TypeIndex, a, ring.bytes.subarray(offset, offset + length), nowMs);
+        ring.release(this.#record);
+        taken++;
+      }
+    }
+    return taken >= INBOUND_PER_ROUND;
+  }
+
+  #tellCarrier(): void {
+    if (!this.#carrier) return;
+    this.#carrier.poll();
+    for (const link of this.#core.links) link.judge.carrier(this.#carrier.up);
+  }
+
+  #onBell(nowMs: number): void {
+    sys.read(this.#context.bellFd, this.#bell, 8);
+    Atomics.store(this.#state.words, AGENT.roomWanted, 0);
+    for (const port of this.#context.headPorts) {
+      for (let got = receiveMessageOnPort(port); got; got = receiveMessageOnPort(port)) {
+        const { peer, head } = got.message as { peer: number; head: Head };
+        this.#core.links[peer]?.head(toHeadWord(this.#context, peer, head), nowMs);
+      }
+    }
+    for (let got = receiveMessageOnPort(this.#context.commandPort); got; ) {
+      this.#command(got.message as SwitchCommand, nowMs);
+      got = receiveMessageOnPort(this.#context.commandPort);
+    }
+  }
+
+  #command(command: SwitchCommand, nowMs: number): void {
+    if (command.command === 'path') {
+      const link = this.#core.links[command.peer];
+      if (link) link.judge.override = command.override;
+    }
+    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, nowMs);
+    this.#context.commandPort.postMessage({ id: command.id, snapshot: answer });
+  }
+}
+
+tuneThread(THREAD_NICE);
+new Switch().run();
