@@ -75,7 +75,6 @@ async function runInLab({ seconds, json }: DemoArguments, signal: AbortSignal): 
   const display = json || !isDrawable() ? plainDisplay(json) : liveDisplay();
   try {
     signal.throwIfAborted();
-    if (lab.volume.note !== '') display.event({ atMs: 0, text: lab.volume.note, tone: 'plain' });
     const run = new DemoRun(lab, planDemo(seconds), signal, (event) => display.event(event));
     display.begin(run);
     return await run.run();
@@ -112,6 +111,7 @@ function liveDisplay(): Display {
   return {
     begin: (run) => {
       draw = () => {
+        if (process.stdout.columns < WIDTH_MIN) return; // made narrower meanwhile: lines would wrap
         const view = run.view();
         if (view === null)
           screen.draw(['', '  stillbeat demo: two namespaces, a switch, a volume; starting two agents']);

@@ -90,7 +90,7 @@ function nodesAndWays(view: DemoView, width: number, tick: number, colour: Paint
 }
 
 function networkLabel(network: DemoView['network']): string {
-  if (network === 'silent') return 'primary network: packets vanish in the switch';
+  if (network === 'silent') return 'primary network: the switch drops all';
   return network === 'carrier' ? 'primary network: no carrier at a' : 'primary network';
 }
 

@@ -115,7 +115,7 @@ test('the screen draws over its last picture, never higher than the terminal, an
   screen.end();
   expect(written).toEqual([
     '\u001B[?25l\u001B[2K1\n\u001B[2K2\n\u001B[2K3\n\u001B[J',
-    '\u001B[3A\u001B[2K1\n\u001B[J',
+    '\r\u001B[3A\u001B[2K1\n\u001B[J',
     '\u001B[?25h',
   ]);
 });
