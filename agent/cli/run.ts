@@ -1,6 +1,6 @@
 /** `stillbeat run --config FILE`: the agent in the foreground. SIGTERM drains and ends, SIGHUP reads the settings again. */
 import { parseArgs } from 'node:util';
-import { promise as ping } from 'ping';
+import ping from 'ping';
 import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
@@ -122,7 +122,7 @@ class Program {
   async #diagnose(peer: string): Promise<void> {
     const host = this.#agent?.settings.peers.find(({ node }) => node === peer)?.primary?.host;
     if (host === undefined) return;
-    const answer = await ping.probe(host, { timeout: 1 }).catch(() => null);
+    const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
     if (!answer) return;
     const meaning = answer.alive ? 'the network works, the peer\'s agent does not' : 'the network to the peer is down';
     this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
