@@ -3,6 +3,7 @@
 import { AgentError, EXIT } from './base/errors.ts';
 
 const COMMANDS: Readonly<Record<string, () => Promise<(argv: string[]) => Promise<number>>>> = {
+  bench: async () => (await import('./cli/bench.ts')).bench,
   demo: async () => (await import('./demo/demo.ts')).demo,
   format: async () => (await import('./cli/format.ts')).format,
   check: async () => (await import('./cli/check.ts')).check,
