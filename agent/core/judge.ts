@@ -125,7 +125,7 @@ export class Judge {
     const good = this.#networkGood(nowMs);
     if (good && this.#goodSinceMs === Infinity) this.#goodSinceMs = nowMs;
     if (!good) this.#goodSinceMs = Infinity;
-    if (nowMs - this.#returnedMs > CALM_FACTOR * Math.max(this.#holdMs, this.#settings.stableForMs)) this.#holdMs = 0;
+    this.#forgetFlaps(nowMs);
     const [to, reason] = this.#wanted(nowMs, good, storage);
     if (to === this.#path) return null;
     const transition = { from: this.#path, to, reason, silentMs: nowMs - this.#heardMs };
@@ -167,13 +167,22 @@ export class Judge {
     return this.#path === 'isolated' ? 'storage is available' : this.#lossReason;
   }
 
+  /** A network that has kept long enough is trusted as at the start: its next failure begins with stableFor again. */
+  #forgetFlaps(nowMs: number): void {
+    const calmMs = CALM_FACTOR * Math.max(this.#holdMs, this.#settings.stableForMs);
+    if (usesNetwork(this.#path) && nowMs - this.#returnedMs > calmMs) this.#holdMs = 0;
+  }
+
   /** The hold is stableFor at the first failure, and doubles when the network fails again soon after a return. */
   #noteFlap(nowMs: number, to: Path): void {
-    const usesNetwork = (path: Path) => path === 'network' || path === 'suspect';
     if (usesNetwork(this.#path) && !usesNetwork(to)) {
       const { stableForMs, stableForMsMax } = this.#settings;
       this.#holdMs = this.#holdMs === 0 ? stableForMs : Math.min(stableForMsMax, this.#holdMs * 2);
     }
     if (!usesNetwork(this.#path) && usesNetwork(to)) this.#returnedMs = nowMs;
   }
+}
+
+function usesNetwork(path: Path): boolean {
+  return path === 'network' || path === 'suspect';
 }

@@ -116,6 +116,7 @@ export class DemoRun {
     this.#watcher.changes.length = 0;
     this.#startMs = systemClock.monotonicMs();
     this.#begin('healthy', 'healthy: data takes the network, heartbeats take both ways');
+    if (lab.volume.note !== '') this.#say(lab.volume.note);
     this.#say('both agents are up, the network carries the traffic', 'good');
     const perSecond = HEARTBEATS_PER_SECOND;
     this.#traffic = {
@@ -200,6 +201,7 @@ export class DemoRun {
   }
 
   #pathChanged({ node, from, to }: PathChange): void {
+    if (this.#phases.length === 0) return; // still finding each other
     const tone = to === 'network' || to === 'storage' ? 'good' : 'bad';
     this.#say(`${node}: path ${from} → ${to}`, tone);
   }

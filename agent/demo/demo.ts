@@ -22,7 +22,9 @@ const DRAW_MS = 200;
 /** Fewer rows would cut the picture off. */
 const ROWS_MIN = 30;
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
-type EndSignal = keyof typeof SIGNALS;
+/** Node ignores SIGPIPE; output that nobody reads any more ends the demo all the same. */
+const END_NUMBER = { ...SIGNALS, SIGPIPE: 13 } as const;
+type EndSignal = keyof typeof END_NUMBER;
 
 export interface DemoArguments {
   readonly seconds: number;
@@ -47,7 +49,7 @@ export async function demo(argv: string[]): Promise<number> {
     const signal = interruption.signal.reason as EndSignal | undefined;
     if (!interruption.signal.aborted || signal === undefined) throw error;
     process.stderr.write('stillbeat demo: interrupted; everything it made is removed\n');
-    return 128 + SIGNALS[signal];
+    return 128 + END_NUMBER[signal];
   } finally {
     interruption.release();
   }
@@ -75,7 +77,6 @@ async function runInLab({ seconds, json }: DemoArguments, signal: AbortSignal): 
   const display = json || !isDrawable() ? plainDisplay(json) : liveDisplay();
   try {
     signal.throwIfAborted();
-    if (lab.volume.note !== '') display.event({ atMs: 0, text: lab.volume.note, tone: 'plain' });
     const run = new DemoRun(lab, planDemo(seconds), signal, (event) => display.event(event));
     display.begin(run);
     return await run.run();
@@ -112,6 +113,7 @@ function liveDisplay(): Display {
   return {
     begin: (run) => {
       draw = () => {
+        if (process.stdout.columns < WIDTH_MIN) return; // made narrower meanwhile: lines would wrap
         const view = run.view();
         if (view === null)
           screen.draw(['', '  stillbeat demo: two namespaces, a switch, a volume; starting two agents']);
@@ -138,13 +140,15 @@ function print(lines: readonly string[]): void {
 function watchInterruption(): { readonly signal: AbortSignal; release(): void } {
   const controller = new AbortController();
   const onSignal = (name: NodeJS.Signals): void => {
-    if (controller.signal.aborted) process.exit(128 + SIGNALS[name as EndSignal]);
+    if (controller.signal.aborted) process.exit(128 + END_NUMBER[name as EndSignal]);
     controller.abort(name);
   };
   for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
-  const stopListening = onOuterSignal((name) => {
+  const abortOnce = (name: NodeJS.Signals): void => {
     if (!controller.signal.aborted) controller.abort(name);
-  });
+  };
+  const stopListening = onOuterSignal(abortOnce);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => abortOnce('SIGPIPE'));
   return {
     signal: controller.signal,
     release: () => {

@@ -10,6 +10,8 @@ export const WIDTH_MIN = 80;
 const WIDTH_MAX = 100;
 const BOX_COLUMNS = 15;
 const EVENT_LINES = 8;
+const LABEL_COLUMNS = 12;
+const FIGURE_COLUMNS = 17;
 const SPARK_COLUMNS = 24;
 /** Columns from one packet to the next; half of it is odd, so that those of the two directions never meet. */
 const SPACING = 14;
@@ -67,7 +69,7 @@ export function drawDemo(view: DemoView, columns: number, tick: number, colour: 
     '',
     ...directionLines(view, colour),
     '',
-    ...trafficLines(view, colour),
+    ...trafficLines(view, width, colour),
     '',
     ...eventLines(view.events, colour),
   ].map((line) => `  ${line}`);
@@ -88,7 +90,7 @@ function nodesAndWays(view: DemoView, width: number, tick: number, colour: Paint
 }
 
 function networkLabel(network: DemoView['network']): string {
-  if (network === 'silent') return 'primary network: packets vanish in the switch';
+  if (network === 'silent') return 'primary network: the switch drops all';
   return network === 'carrier' ? 'primary network: no carrier at a' : 'primary network';
 }
 
@@ -138,7 +140,7 @@ const mod = (value: number, by: number): number => ((value % by) + by) % by;
 
 function directionLines(view: DemoView, colour: Paint): string[] {
   const head = ['', 'path', 'for', 'network', 'storage', 'queued: heartbeat', 'data', 'bulk'];
-  const widths = [9, 12, 9, 10, 10, 18, 7, 7];
+  const widths = [7, 12, 9, 9, 9, 18, 7, 5];
   const rows = view.directions.map((direction) => [
     `${direction.from} → ${direction.to}`,
     colour[PATH_TONE[direction.path]](`● ${direction.path}`),
@@ -152,8 +154,9 @@ function directionLines(view: DemoView, colour: Paint): string[] {
   return [colour.dim(layOut(head)), ...rows.map(layOut)];
 }
 
-function trafficLines(view: DemoView, colour: Paint): string[] {
-  const label = (text: string): string => colour.dim(padEnd(text, 12));
+function trafficLines(view: DemoView, width: number, colour: Paint): string[] {
+  const sparks = Math.min(SPARK_COLUMNS, width - LABEL_COLUMNS - 3 * FIGURE_COLUMNS);
+  const label = (text: string): string => colour.dim(padEnd(text, LABEL_COLUMNS));
   const heartbeats = view.directions.map(({ from, to, heartbeats }, index) => {
     const { received, missing } = heartbeats;
     const missed = missing === 0 ? 'none missing' : colour.red(`${count(missing)} missing`);
@@ -163,15 +166,15 @@ function trafficLines(view: DemoView, colour: Paint): string[] {
   });
   const { ping, tcp } = view;
   const wrong = tcp.corrupted === 0 ? 'every byte right' : colour.red(`${count(tcp.corrupted)} bytes wrong`);
-  const figures = (...parts: readonly string[]): string => parts.map((part) => padEnd(part, 17)).join('');
+  const figures = (...parts: readonly string[]): string => parts.map((part) => padEnd(part, FIGURE_COLUMNS)).join('');
   return [
     ...heartbeats,
     label('ping') +
       figures(milliseconds(ping.recentMs.at(-1) ?? null), `${count(ping.received)} replies`, '') +
-      colour.cyan(sparkline(ping.recentMs, SPARK_COLUMNS)),
+      colour.cyan(sparkline(ping.recentMs, sparks)),
     label('TCP') +
       figures(bitRate(tcp.recentRates.at(-1) ?? 0), bytes(tcp.bytes), wrong) +
-      colour.cyan(sparkline(tcp.recentRates, SPARK_COLUMNS)),
+      colour.cyan(sparkline(tcp.recentRates, sparks)),
   ];
 }
 

@@ -2,7 +2,7 @@
  * A volume for the lab: a file on memory behind a loop device, which takes O_DIRECT and has a sector size like a disk.
  * Where loop devices cannot be had (no root, a container) the file itself is the volume; `kind` says which it became.
  */
-import { closeSync, ftruncateSync, openSync, statfsSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { AgentError } from '../base/errors.ts';
 import { type LabState, volumeFile } from './lab-state.ts';
@@ -37,6 +37,11 @@ export function chooseVolumeDirectory(bytes: number): string {
   return tmpdir();
 }
 
+/** There a loop device may be had at times, but it would stay on the host when the namespace ends. */
+function inUserNamespace(): boolean {
+  return !/^\s*0\s+0\s+4294967295\s*$/u.test(readFileSync('/proc/self/uid_map', 'utf8'));
+}
+
 export async function createVolume(state: LabState, name: string, options: VolumeOptions): Promise<LabVolume> {
   const file = volumeFile(state, name);
   try {
@@ -48,6 +53,8 @@ export async function createVolume(state: LabState, name: string, options: Volum
       cause: error,
     });
   }
+  if (inUserNamespace())
+    return { path: file, kind: 'file', file, note: 'in a user namespace a plain file is the volume' };
   const attach = ['losetup', '--find', '--show', '--sector-size', String(options.sectorBytes)];
   const direct = await run([...attach, '--direct-io=on', file]);
   if (direct.status === 0) return { path: direct.stdout.trim(), kind: 'loop', file, note: '' };

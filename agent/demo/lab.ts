@@ -242,8 +242,13 @@ export class Lab {
   async #untilReady(node: string, agent: Agent, config: string): Promise<void> {
     const deadline = performance.now() + READY_TIMEOUT_MS;
     while (performance.now() < deadline && agent.ended === null) {
-      const { status } = await run([process.execPath, CLI_PATH, 'status', '--json', '--config', config]);
-      if (status === 0) return;
+      // The socket is the cheap question; the command is the one an operator asks.
+      const answers = await this.status(node).then(
+        () => true,
+        () => false,
+      );
+      const command = [process.execPath, CLI_PATH, 'status', '--json', '--config', config];
+      if (answers && (await run(command)).status === 0) return;
       await delay(READY_POLL_MS);
     }
     const why = agent.ended === null ? `not ready in ${READY_TIMEOUT_MS / 1000} s` : `ended (${agent.ended})`;
@@ -271,5 +276,10 @@ function watchForTheEnd(signals: boolean): void {
   if (!signals || signalsWatched) return;
   signalsWatched = true;
   const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
-  for (const [name, number] of Object.entries(numbers)) process.once(name, () => process.exit(128 + number));
+  for (const [name, number] of Object.entries(numbers)) {
+    process.once(name, () => {
+      openLabs.forEach(closeState);
+      process.exit(128 + number);
+    });
+  }
 }

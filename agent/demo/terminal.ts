@@ -39,7 +39,7 @@ export class Screen {
 
   draw(lines: readonly string[]): void {
     const fitting = lines.slice(0, this.#stream.rows - 1);
-    const back = this.#height === 0 ? '\u001B[?25l' : `\u001B[${this.#height}A`;
+    const back = this.#height === 0 ? '\u001B[?25l' : `\r\u001B[${this.#height}A`;
     this.#stream.write(`${back}${fitting.map((line) => `\u001B[2K${line}\n`).join('')}\u001B[J`);
     this.#height = fitting.length;
   }

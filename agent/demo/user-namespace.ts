@@ -22,11 +22,16 @@ const SETUP =
   'mount -t proc proc /proc && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /dev/shm && mkdir /run/tmp && exec "$@"';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+/** The call that runs a program as root of a user namespace of its own, with private network, mounts and processes. */
+export function insideUserNamespace(argv: readonly string[]): string[] {
+  return [...UNSHARE, 'sh', '-c', SETUP, 'sh', ...argv];
+}
+
 export const needsUserNamespace = (): boolean => process.getuid?.() !== 0;
 
 /** Runs `stillbeat demo` with the same arguments inside; answers its exit status. */
 export async function demoInUserNamespace(cliPath: string, args: readonly string[]): Promise<number> {
-  const trial = await run([...UNSHARE, 'sh', '-c', SETUP, 'sh', 'true']);
+  const trial = await run(insideUserNamespace(['true']));
   if (trial.status !== 0) {
     const why = trial.stderr.trim().split('\n')[0] ?? '';
     throw new AgentError(
@@ -35,7 +40,7 @@ export async function demoInUserNamespace(cliPath: string, args: readonly string
         '(sysctl -w kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0)',
     );
   }
-  const [file = '', ...rest] = [...UNSHARE, 'sh', '-c', SETUP, 'sh', process.execPath, cliPath, 'demo', ...args];
+  const [file = '', ...rest] = insideUserNamespace([process.execPath, cliPath, 'demo', ...args]);
   const child = spawn(file, rest, {
     env: { ...process.env, PATH: TOOL_PATH, TMPDIR: '/run/tmp', [INSIDE]: '1' },
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],

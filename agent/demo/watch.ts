@@ -16,7 +16,7 @@ export class PathWatcher {
   readonly #latest = new Map<string, AgentStatus>();
   readonly #sinceMs = new Map<string, number>();
   #stopped = false;
-  #polling: Promise<void> = Promise.resolve();
+  #polling: Promise<unknown> = Promise.resolve();
 
   private constructor(lab: Lab, onChange: (change: PathChange) => void) {
     this.#lab = lab;
@@ -27,7 +27,7 @@ export class PathWatcher {
   static async start(lab: Lab, onChange: (change: PathChange) => void = () => {}): Promise<PathWatcher> {
     const watcher = new PathWatcher(lab, onChange);
     for (const node of lab.nodes) watcher.#take(node, await lab.status(node));
-    watcher.#polling = watcher.#poll();
+    watcher.#polling = Promise.all(lab.nodes.map(async (node) => watcher.#poll(node)));
     return watcher;
   }
 
@@ -72,14 +72,13 @@ export class PathWatcher {
     await this.#polling;
   }
 
-  async #poll(): Promise<void> {
+  /** Each node for itself: a frozen agent must not keep us from seeing what the others do. */
+  async #poll(node: string): Promise<void> {
     while (!this.#stopped) {
       const next = delay(POLL_MS);
-      for (const node of this.#lab.nodes) {
-        // An agent that does not answer just now keeps its last status; one that has died is for refuseDead.
-        const status = await this.#lab.status(node).catch(() => null);
-        if (status !== null) this.#take(node, status);
-      }
+      // An agent that does not answer just now keeps its last status; one that has died is for refuseDead.
+      const status = await this.#lab.status(node).catch(() => null);
+      if (status !== null && !this.#stopped) this.#take(node, status);
       await next;
     }
   }

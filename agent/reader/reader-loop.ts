@@ -45,8 +45,8 @@ export interface ReaderSettings {
 export interface ReaderPorts {
   /** Hands a frame to the interface; false when the interface refused it. */
   readonly deliver: (frame: Uint8Array) => boolean;
-  /** A peer's head block has changed. */
-  readonly head: (peer: number, head: Head) => void;
+  /** A peer's head block has changed; `block` is what it was read from. */
+  readonly head: (peer: number, head: Head, block: Uint8Array) => void;
   /** Wakes the switch thread. */
   readonly bell: () => void;
 }
@@ -187,7 +187,7 @@ export class ReaderLoop {
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
       this.#takeHeadWords(head, words, times);
     }
-    this.#ports.head(index, head);
+    this.#ports.head(index, head, block);
     this.#ports.bell();
   }
 

@@ -4,16 +4,16 @@ import { BlockDevice } from '../platform/block-device.ts';
 import { systemClock } from '../platform/clock.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { sys, tuneThread } from '../platform/native.ts';
+import type { Ring } from '../queue/ring.ts';
 import { AGENT } from '../queue/shared-state.ts';
 import { READER_MEMORY_BYTES } from '../volume/slot-reader.ts';
-import { inboundRing, sharedState, THREAD_NICE, volumeSeals, type ThreadContext } from '../threads.ts';
+import { HEAD_RECORD, inboundRing, sharedState, THREAD_NICE, volumeSeals, type ThreadContext } from '../threads.ts';
 import { ReaderLoop } from './reader-loop.ts';
 
 export interface ReaderData extends ThreadContext {
   readonly receiveIndex: number;
   /** The switch thread's TUN descriptor: frames in their turn go straight in. */
   readonly tunFd: number;
-  readonly headPort: import('node:worker_threads').MessagePort;
 }
 
 const context = workerData as ReaderData;
@@ -25,6 +25,7 @@ function open(): ReaderLoop {
   const receive = context.receive[receiveIndex];
   if (!receive) throw new Error('no such receive volume');
   const { volume } = receive;
+  const inbound = inboundRing(context, receiveIndex);
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   return new ReaderLoop(
     BlockDevice.open(volume.path, { readOnly: true }),
@@ -41,16 +42,24 @@ function open(): ReaderLoop {
       peers: receive.peers,
       patienceMs: PATIENCE_MS,
     },
-    inboundRing(context, receiveIndex),
+    inbound,
     volumeSeals(context.clusterKey, volume.clusterUuid),
     {
       deliver: (frame) => sys.write(context.tunFd, frame, frame.length) === frame.length,
-      head: (peer, head) => context.headPort.postMessage({ peer, head }),
+      head: (peer, _head, block) => passHead(inbound, peer, block),
       bell: () => void sys.write(context.bellFd, one, 8),
     },
     new Uint8Array(alignedMemory(ReaderLoop.memoryBytes(volume.slotCount, READER_MEMORY_BYTES))),
     () => systemClock.monotonicMs(),
   );
+}
+
+/** A head block goes to the switch thread as it was read and authenticated here. A full ring loses it: the next beacon comes. */
+function passHead(inbound: Ring, peer: number, block: Uint8Array): void {
+  const offset = inbound.reserve(block.length);
+  if (offset < 0) return;
+  inbound.bytes.set(block, offset);
+  inbound.commit(block.length, 0, (peer << 8) | HEAD_RECORD, 0);
 }
 
 function run(): void {

@@ -19,14 +19,13 @@ import { UdpSocket } from '../platform/udp-socket.ts';
 import { emptyRingRecord, type Ring } from '../queue/ring.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
-import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
-import type { Head } from '../volume/head.ts';
+import { HEAD_RECORD, inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
+import { parseHead } from '../volume/head.ts';
 import { linkSettings, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
 import { TunnelEdge } from './tunnel-edge.ts';
 
 export interface SwitchData extends ThreadContext {
-  readonly headPorts: readonly MessagePort[];
   readonly commandPort: MessagePort;
   readonly mtu: number;
 }
@@ -179,7 +178,9 @@ class Switch {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
         const { offset, length, a, b } = this.#record;
         const link = this.#core.links[b >>> 8];
-        link?.storageRecord((b & 0xff) as TypeIndex, a, ring.bytes.subarray(offset, offset + length), nowMs);
+        const bytes = ring.bytes.subarray(offset, offset + length);
+        if ((b & 0xff) === HEAD_RECORD) link?.head(toHeadWord(this.#context, b >>> 8, parseHead(bytes)), nowMs);
+        else link?.storageRecord((b & 0xff) as TypeIndex, a, bytes, nowMs);
         ring.release(this.#record);
         taken++;
       }
@@ -196,12 +197,6 @@ class Switch {
   #onBell(nowMs: number): void {
     sys.read(this.#context.bellFd, this.#bell, 8);
     Atomics.store(this.#state.words, AGENT.roomWanted, 0);
-    for (const port of this.#context.headPorts) {
-      for (let got = receiveMessageOnPort(port); got; got = receiveMessageOnPort(port)) {
-        const { peer, head } = got.message as { peer: number; head: Head };
-        this.#core.links[peer]?.head(toHeadWord(this.#context, peer, head), nowMs);
-      }
-    }
     for (let got = receiveMessageOnPort(this.#context.commandPort); got; ) {
       this.#command(got.message as SwitchCommand, nowMs);
       got = receiveMessageOnPort(this.#context.commandPort);

@@ -128,6 +128,14 @@ export function decodeHead(
   return { ok: true, head: readHead(view, block, nodeIndex, incarnation, entryCount) };
 }
 
+/** The fields of a head block that has been authenticated elsewhere. */
+export function parseHead(block: Uint8Array): Head {
+  const view = dataView(block);
+  const entries = Math.min(view.getUint32(at.entryCount, true), HEAD.size.entries / HEAD_ENTRY.bytes);
+  const incarnation = block.slice(at.incarnation, at.incarnation + 16);
+  return readHead(view, block, view.getUint16(at.nodeIndex, true), incarnation, entries);
+}
+
 function readHead(view: DataView, block: Uint8Array, nodeIndex: number, incarnation: Uint8Array, entries: number): Head {
   return {
     nodeIndex,

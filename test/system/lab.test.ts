@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Lab } from '../../agent/demo/lab.ts';
 import { run } from '../../agent/demo/shell.ts';
+import { insideUserNamespace } from '../../agent/demo/user-namespace.ts';
 
 /** Everything on this host that bears a lab's id. */
 async function traces(id: string): Promise<string[]> {
@@ -108,6 +109,23 @@ describe('volumes', () => {
       }
     });
   }
+});
+
+test('a user namespace is enough: the volume is a plain file there, and cuts work', async () => {
+  const module = new URL('../../dist/agent/demo/lab.js', import.meta.url).href;
+  const program = `const { Lab } = await import(${JSON.stringify(module)});
+    const lab = await Lab.create({ nodes: ['a', 'b'], volumeBytes: 8 << 20, volumeDirectory: '/run/tmp' });
+    const ping = async () => (await lab.exec('a', ['ping', '-c1', '-W1', lab.network.address('b')])).status;
+    const before = await ping();
+    await lab.cut('carrier', 'a');
+    const { stdout } = await lab.exec('a', ['cat', '/sys/class/net/eth0/carrier']);
+    console.log(JSON.stringify([lab.volume.kind, before, await ping(), stdout.trim()]));
+    await lab.close();`;
+  const result = await run(insideUserNamespace([process.execPath, '--input-type=module', '-e', program]));
+  expect(result).toMatchObject({ status: 0, stderr: '' });
+  const [kind, before, after, carrier] = JSON.parse(result.stdout) as [string, number, number, string];
+  expect([kind, before, carrier]).toEqual(['file', 0, '0']);
+  expect(after).not.toBe(0);
 });
 
 describe('clean-up', () => {

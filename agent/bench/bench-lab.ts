@@ -1,0 +1,64 @@
+/** The lab as benchmarks use it: two nodes, the device's own limit measured first, agents with default settings. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { AgentError } from '../base/errors.ts';
+import { Lab } from '../demo/lab.ts';
+import { PathWatcher } from '../demo/watch.ts';
+import { layRawVeth, storageRoundTrips } from './limits.ts';
+
+const CHANGE_MS_MAX = 30_000;
+/** Two nodes with 128 MiB rings: what a small volume of an array is. */
+const VOLUME_BYTES = 256 * 1024 * 1024;
+
+export class BenchLab {
+  readonly lab: Lab;
+  readonly watcher: PathWatcher;
+  /** Times of a raw round trip on the volume's device, in ms. */
+  readonly floorMs: readonly number[];
+
+  private constructor(lab: Lab, watcher: PathWatcher, floorMs: readonly number[]) {
+    this.lab = lab;
+    this.watcher = watcher;
+    this.floorMs = floorMs;
+  }
+
+  static async create(): Promise<BenchLab> {
+    const lab = await Lab.create({ nodes: ['a', 'b'], volumeBytes: VOLUME_BYTES, tag: 'bench' });
+    await layRawVeth(lab);
+    const floorMs = storageRoundTrips(lab.volume.path);
+    await lab.format();
+    await Promise.all(lab.nodes.map(async (node) => lab.startAgent(node)));
+    const watcher = await PathWatcher.start(lab);
+    const bench = new BenchLab(lab, watcher, floorMs);
+    await bench.#reach('network');
+    return bench;
+  }
+
+  async #reach(path: 'network' | 'storage'): Promise<void> {
+    if (await this.watcher.allOn(path, CHANGE_MS_MAX)) return;
+    throw new AgentError('failed', `the agents did not reach path ${path} within ${CHANGE_MS_MAX / 1000} s`);
+  }
+
+  /** The network is cut (silently), both nodes on storage. */
+  async onStorage(): Promise<void> {
+    await this.lab.cut('silent');
+    await this.#reach('storage');
+  }
+
+  /** The carrier of the first node is gone, both nodes on storage. */
+  async onCarrierLost(): Promise<void> {
+    await this.lab.cut('carrier', this.lab.nodes[0]);
+    await this.#reach('storage');
+  }
+
+  /** The network is whole, both nodes on it. */
+  async onNetwork(): Promise<void> {
+    await this.lab.heal();
+    await this.#reach('network');
+    await delay(200);
+  }
+
+  async close(): Promise<void> {
+    await this.watcher.stop();
+    await this.lab.close();
+  }
+}

@@ -1,0 +1,36 @@
+/** One request to a running agent over its control socket. */
+import { createConnection } from 'node:net';
+import { AgentError } from '../base/errors.ts';
+
+const ANSWER_MS_MAX = 5000;
+
+export async function ask(path: string, request: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>> {
+  const text = await new Promise<string>((resolve, reject) => {
+    const socket = createConnection(path);
+    let got = '';
+    const fail = (what: string) => {
+      socket.destroy();
+      reject(new AgentError('failed', `control socket ${path}: ${what}`));
+    };
+    socket.setEncoding('utf8');
+    socket.setTimeout(ANSWER_MS_MAX, () => fail('no answer; the agent hangs: see its log'));
+    socket.once('error', (error) => fail(connectMend(error)));
+    socket.once('connect', () => socket.write(`${JSON.stringify(request)}\n`));
+    socket.on('data', (piece: string) => {
+      got += piece;
+      if (!got.includes('\n')) return;
+      socket.end();
+      resolve(got);
+    });
+    socket.once('end', () => fail('closed without an answer; the agent is stopping'));
+  });
+  const answer = JSON.parse(text) as Record<string, unknown>;
+  if (typeof answer['error'] === 'string') throw new AgentError('failed', answer['error']);
+  return answer;
+}
+
+function connectMend(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return 'no agent runs here; start it with "stillbeat run"';
+  if (error.code === 'EACCES') return 'may not be opened; ask as the user that the agent runs as';
+  return error.message;
+}

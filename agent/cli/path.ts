@@ -1,0 +1,17 @@
+/** `stillbeat path PEER auto|storage|network`: an operator's override, for maintenance. */
+import { parseArgs } from 'node:util';
+import { AgentError } from '../base/errors.ts';
+import { ask } from './ask.ts';
+import { controlSocket } from './usage.ts';
+
+export async function path(argv: string[]): Promise<number> {
+  const options = { config: { type: 'string' }, socket: { type: 'string' }, json: { type: 'boolean' } } as const;
+  const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true });
+  const [peer, to, ...rest] = positionals;
+  if (peer === undefined || to === undefined || rest.length > 0) {
+    throw new AgentError('usage', 'stillbeat path needs PEER and one of auto, storage, network');
+  }
+  const answer = await ask(controlSocket('path', values), { command: 'path', peer, to });
+  process.stdout.write(values.json === true ? `${JSON.stringify(answer)}\n` : `${peer}: ${to}\n`);
+  return 0;
+}

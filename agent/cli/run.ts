@@ -1,0 +1,144 @@
+/** `stillbeat run --config FILE`: the agent in the foreground. SIGTERM drains and ends, SIGHUP reads the settings again. */
+import { parseArgs } from 'node:util';
+import ping from 'ping';
+import { Agent, type AgentEvent } from '../agent.ts';
+import { AgentError } from '../base/errors.ts';
+import { ControlServer, type Answer } from '../control-server.ts';
+import { OVERRIDES, type Override } from '../base/paths.ts';
+import { createLog, type Log } from '../platform/log.ts';
+import { errnoName } from '../platform/native.ts';
+import { loadSettings } from '../settings/load.ts';
+import type { Settings } from '../settings/settings.ts';
+import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
+import { requireConfig } from './usage.ts';
+
+const EVENTS_KEPT = 200;
+
+export async function run(argv: string[]): Promise<number> {
+  const { values } = parseArgs({ args: argv, options: { config: { type: 'string' } } });
+  const file = requireConfig('run', values.config);
+  const settings = loadSettings(file);
+  const program = new Program(file, createLog(settings.node, process.stderr.isTTY === true));
+  return program.run(settings);
+}
+
+class Program {
+  readonly #file: string;
+  readonly #log: Log;
+  readonly #events: LoggedEvent[] = [];
+  #agent: Agent | null = null;
+  #end: (status: number) => void = () => {};
+
+  constructor(file: string, log: Log) {
+    this.#file = file;
+    this.#log = log;
+  }
+
+  async run(settings: Settings): Promise<number> {
+    const ended = new Promise<number>((resolve) => (this.#end = resolve));
+    const control = await ControlServer.open(settings.controlSocket, async (request) => this.#answer(request));
+    try {
+      await this.#start(settings);
+      const end = () => this.#end(0);
+      process.once('SIGTERM', end);
+      process.once('SIGINT', end);
+      process.on('SIGHUP', () => void this.#readAgain());
+      const status = await ended;
+      await this.#agent?.close();
+      this.#log.info('stopped');
+      return status;
+    } finally {
+      control.close();
+    }
+  }
+
+  async #start(settings: Settings): Promise<void> {
+    const agent = await Agent.start(settings);
+    this.#agent = agent;
+    agent.on('event', (event) => this.#note(event));
+    agent.on('fatal', (error) => {
+      this.#log.error(error.message);
+      process.stderr.write(`stillbeat: ${error.message}\n`);
+      this.#end(error.exitStatus);
+    });
+    if (settings.unauthenticated) this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
+    const { volumes } = agent;
+    if (!volumes.isDirect) this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    this.#log.info('running', { version: VERSION, cluster: settings.cluster, interface: settings.vnic.name, volume: volumes.send.path });
+  }
+
+  /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
+  async #readAgain(): Promise<void> {
+    const old = this.#agent;
+    if (!old) return;
+    let settings: Settings;
+    try {
+      settings = loadSettings(this.#file);
+    } catch (error) {
+      this.#log.error('settings not taken over', { reason: error instanceof Error ? error.message : String(error) });
+      return;
+    }
+    this.#agent = null;
+    try {
+      await old.close(settings.vnic.name === old.settings.vnic.name);
+      await this.#start(settings);
+      this.#log.info('settings read again');
+    } catch (error) {
+      this.#log.error('cannot go on with the new settings', { reason: error instanceof Error ? error.message : String(error) });
+      this.#end(error instanceof AgentError ? error.exitStatus : 1);
+    }
+  }
+
+  async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
+    const agent = this.#agent;
+    if (!agent) throw new AgentError('failed', 'the agent is starting');
+    if (request['command'] === 'status') return statusDocument(agent, this.#events);
+    if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
+    throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
+  }
+
+  async #setPath(agent: Agent, peer: string, to: string): Promise<Answer> {
+    const index = agent.settings.peers.findIndex(({ node }) => node === peer);
+    const known = agent.settings.peers.map(({ node }) => node).join(', ');
+    if (index < 0) throw new AgentError('usage', `no peer ${peer}: this node's peers are ${known}`);
+    const override = OVERRIDES.find((candidate) => candidate === to) as Override | undefined;
+    if (!override) throw new AgentError('usage', `no path ${to}: use ${OVERRIDES.join(', ')}`);
+    await agent.setPath(index, override);
+    this.#note({ kind: 'override', peer, to: override });
+    return { ok: true, peer, path: override };
+  }
+
+  #note(event: AgentEvent | { kind: 'override'; peer: string; to: string }): void {
+    const { kind, ...figures } = event;
+    const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
+    this.#events.push({ at: new Date().toISOString(), kind, ...plain });
+    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
+    const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : LEVELS[kind] ?? 'info';
+    this.#log.log(level, kind, plain);
+    if (event.kind === 'path' && (event.to === 'storage' || event.to === 'isolated')) void this.#diagnose(event.peer);
+  }
+
+  /** Tells a dead network from a dead agent: does the peer's host answer ICMP on the primary network? */
+  async #diagnose(peer: string): Promise<void> {
+    const host = this.#agent?.settings.peers.find(({ node }) => node === peer)?.primary?.host;
+    if (host === undefined) return;
+    const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
+    if (!answer) return;
+    const meaning = answer.alive ? 'the network works, the peer\'s agent does not' : 'the network to the peer is down';
+    this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
+    this.#events.push({ at: new Date().toISOString(), kind: 'diagnosis', peer, icmp: answer.alive, meaning });
+  }
+}
+
+const LEVELS: Readonly<Record<string, string>> = {
+  'thread-stalled': 'error',
+  'thread-died': 'error',
+  'storage-error': 'error',
+  'stood-still': 'warn',
+};
+
+function printable(key: string, value: unknown): unknown {
+  if (typeof value !== 'number') return value;
+  if (key === 'errno') return value === 0 ? 'a write hangs' : errnoName(value);
+  return Number.isFinite(value) ? Math.round(value * 10) / 10 : null;
+}

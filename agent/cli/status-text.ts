@@ -1,0 +1,79 @@
+/** The status document as a page for a terminal. */
+type Values = Readonly<Record<string, unknown>>;
+
+const COLOURS: Readonly<Record<string, number>> = { network: 32, suspect: 33, storage: 36, returning: 36, isolated: 31 };
+
+const number = (value: unknown, unit: string): string =>
+  typeof value === 'number' ? `${Math.round(value * 100) / 100} ${unit}` : '-';
+
+export function statusText(document: Values, colour: boolean): string {
+  const paint = (text: string, code: number | undefined) =>
+    colour && code !== undefined && process.env['NO_COLOR'] === undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
+  const vnic = document['vnic'] as Values;
+  const storage = document['storage'] as Values;
+  const primary = document['primary'] as Values;
+  const lines = [
+    `${String(document['cluster'])} / ${String(document['node'])}   stillbeat ${String(document['version'])}   pid ${String(document['pid'])}`,
+    `interface  ${String(vnic['name'])}  ${(vnic['addresses'] as string[]).join(' ')}  mtu ${String(vnic['mtu'])}`,
+    `network    ${String(primary['mode'])}  ${carrierText(primary)}`,
+    `storage    ${storageText(storage)}`,
+    '',
+    row(['PEER', 'PATH', 'SINCE', 'NET RTT', 'STORAGE LAG', 'SENT', 'RECEIVED', 'LOST', 'DUPLICATES', 'WAITING']),
+  ];
+  for (const peer of document['peers'] as Values[]) {
+    const cells = peerCells(peer);
+    const text = row(cells);
+    lines.push(text.replace(cells[1] ?? '', paint(cells[1] ?? '', COLOURS[String(peer['path'])])));
+  }
+  const events = (document['events'] as Values[]).slice(-8);
+  if (events.length > 0) lines.push('', 'last events');
+  for (const event of events) lines.push(`  ${eventText(event)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+const WIDTHS = [12, 11, 21, 10, 12, 9, 9, 7, 11, 8];
+
+const row = (cells: readonly string[]): string =>
+  cells.map((cell, i) => (i < 3 ? cell.padEnd(WIDTHS[i] ?? 0) : cell.padStart(WIDTHS[i] ?? 0))).join(' ').trimEnd();
+
+function carrierText(primary: Values): string {
+  if (primary['carrier'] === null) return '';
+  return `${String(primary['interface'] ?? '')} ${primary['carrier'] === true ? 'carrier' : 'NO CARRIER'}`.trim();
+}
+
+function storageText(storage: Values): string {
+  const state = storage['available'] === true ? 'available' : 'NOT AVAILABLE';
+  const error = storage['writeError'] === null ? '' : `  write error ${String(storage['writeError'])}`;
+  const direct = storage['direct'] === true ? '' : '  not O_DIRECT';
+  return `${String(storage['volume'])}  ${state}  last write ${number(storage['lastWriteMs'], 'ms')}${direct}${error}`;
+}
+
+function peerCells(peer: Values): string[] {
+  const network = peer['network'] as Values;
+  const storage = peer['storage'] as Values;
+  const queues = peer['queues'] as Readonly<Record<string, Values>>;
+  const waiting = Object.values(queues).reduce((sum, queue) => sum + Number(queue['depth']), 0);
+  const override = peer['override'] === 'auto' ? '' : '*';
+  return [
+    String(peer['node']),
+    `${String(peer['path'])}${override}`,
+    String(peer['since']).replace('T', ' ').slice(0, 19),
+    network['reachable'] === true ? number(network['rttMs'], 'ms') : '-',
+    storage['fresh'] === true ? number(storage['lagMs'], 'ms') : 'stale',
+    String(peer['sent']),
+    String(peer['received']),
+    String(peer['lost']),
+    String(peer['duplicates']),
+    String(waiting),
+  ];
+}
+
+function eventText(event: Values): string {
+  const { at, kind, ...rest } = event;
+  const time = String(at).slice(11, 23);
+  if (kind === 'path') {
+    return `${time}  ${String(rest['peer'])}: ${String(rest['from'])} -> ${String(rest['to'])}  (${String(rest['reason'])})`;
+  }
+  const figures = Object.entries(rest).map(([key, value]) => `${key} ${String(value)}`);
+  return `${time}  ${String(kind)}  ${figures.join(', ')}`;
+}

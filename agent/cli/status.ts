@@ -1,0 +1,42 @@
+/** `stillbeat status [--config FILE | --socket PATH] [--json] [--watch]`. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { ask } from './ask.ts';
+import { statusText } from './status-text.ts';
+import { controlSocket } from './usage.ts';
+
+const WATCH_MS = 500;
+
+export async function status(argv: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      config: { type: 'string' },
+      socket: { type: 'string' },
+      json: { type: 'boolean' },
+      watch: { type: 'boolean' },
+    },
+  });
+  const socket = controlSocket('status', values);
+  const show = async (): Promise<string> => {
+    const document = await ask(socket, { command: 'status' });
+    return values.json === true ? `${JSON.stringify(document)}\n` : statusText(document, process.stdout.isTTY === true);
+  };
+  if (values.watch !== true) {
+    process.stdout.write(await show());
+    return 0;
+  }
+  const inPlace = process.stdout.isTTY === true && values.json !== true;
+  let stopped = false;
+  const ended = new AbortController();
+  process.once('SIGINT', () => {
+    stopped = true;
+    ended.abort();
+  });
+  while (!stopped) {
+    const text = await show();
+    process.stdout.write(inPlace ? `\u001b[H\u001b[2J${text}` : text);
+    await delay(WATCH_MS, undefined, { signal: ended.signal }).catch(() => {});
+  }
+  return 0;
+}

@@ -1,0 +1,94 @@
+/** The `status` document: what the switch knows, what the storage does, and what happened lately. */
+import { createRequire } from 'node:module';
+import { type Agent, wallOf } from './agent.ts';
+import { errnoName } from './platform/native.ts';
+import { AGENT, AGENT_TIME, PEER } from './queue/shared-state.ts';
+import type { PeerSnapshot, SwitchSnapshot } from './switch/snapshot.ts';
+import { READ_COUNTERS } from './volume/slot-reader.ts';
+
+export const VERSION: string = (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
+
+export interface LoggedEvent {
+  readonly at: string;
+  readonly kind: string;
+  readonly [figure: string]: unknown;
+}
+
+export type StatusDocument = Readonly<Record<string, unknown>>;
+
+/** Makes the document; `events` are the newest, oldest first. */
+export async function statusDocument(agent: Agent, events: readonly LoggedEvent[]): Promise<StatusDocument> {
+  const { settings } = agent;
+  const seen = await agent.snapshot();
+  return {
+    cluster: settings.cluster,
+    node: settings.node,
+    pid: process.pid,
+    version: VERSION,
+    incarnation: Buffer.from(agent.incarnation).toString('hex'),
+    authenticated: settings.keyFile !== null,
+    vnic: {
+      name: settings.vnic.name,
+      addresses: settings.vnic.addresses.map(({ address, prefix }) => `${address}/${prefix}`),
+      mtu: settings.vnic.mtu,
+      frames: seen.frames,
+      unaddressed: seen.unaddressed,
+      stale: seen.stale,
+    },
+    primary: {
+      mode: settings.primary.mode,
+      interface: settings.primary.interface,
+      carrier: seen.carrier,
+      ...seen.tunnel,
+    },
+    storage: storage(agent, seen),
+    queues: seen.writeBuffer,
+    peers: seen.peers.map((peer, i) => peerDocument(agent, peer, i)),
+    events,
+  };
+}
+
+const round = (value: number): number => Math.round(value * 1000) / 1000;
+
+function storage(agent: Agent, seen: SwitchSnapshot): Readonly<Record<string, unknown>> {
+  const { words, times } = agent.state;
+  const { volumes } = agent;
+  const time = (index: number) => times[index] ?? 0;
+  const errno = (index: number) => {
+    const value = Atomics.load(words, index);
+    return value === 0 ? null : errnoName(value);
+  };
+  return {
+    available: seen.storageAvailable,
+    volume: volumes.send.path,
+    direct: volumes.isDirect,
+    sectorBytes: volumes.sectorBytes,
+    slotBytes: volumes.send.slotBytes,
+    lastWriteMs: round(time(AGENT_TIME.lastWriteMs)),
+    sinceWriteMs: round(seen.nowMs - time(AGENT_TIME.writtenMs)),
+    writing: Atomics.load(words, AGENT.writing) === 1,
+    writeError: errno(AGENT.writeErrno),
+    readError: errno(AGENT.readErrno),
+    writes: time(AGENT_TIME.writes),
+    batches: time(AGENT_TIME.batches),
+    bytesWritten: time(AGENT_TIME.bytesWritten),
+    reads: time(AGENT_TIME.reads),
+    bytesRead: time(AGENT_TIME.bytesRead),
+    writeErrors: time(AGENT_TIME.writeErrors),
+    readErrors: time(AGENT_TIME.readErrors),
+    expired: time(AGENT_TIME.expired),
+  };
+}
+
+function peerDocument(agent: Agent, peer: PeerSnapshot, index: number): Readonly<Record<string, unknown>> {
+  const { sinceMs, network, storage: way, ...rest } = peer;
+  const words = agent.state.peers[index]?.words ?? new Int32Array(0);
+  const counters = Object.fromEntries(READ_COUNTERS.map((name, i) => [name, words[PEER.readCounters + i] ?? 0]));
+  const rounded = (value: number | null) => (value === null ? null : round(value));
+  return {
+    ...rest,
+    since: new Date(wallOf(sinceMs)).toISOString(),
+    network: { ...network, rttMs: rounded(network.rttMs), clockOffsetMs: rounded(network.clockOffsetMs) },
+    storage: { ...way, lagMs: rounded(way.lagMs), ...counters },
+  };
+}

@@ -1,0 +1,203 @@
+/**
+ * Opens the volumes that an agent needs and refuses, each with its own line, what it must not use: a volume of another
+ * cluster, of a newer format, without this node's slot, used with another key, or with a live agent in our slot.
+ */
+import { createHash } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { sameBytes } from './base/bytes.ts';
+import { AgentError } from './base/errors.ts';
+import { BlockDevice } from './platform/block-device.ts';
+import { bootId } from './platform/host.ts';
+import { alignedMemory } from './platform/memory.ts';
+import type { Settings } from './settings/settings.ts';
+import { volumeSeals, type ReceiveFacts, type VolumeFacts } from './threads.ts';
+import type { Disk } from './volume/disk.ts';
+import { decodeHead, headKeyId, type Head } from './volume/head.ts';
+import {
+  BATCH_BYTES_MAX,
+  BLOCK_BYTES,
+  HEAD_STATE,
+  HEAD_TABLE_OFFSET,
+  SLOTS_OFFSET,
+  SUPERBLOCK_COPIES,
+} from './volume/layout.ts';
+import { findStart, type SlotStart } from './volume/slot-writer.ts';
+import { chooseSuperblock, type Superblock, type SuperblockFault } from './volume/superblock.ts';
+import { keyId } from './wire/keys.ts';
+
+/** A live agent shows within this many of its beacons. */
+const WATCH_BEACONS = 2.5;
+
+const FAULTS: Readonly<Record<SuperblockFault, string>> = {
+  absent: 'is not formatted: make it a volume with "stillbeat format"',
+  version: 'has a newer format than this version knows: upgrade stillbeat on this node',
+  checksum: 'has a damaged superblock, both copies: restore it or format it anew',
+  geometry: 'has impossible sizes in its superblock: restore it or format it anew',
+};
+
+/** Reads the superblock of an open volume. */
+export function readSuperblock(device: BlockDevice): Superblock {
+  const memory = new Uint8Array(alignedMemory(SUPERBLOCK_COPIES * BLOCK_BYTES));
+  const blocks = memory.subarray(0, SUPERBLOCK_COPIES * BLOCK_BYTES);
+  if (device.bytes < blocks.length || device.read(0, blocks) !== blocks.length) {
+    throw new AgentError('volume', `volume ${device.path} is too small or cannot be read: check the device`);
+  }
+  const copies = [blocks.slice(0, BLOCK_BYTES), blocks.slice(BLOCK_BYTES)];
+  const chosen = chooseSuperblock(copies);
+  if (!chosen.ok) throw new AgentError('volume', `volume ${device.path} ${FAULTS[chosen.fault]}`);
+  const { superblock } = chosen;
+  if (device.bytes < superblock.volumeBytes) {
+    const figures = `${device.bytes} bytes, formatted with ${superblock.volumeBytes}`;
+    throw new AgentError('volume', `volume ${device.path} is too small (${figures}): enlarge it again or format it anew`);
+  }
+  return superblock;
+}
+
+function slotOf(path: string, superblock: Superblock, node: string): number {
+  const slot = superblock.nodes.indexOf(node);
+  if (slot >= 0) return slot;
+  const known = superblock.nodes.filter((name) => name !== '').join(', ');
+  throw new AgentError('volume', `volume ${path} has no slot for node ${node} (it has ${known}): format it with this node`);
+}
+
+function checkCluster(path: string, superblock: Superblock, settings: Settings): void {
+  if (superblock.clusterName === settings.cluster) return;
+  const names = `${superblock.clusterName}, not ${settings.cluster}`;
+  throw new AgentError('volume', `volume ${path} belongs to cluster ${names}: check "cluster" and the volume's path`);
+}
+
+const facts = (path: string, superblock: Superblock, node: string): VolumeFacts => ({
+  path,
+  clusterUuid: superblock.clusterUuid,
+  slotBytes: superblock.slotBytes,
+  slotCount: superblock.slotCount,
+  slotsOffset: SLOTS_OFFSET,
+  ownSlot: slotOf(path, superblock, node),
+});
+
+export interface OpenedVolumes {
+  readonly send: VolumeFacts;
+  readonly receive: readonly ReceiveFacts[];
+  readonly peerSlots: readonly number[];
+  readonly keyId: Uint8Array;
+  readonly hostId: Uint8Array;
+  readonly start: SlotStart;
+  /** Holds the lock on our slot: open for as long as the agent lives. */
+  readonly lock: BlockDevice;
+  readonly isDirect: boolean;
+  readonly sectorBytes: number;
+}
+
+/** Opens and checks everything, locks our slot, and finds where the new incarnation begins. */
+export async function openVolumes(settings: Settings, clusterKey: Uint8Array | null): Promise<OpenedVolumes> {
+  const device = BlockDevice.open(settings.storage.sendVolume);
+  try {
+    const superblock = readSuperblock(device);
+    checkCluster(device.path, superblock, settings);
+    const send = facts(device.path, superblock, settings.node);
+    const ourKeyId = clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid);
+    checkKey(device, superblock, ourKeyId);
+    lockSlot(device, send, settings.node);
+    const hostId = bootId();
+    const seals = volumeSeals(clusterKey, superblock.clusterUuid);
+    await watchForOwner(device, send, settings, hostId, (block) => {
+      const decoded = decodeHead(block, send.ownSlot, send.clusterUuid, seals);
+      return decoded.ok ? decoded.head : null;
+    });
+    const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+    const scratch = new Uint8Array(alignedMemory(BATCH_BYTES_MAX));
+    const start = findStart(device as Disk, geometry, send.ownSlot, send.clusterUuid, seals, scratch);
+    return {
+      send,
+      receive: receiveVolumes(settings, clusterKey),
+      peerSlots: settings.peers.map(({ node }) => slotOf(device.path, superblock, node)),
+      keyId: ourKeyId,
+      hostId,
+      start,
+      lock: device,
+      isDirect: device.isDirect,
+      sectorBytes: device.sectorBytes,
+    };
+  } catch (error) {
+    device.close();
+    throw error;
+  }
+}
+
+function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): ReceiveFacts[] {
+  const byPath = new Map<string, number[]>();
+  settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
+  return [...byPath].map(([path, indexes]) => {
+    const device = BlockDevice.open(path, { readOnly: true });
+    try {
+      const superblock = readSuperblock(device);
+      checkCluster(path, superblock, settings);
+      checkKey(device, superblock, clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid));
+      const peers = indexes.map((index) => {
+        return { index, slot: slotOf(path, superblock, settings.peers[index]?.node ?? '') };
+      });
+      return { volume: facts(path, superblock, settings.node), peers };
+    } finally {
+      device.close();
+    }
+  });
+}
+
+/** A key that is not the cluster's is told as such: with it every block would only look damaged. */
+function checkKey(device: BlockDevice, superblock: Superblock, ours: Uint8Array): void {
+  const table = new Uint8Array(alignedMemory(superblock.slotCount * BLOCK_BYTES));
+  const heads = table.subarray(0, superblock.slotCount * BLOCK_BYTES);
+  if (device.read(HEAD_TABLE_OFFSET, heads) !== heads.length) return;
+  superblock.nodes.forEach((node, slot) => {
+    const theirs = headKeyId(heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES));
+    if (theirs === null || sameBytes(theirs, 0, ours, 0, 8)) return;
+    const open = theirs.every((byte) => byte === 0);
+    const what = open ? 'runs without a key' : 'uses another key';
+    throw new AgentError(
+      'key',
+      `the cluster key differs: node ${node} ${what} on volume ${device.path}; install the same key file on all nodes`,
+    );
+  });
+}
+
+function lockSlot(device: BlockDevice, send: VolumeFacts, node: string): void {
+  const offset = send.slotsOffset + send.ownSlot * send.slotBytes;
+  if (device.lock(offset, send.slotBytes) >= 0) return;
+  throw new AgentError(
+    'taken',
+    `node ${node} is taken: another agent on this host uses its slot on volume ${device.path}; stop that one first`,
+  );
+}
+
+/**
+ * [ONE1] A head block that says "running", written by another host, may be a live agent's. Its beacon would move it.
+ * On this host the lock has already told.
+ */
+async function watchForOwner(
+  device: BlockDevice,
+  send: VolumeFacts,
+  settings: Settings,
+  hostId: Uint8Array,
+  decode: (block: Uint8Array) => Head | null,
+): Promise<void> {
+  const read = (): Head | null => {
+    const memory = new Uint8Array(alignedMemory(BLOCK_BYTES)).subarray(0, BLOCK_BYTES);
+    const got = device.read(HEAD_TABLE_OFFSET + send.ownSlot * BLOCK_BYTES, memory);
+    return got === BLOCK_BYTES ? decode(memory) : null;
+  };
+  const before = read();
+  if (!before || before.state !== HEAD_STATE.running || sameBytes(before.hostId, 0, hostId, 0, 16)) return;
+  await delay(WATCH_BEACONS * settings.storage.beaconMs);
+  const after = read();
+  if (!after || after.headMark === before.headMark) return;
+  throw new AgentError(
+    'taken',
+    `node ${settings.node} is taken: an agent on another host (pid ${after.pid} there) writes its slot on volume ` +
+      `${device.path}; give this node another name or stop that agent`,
+  );
+}
+
+/** The number that stands for a node in datagrams: the first four bytes of SHA-256 over its name. */
+export function nodeNumber(name: string): number {
+  return createHash('sha256').update(name).digest().readUInt32LE(0);
+}
