@@ -26,13 +26,7 @@ import {
   type Hello,
   type Prefix,
 } from '../wire/message.ts';
-import {
-  emptyRecordHeader,
-  recordBytes,
-  RECORD_HEADER_BYTES,
-  walkRecords,
-  writeRecordHeader,
-} from '../wire/record.ts';
+import { emptyRecordHeader, recordBytes, RECORD_HEADER_BYTES, walkRecords, writeRecordHeader } from '../wire/record.ts';
 import { MESSAGE_BYTES_MAX, type TunnelReceiver, type TunnelSender } from '../wire/tunnel.ts';
 import { dataView } from '../base/bytes.ts';
 import { ClockOffset } from './clock-offset.ts';
@@ -114,13 +108,7 @@ export class PeerLink {
   #helloDueMs: number;
   #againMs = -Infinity;
 
-  constructor(
-    settings: LinkSettings,
-    ourIncarnation: Uint8Array,
-    words: PeerWords,
-    ports: CorePorts,
-    nowMs: number,
-  ) {
+  constructor(settings: LinkSettings, ourIncarnation: Uint8Array, words: PeerWords, ports: CorePorts, nowMs: number) {
     this.settings = settings;
     this.#words = words;
     this.#ports = ports;
@@ -207,7 +195,8 @@ export class PeerLink {
 
   #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
     if (!this.#sender || this.#sendBlocked) return false;
-    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED) this.flush(enteredMs);
+    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED)
+      this.flush(enteredMs);
     if (this.#sendBlocked) return false;
     if (this.#messageEnd === 0) this.#messageEnd = PREFIX_BYTES;
     const record = this.#record;
@@ -347,8 +336,7 @@ export class PeerLink {
     // A stranger is not listened to while the accepted one speaks: neither a recording on the network nor the head block
     // that a former incarnation left on the volume may unsettle a good link.
     if (!isAccepted && this.#accepted && this.judge.hears(nowMs)) return;
-    const echoesUs =
-      (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
+    const echoesUs = (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
     if (!isAccepted && !echoesUs) {
       this.#remember(incarnation, hello, nowMs);
       this.#helloDueMs = nowMs;
@@ -406,7 +394,8 @@ export class PeerLink {
     words[PEER.confirmedData] = 0;
     words[PEER.confirmedBulk] = 0;
     this.#words.times[PEER_TIME.startPosition] = -1;
-    if (this.#lastHead && sameBytes(this.#lastHead.incarnation, 0, incarnation, 0, 16)) this.#startReading(this.#lastHead);
+    if (this.#lastHead && sameBytes(this.#lastHead.incarnation, 0, incarnation, 0, 16))
+      this.#startReading(this.#lastHead);
     Atomics.add(words, PEER.epoch, 1);
     this.#helloDueMs = nowMs;
     this.#ports.event({

@@ -6,7 +6,7 @@
  * - [AGE1] a frame older than maxAgeMs is dropped and counted; while the peer's clock is not known, nothing is read on.
  * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
  */
-import { BULK, type TypeIndex } from '../base/packet-type.ts';
+import { BULK } from '../base/packet-type.ts';
 import { seqAfter } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
@@ -315,7 +315,7 @@ export class ReaderLoop {
     });
   }
 
-  #toSwitch(source: Source, type: TypeIndex | number, sequence: number, frame: Uint8Array, nowMs: number): boolean {
+  #toSwitch(source: Source, type: number, sequence: number, frame: Uint8Array, nowMs: number): boolean {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);

@@ -57,7 +57,9 @@ class Switch {
   constructor() {
     const { settings, incarnation } = this.#context;
     const now = systemClock.monotonicMs();
-    const broadcasts = settings.vnic.addresses.flatMap(({ address, prefix }) => broadcastAddress(address, prefix) ?? []);
+    const broadcasts = settings.vnic.addresses.flatMap(
+      ({ address, prefix }) => broadcastAddress(address, prefix) ?? [],
+    );
     this.#core = new NodeCore(
       {
         links: linkSettings(this.#context),
@@ -99,7 +101,12 @@ class Switch {
 
   #preparePoll(): void {
     const view = new DataView(this.#polls.buffer, this.#polls.byteOffset, 32);
-    const descriptors = [this.#tun.descriptor, this.#context.bellFd, this.#edge?.socket.fd ?? -1, this.#carrier?.fd ?? -1];
+    const descriptors = [
+      this.#tun.descriptor,
+      this.#context.bellFd,
+      this.#edge?.socket.fd ?? -1,
+      this.#carrier?.fd ?? -1,
+    ];
     descriptors.forEach((fd, i) => {
       view.setInt32(i * 8, fd, true);
       view.setInt16(i * 8 + 4, POLLIN, true);
@@ -197,7 +204,7 @@ class Switch {
   #onBell(nowMs: number): void {
     sys.read(this.#context.bellFd, this.#bell, 8);
     Atomics.store(this.#state.words, AGENT.roomWanted, 0);
-    for (let got = receiveMessageOnPort(this.#context.commandPort); got; ) {
+    for (let got = receiveMessageOnPort(this.#context.commandPort); got;) {
       this.#command(got.message as SwitchCommand, nowMs);
       got = receiveMessageOnPort(this.#context.commandPort);
     }
@@ -213,5 +220,5 @@ class Switch {
   }
 }
 
-tuneThread(THREAD_NICE);
+tuneThread('sb-switch', THREAD_NICE);
 new Switch().run();

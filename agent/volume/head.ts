@@ -46,7 +46,9 @@ export type HeadFault = 'absent' | 'foreign' | 'damaged';
 
 /** What a head block says of its writer's key, believed or not: eight bytes, or null where there is no head block. */
 export function headKeyId(block: Uint8Array): Uint8Array | null {
-  return dataView(block).getUint32(HEAD.at.magic, true) === HEAD_MAGIC ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8) : null;
+  return dataView(block).getUint32(HEAD.at.magic, true) === HEAD_MAGIC
+    ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8)
+    : null;
 }
 
 export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
@@ -119,7 +121,8 @@ export function decodeHead(
   const incarnation = block.slice(at.incarnation, at.incarnation + 16);
   const headMark = getU64(view, at.headMark);
   const entryCount = view.getUint32(at.entryCount, true);
-  if (headMark === Infinity || entryCount > HEAD.size.entries / HEAD_ENTRY.bytes) return { ok: false, fault: 'damaged' };
+  if (headMark === Infinity || entryCount > HEAD.size.entries / HEAD_ENTRY.bytes)
+    return { ok: false, fault: 'damaged' };
   const seal = sealFor(incarnation, nodeIndex, 'head');
   const empty = block.subarray(0, 0);
   if (!seal.open(headMark, block.subarray(0, at.tag), empty, block.subarray(at.tag, BLOCK_BYTES))) {
@@ -136,7 +139,13 @@ export function parseHead(block: Uint8Array): Head {
   return readHead(view, block, view.getUint16(at.nodeIndex, true), incarnation, entries);
 }
 
-function readHead(view: DataView, block: Uint8Array, nodeIndex: number, incarnation: Uint8Array, entries: number): Head {
+function readHead(
+  view: DataView,
+  block: Uint8Array,
+  nodeIndex: number,
+  incarnation: Uint8Array,
+  entries: number,
+): Head {
   return {
     nodeIndex,
     clusterUuid: block.slice(at.clusterUuid, at.clusterUuid + 16),

@@ -125,8 +125,9 @@ export const BATCH = defineFields({
   tag: 16,
 } as const);
 
-/** The order mark once more, in the last 8 bytes of a batch: tells a write that is under way or torn. */
-export const BATCH_TAIL_BYTES = 8;
+/** The last bytes of a batch: the order mark once more, which tells a write that is under way or torn. */
+export const BATCH_TAIL = defineFields({ orderMark: 8 } as const);
+export const BATCH_TAIL_BYTES: number = BATCH_TAIL.bytes;
 
 export const BATCH_FLAG = {
   /** Nothing inside: the ring goes on at its beginning. */

@@ -13,7 +13,16 @@ import type { Disk, SlotGeometry } from './disk.ts';
 import type { Seal, SealFactory } from '../wire/seal.ts';
 import { sameBytes } from '../base/bytes.ts';
 
-export const READ_COUNTERS = ['batches', 'torn', 'stale', 'foreign', 'damaged', 'replayed', 'overruns', 'skipped'] as const;
+export const READ_COUNTERS = [
+  'batches',
+  'torn',
+  'stale',
+  'foreign',
+  'damaged',
+  'replayed',
+  'overruns',
+  'skipped',
+] as const;
 export type ReadCounter = (typeof READ_COUNTERS)[number];
 
 export type PollResult =

@@ -34,8 +34,7 @@ export interface Superblock {
 export type SuperblockFault = 'absent' | 'version' | 'checksum' | 'geometry';
 
 export type SuperblockResult =
-  | { readonly ok: true; readonly superblock: Superblock }
-  | { readonly ok: false; readonly fault: SuperblockFault };
+  { readonly ok: true; readonly superblock: Superblock } | { readonly ok: false; readonly fault: SuperblockFault };
 
 const { at } = SUPERBLOCK;
 

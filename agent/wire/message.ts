@@ -125,21 +125,26 @@ export function readHello(bytes: Uint8Array, prefix: Prefix): Hello | null {
   };
 }
 
-/** A request to send again: the lane, then up to {@link AGAIN_MAX} missing sequence numbers. */
+/** A request to send again; behind it up to {@link AGAIN_MAX} missing sequence numbers of four bytes. */
+export const AGAIN = defineFields({
+  /** The packet type. */
+  lane: 4,
+} as const);
 export const AGAIN_MAX = 64;
+const AGAIN_BYTES = PREFIX.bytes + AGAIN.bytes;
 
 export function writeAgain(bytes: Uint8Array, prefix: Prefix, lane: number, missing: readonly number[]): number {
   const view = dataView(bytes);
   writePrefix(view, { ...prefix, kind: KIND.again });
-  view.setUint32(PREFIX_BYTES, lane, true);
-  missing.forEach((sequence, i) => view.setUint32(PREFIX_BYTES + 4 + i * 4, sequence, true));
-  return PREFIX_BYTES + 4 + missing.length * 4;
+  view.setUint32(PREFIX_BYTES + AGAIN.at.lane, lane, true);
+  missing.forEach((sequence, i) => view.setUint32(AGAIN_BYTES + i * 4, sequence, true));
+  return AGAIN_BYTES + missing.length * 4;
 }
 
 export function readAgain(bytes: Uint8Array): { lane: number; missing: number[] } | null {
-  const rest = bytes.length - PREFIX_BYTES - 4;
+  const rest = bytes.length - AGAIN_BYTES;
   if (rest < 0 || rest % 4 !== 0 || rest / 4 > AGAIN_MAX) return null;
   const view = dataView(bytes);
-  const missing = Array.from({ length: rest / 4 }, (_, i) => view.getUint32(PREFIX_BYTES + 4 + i * 4, true));
-  return { lane: view.getUint32(PREFIX_BYTES, true), missing };
+  const missing = Array.from({ length: rest / 4 }, (_, i) => view.getUint32(AGAIN_BYTES + i * 4, true));
+  return { lane: view.getUint32(PREFIX_BYTES + AGAIN.at.lane, true), missing };
 }

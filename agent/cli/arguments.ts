@@ -1,0 +1,33 @@
+/** What the commands share about their arguments: refusing them in one line, and reading sizes. */
+import { AgentError, EXIT } from '../base/errors.ts';
+
+/** Writes `line` to stderr and answers the status for bad usage. */
+export function refuseUsage(command: string, what: unknown, usage: string): number {
+  const text = what instanceof Error ? what.message : String(what);
+  const line = (text.split('\n')[0] ?? '').replace(/\.$/, '');
+  process.stderr.write(`stillbeat ${command}: ${line}; ${usage}\n`);
+  return EXIT.usage;
+}
+
+/** Writes an expected error as one line and answers its status; anything else is a mistake of ours and thrown on. */
+export function reportError(command: string, caught: unknown): number {
+  if (!(caught instanceof AgentError)) throw caught;
+  process.stderr.write(`stillbeat ${command}: ${caught.message}\n`);
+  return caught.exitStatus;
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** Bytes of a size such as 64M or 67108864 (K, M, G and T are powers of 1024); null when it is none. */
+export function sizeBytes(text: string): number | null {
+  const match = /^(\d{1,15})([KMGT]?)(?:iB|B)?$/i.exec(text);
+  if (match === null) return null;
+  const bytes = Number(match[1]) * (UNITS[(match[2] ?? '').toUpperCase()] ?? Number.NaN);
+  return Number.isSafeInteger(bytes) ? bytes : null;
+}
+
+/** A size for people: the largest unit that keeps three digits. */
+export function sizeText(bytes: number): string {
+  const unit = ['T', 'G', 'M', 'K'].find((name) => bytes >= (UNITS[name] ?? 1));
+  return unit === undefined ? `${bytes} bytes` : `${Number((bytes / (UNITS[unit] ?? 1)).toPrecision(4))} ${unit}iB`;
+}
