@@ -3,6 +3,7 @@
  * edges. A node outlives its agents: `crash` ends one, `start` begins the next incarnation on what the volume says.
  */
 import { MemoryDevice } from '../../vnic/memory-device.ts';
+import { BULK } from '../../agent/base/packet-type.ts';
 import { FlushLoop } from '../../agent/flush/flush-loop.ts';
 import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
 import { AGENT, AGENT_TIME } from '../../agent/queue/shared-state.ts';
@@ -39,6 +40,7 @@ export interface Observer {
   slotTaken(node: NodeIndex): void;
 }
 
+const BULK_RULES: readonly TypeRule[] = [{ type: BULK, protocol: 'udp', port: [873, 873] }];
 const INTERFACE_FRAMES = 500;
 const SLEEP_MS_MAX = 100;
 const PATIENCE_MS = 500;
@@ -393,7 +395,7 @@ function makeContext(node: Node, incarnation: Uint8Array): ThreadContext {
       cluster: 'sim',
       node: NODE_NAMES[index],
       peers: [{ node: NODE_NAMES[peer], addresses: [ADDRESSES[peer]] }],
-      types: [{ type: 'bulk', protocol: 'udp', portLow: 873, portHigh: 873, minBytes: 0 }],
+      types: BULK_RULES,
       storage: {
         maxAgeMs,
         beaconMs,
