@@ -183,11 +183,11 @@ class Switch {
     let taken = 0;
     for (const ring of this.#inbound) {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
-        const { offset, length, a, b } = this.#record;
+        const { offset, length, a, b, time } = this.#record;
         const link = this.#core.links[b >>> 8];
         const bytes = ring.bytes.subarray(offset, offset + length);
         if ((b & 0xff) === HEAD_RECORD) link?.head(toHeadWord(this.#context, b >>> 8, parseHead(bytes)), nowMs);
-        else link?.storageRecord((b & 0xff) as TypeIndex, a, bytes, nowMs);
+        else link?.storageRecord((b & 0xff) as TypeIndex, a, bytes, time, nowMs);
         ring.release(this.#record);
         taken++;
       }
