@@ -46,7 +46,9 @@ export type HeadFault = 'absent' | 'foreign' | 'damaged';
 
 /** What a head block says of its writer's key, believed or not: eight bytes, or null where there is no head block. */
 export function headKeyId(block: Uint8Array): Uint8Array | null {
-  return dataView(block).getUint32(HEAD.at.magic, true) === HEAD_MAGIC ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8) : null;
+  return dataView(block).getUint32(HEAD.at.magic, true) === HEAD_MAGIC
+    ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8)
+    : null;
 }
 
 export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
@@ -119,13 +121,23 @@ export function decodeHead(
   const incarnation = block.slice(at.incarnation, at.incarnation + 16);
   const headMark = getU64(view, at.headMark);
   const entryCount = view.getUint32(at.entryCount, true);
-  if (headMark === Infinity || entryCount > HEAD.size.entries / HEAD_ENTRY.bytes) return { ok: false, fault: 'damaged' };
+  if (headMark === Infinity || entryCount > HEAD.size.entries / HEAD_ENTRY.bytes)
+    return { ok: false, fault: 'damaged' };
   const seal = sealFor(incarnation, nodeIndex, 'head');
   const empty = block.subarray(0, 0);
   if (!seal.open(headMark, block.subarray(0, at.tag), empty, block.subarray(at.tag, BLOCK_BYTES))) {
     return { ok: false, fault: 'damaged' };
   }
-  return { ok: true, head: readHead(view, block, nodeIndex, incarnation, entryCount) };
+  const head = readHead(view, block, nodeIndex, incarnation, entryCount);
+  return isCounting(head) ? { ok: true, head } : { ok: false, fault: 'damaged' };
+}
+
+/** False when a number is beyond the safe integers: whoever wrote it, nobody could reckon with it. */
+function isCounting(head: Head): boolean {
+  return (
+    U64_FIELDS.every((field) => head[field] !== Infinity) &&
+    head.entries.every((entry) => entry.echoMonotonicUs !== Infinity && entry.readPosition !== Infinity)
+  );
 }
 
 /** The fields of a head block that has been authenticated elsewhere. */
@@ -136,7 +148,13 @@ export function parseHead(block: Uint8Array): Head {
   return readHead(view, block, view.getUint16(at.nodeIndex, true), incarnation, entries);
 }
 
-function readHead(view: DataView, block: Uint8Array, nodeIndex: number, incarnation: Uint8Array, entries: number): Head {
+function readHead(
+  view: DataView,
+  block: Uint8Array,
+  nodeIndex: number,
+  incarnation: Uint8Array,
+  entries: number,
+): Head {
   return {
     nodeIndex,
     clusterUuid: block.slice(at.clusterUuid, at.clusterUuid + 16),
