@@ -71,6 +71,7 @@ function storage(agent: Agent, seen: SwitchSnapshot): Readonly<Record<string, un
     readError: errno(AGENT.readErrno),
     writes: time(AGENT_TIME.writes),
     batches: time(AGENT_TIME.batches),
+    flushWakes: Atomics.load(words, AGENT.flushBeat),
     bytesWritten: time(AGENT_TIME.bytesWritten),
     reads: time(AGENT_TIME.reads),
     bytesRead: time(AGENT_TIME.bytesRead),

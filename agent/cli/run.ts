@@ -134,6 +134,7 @@ const LEVELS: Readonly<Record<string, string>> = {
   'thread-stalled': 'error',
   'thread-died': 'error',
   'storage-error': 'error',
+  'storage-silent': 'warn',
   'stood-still': 'warn',
 };
 

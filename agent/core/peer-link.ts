@@ -79,6 +79,8 @@ export interface LinkCounters {
   refused: number;
   receivedNetwork: number;
   receivedStorage: number;
+  /** [AG9] How often the peer's word was not read from storage within its time. */
+  storageMisses: number;
 }
 
 export class PeerLink {
@@ -92,7 +94,7 @@ export class PeerLink {
   readonly data: FailoverLane;
   readonly bulk: FailoverLane;
   readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
-  readonly counters: LinkCounters = { tooOld: 0, refused: 0, receivedNetwork: 0, receivedStorage: 0 };
+  readonly counters: LinkCounters = { tooOld: 0, refused: 0, receivedNetwork: 0, receivedStorage: 0, storageMisses: 0 };
 
   #sender: TunnelSender | null = null;
   #receiver: TunnelReceiver | null = null;
@@ -440,8 +442,7 @@ export class PeerLink {
   /** Judges, probes, gives up what lasts too long. `ownStorage`: our own writes to storage succeed. */
   tick(nowMs: number, ownStorage: boolean): void {
     this.#ownStorage = ownStorage;
-    const seenMs = this.#words.times[PEER_TIME.storageSeenMs] ?? 0;
-    this.#storageFresh = seenMs > 0 && nowMs - seenMs <= FRESH_BEACONS * this.settings.beaconMs;
+    this.#judgeStorage(nowMs);
     const transition = this.judge.tick(nowMs, ownStorage && this.#storageFresh && this.#accepted !== null);
     const isSilent = nowMs >= this.#helloDueMs;
     if (transition) {
@@ -453,6 +454,24 @@ export class PeerLink {
     this.#confirmByHead(nowMs);
     this.#publish(nowMs);
   }
+
+  /** [AG9] What the peer writes is read within a set time; a miss is counted and told, once. */
+  #judgeStorage(nowMs: number): void {
+    const seenMs = this.#words.times[PEER_TIME.storageSeenMs] ?? 0;
+    const silentMs = nowMs - seenMs;
+    const wasFresh = this.#storageFresh;
+    this.#storageFresh = seenMs > 0 && silentMs <= FRESH_BEACONS * this.settings.beaconMs;
+    const peer = this.settings.name;
+    if (wasFresh && !this.#storageFresh) {
+      this.#silentSinceMs = seenMs;
+      this.counters.storageMisses++;
+      this.#ports.event({ kind: 'storage-silent', peer, atMs: nowMs, silentMs });
+    } else if (!wasFresh && this.#storageFresh && this.#silentSinceMs >= 0) {
+      this.#ports.event({ kind: 'storage-heard', peer, atMs: nowMs, silentMs: nowMs - this.#silentSinceMs });
+      this.#silentSinceMs = -1;
+    }
+  }
+  #silentSinceMs = -1;
 
   /** What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. */
   #confirmByHead(nowMs: number): void {

@@ -9,6 +9,13 @@ export type Submit = (type: TypeIndex, slot: number, sequence: number, frame: Ui
 export type CoreEvent =
   | ({ readonly kind: 'path'; readonly peer: string; readonly atMs: number } & Transition)
   | { readonly kind: 'incarnation'; readonly peer: string; readonly atMs: number; readonly incarnation: string }
+  /** [AG9] What the peer writes was not read within the set time, or is read again after `silentMs`. */
+  | {
+      readonly kind: 'storage-silent' | 'storage-heard';
+      readonly peer: string;
+      readonly atMs: number;
+      readonly silentMs: number;
+    }
   | { readonly kind: 'stood-still'; readonly peer: ''; readonly atMs: number; readonly gapMs: number };
 
 export interface CorePorts {

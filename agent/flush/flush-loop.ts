@@ -44,6 +44,10 @@ export class FlushLoop {
   #retryAtMs = -Infinity;
   #sealed = false;
   #closed = false;
+  #batchWasLast = false;
+  /** Of the write under way: when it began, and what to do when it is done. */
+  #beganMs = 0;
+  #written: (endedMs: number) => void = () => {};
 
   constructor(
     writer: SlotWriter,
@@ -62,18 +66,33 @@ export class FlushLoop {
 
   /** Does what is due; answers how many milliseconds may pass before the next step (0: at once). */
   step(): number {
+    const next = this.begin();
+    return typeof next === 'number' ? next : this.end(next());
+  }
+
+  /**
+   * The first half of a step: either how long to sleep, or one write, which is under way for all to see until `end` gets
+   * its result. Between the two only the write happens: whoever drives the halves himself may let time pass there.
+   */
+  begin(): number | (() => number) {
     const { nowMs } = this.#now();
     Atomics.add(this.#state.words, AGENT.flushBeat, 1);
     if (nowMs < this.#retryAtMs) return this.#retryAtMs - nowMs;
-    if (this.#sealed && !this.#write()) return this.#retryMs;
-    if (!this.#writer.hasMarks && !this.#writeHead(nowMs)) return this.#retryMs;
+    if (this.#sealed) return this.#beginBatch();
+    if (!this.#writer.hasMarks) return this.#beginHead(nowMs);
+    // Batches that follow one another at once must not put the head off for ever.
+    const headWait = this.#headWait(nowMs);
+    if (this.#batchWasLast && headWait <= 0) return this.#beginHead(nowMs);
     const wait = this.#batchWait(nowMs);
-    if (wait <= 0 && this.#compose(nowMs)) {
-      if (!this.#write()) return this.#retryMs;
-      this.#headIfDue();
-      return 0;
-    }
-    return Math.min(this.#headIfDue(), wait > 0 ? wait : HEAD_INTERVAL_MS);
+    if (wait <= 0 && this.#compose(nowMs)) return this.#beginBatch();
+    if (headWait <= 0) return this.#beginHead(nowMs);
+    return Math.min(headWait, wait > 0 ? wait : HEAD_INTERVAL_MS);
+  }
+
+  /** The second half: the result of the write that `begin` answered. */
+  end(result: number): number {
+    this.#ended(result);
+    return result < 0 ? this.#retryMs : 0;
   }
 
   /** How long until a batch is to be written; 0 or less: now. */
@@ -171,26 +190,35 @@ export class FlushLoop {
     return 0;
   }
 
-  /** Puts the sealed batch on the volume; false when it has to be tried again. */
-  #write(): boolean {
+  /** Puts the sealed batch on the volume. */
+  #beginBatch(): () => number {
     const bytes = this.#writer.pendingBytes;
-    const done = this.#timed(() => this.#writer.writePending());
-    if (!done) return false;
-    this.#sealed = false;
-    this.#addTime(AGENT_TIME.batches, 1);
-    this.#addTime(AGENT_TIME.bytesWritten, bytes);
-    this.#state.times[AGENT_TIME.batchMs] = this.#now().nowMs;
-    this.#budget.spent(bytes, 1);
-    return true;
+    this.#batchWasLast = true;
+    return this.#publish(
+      () => this.#writer.writePending(),
+      (endedMs) => {
+        this.#sealed = false;
+        this.#addTime(AGENT_TIME.batches, 1);
+        this.#addTime(AGENT_TIME.bytesWritten, bytes);
+        this.#state.times[AGENT_TIME.batchMs] = endedMs;
+        this.#budget.spent(bytes, 1);
+      },
+    );
   }
 
-  /** Runs one write, publishing that it is under way (a hang must be visible) and how it ended. */
-  #timed(write: () => number): boolean {
+  /** Publishes that a write is under way: a hang must be visible. */
+  #publish(write: () => number, written: (endedMs: number) => void): () => number {
     const { words, times } = this.#state;
-    const began = this.#now().nowMs;
-    times[AGENT_TIME.writeBeganMs] = began;
+    this.#beganMs = this.#now().nowMs;
+    times[AGENT_TIME.writeBeganMs] = this.#beganMs;
     Atomics.store(words, AGENT.writing, 1);
-    const result = write();
+    this.#written = written;
+    return write;
+  }
+
+  /** Publishes how the write under way ended. */
+  #ended(result: number): void {
+    const { words, times } = this.#state;
     Atomics.store(words, AGENT.writing, 0);
     const ended = this.#now().nowMs;
     Atomics.store(words, AGENT.writeErrno, result < 0 ? -result : 0);
@@ -198,39 +226,40 @@ export class FlushLoop {
       this.#addTime(AGENT_TIME.writeErrors, 1);
       this.#retryMs = Math.min(RETRY_MS_MAX, Math.max(RETRY_MS_MIN, this.#retryMs * 2));
       this.#retryAtMs = ended + this.#retryMs;
-      return false;
+      return;
     }
-    times[AGENT_TIME.lastWriteMs] = ended - began;
+    times[AGENT_TIME.lastWriteMs] = ended - this.#beganMs;
     times[AGENT_TIME.writtenMs] = ended;
     this.#addTime(AGENT_TIME.writes, 1);
     this.#retryMs = 0;
     this.#retryAtMs = -Infinity;
-    return true;
+    this.#written(ended);
   }
 
-  /** Writes the head block when its time has come; answers how long until then. */
-  #headIfDue(): number {
-    const { nowMs } = this.#now();
+  /** How long until the head block is to be written; 0 or less: now. */
+  #headWait(nowMs: number): number {
     const isWanted = Atomics.load(this.#state.words, AGENT.headWanted) === 1;
     const isBehind = this.#positionInHead !== this.#writer.position || isWanted || this.#writer.wantsMarks;
     const due = isBehind ? Math.min(this.#headDueMs, this.#headMs + HEAD_INTERVAL_MS) : this.#headDueMs;
-    if (nowMs < due) return due - nowMs;
-    this.#writeHead(nowMs);
-    return this.#retryMs > 0 ? this.#retryMs : Math.max(0, this.#headDueMs - nowMs);
+    return due - nowMs;
   }
 
-  #writeHead(nowMs: number, state: number = HEAD_STATE.running): boolean {
+  #beginHead(nowMs: number, state: number = HEAD_STATE.running): number | (() => number) {
     Atomics.store(this.#state.words, AGENT.headWanted, 0);
-    if (state === HEAD_STATE.running && !this.#stillOurs(nowMs)) return false;
+    this.#batchWasLast = false;
+    if (state === HEAD_STATE.running && !this.#stillOurs(nowMs)) return this.#retryMs;
     const { position } = this.#writer;
     const entries = this.#state.peers.map((_, i) => this.#entry(i, nowMs));
-    if (!this.#timed(() => this.#writer.writeHead(this.#now(), state, entries))) return false;
-    this.#positionInHead = position;
-    this.#headMs = nowMs;
-    this.#headDueMs = nowMs + this.#settings.beaconMs;
-    this.#addTime(AGENT_TIME.headWrites, 1);
-    this.#budget.spent(BLOCK_BYTES, 1);
-    return true;
+    return this.#publish(
+      () => this.#writer.writeHead(this.#now(), state, entries),
+      () => {
+        this.#positionInHead = position;
+        this.#headMs = nowMs;
+        this.#headDueMs = nowMs + this.#settings.beaconMs;
+        this.#addTime(AGENT_TIME.headWrites, 1);
+        this.#budget.spent(BLOCK_BYTES, 1);
+      },
+    );
   }
 
   /** [ONE1] Once for each beacon: a head block of another incarnation means that a second agent writes our slot. */
@@ -271,9 +300,12 @@ export class FlushLoop {
     if (this.#closed) return;
     this.#closed = true;
     const { nowMs } = this.#now();
-    if (this.#sealed) this.#write();
-    while (!this.#sealed && this.#writer.hasMarks && !this.#buffer.isEmpty && this.#compose(nowMs)) this.#write();
-    if (!this.#sealed) this.#writeHead(nowMs, HEAD_STATE.stopped);
+    if (this.#sealed) this.#ended(this.#beginBatch()());
+    while (!this.#sealed && this.#writer.hasMarks && !this.#buffer.isEmpty && this.#compose(nowMs)) {
+      this.#ended(this.#beginBatch()());
+    }
+    const head = this.#sealed ? 0 : this.#beginHead(nowMs, HEAD_STATE.stopped);
+    if (typeof head !== 'number') this.#ended(head());
     Atomics.store(this.#state.words, AGENT.flushClosed, 1);
   }
 }

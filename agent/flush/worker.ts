@@ -56,7 +56,7 @@ function open(): FlushLoop {
 }
 
 function run(): void {
-  tuneThread(THREAD_NICE);
+  tuneThread('sb-flush', THREAD_NICE);
   const { words } = sharedState(context);
   const state = sharedState(context);
   const loop = open();

@@ -63,7 +63,7 @@ function passHead(inbound: Ring, peer: number, block: Uint8Array): void {
 }
 
 function run(): void {
-  tuneThread(THREAD_NICE);
+  tuneThread('sb-reader', THREAD_NICE);
   const state = sharedState(context);
   const { words } = state;
   const loop = open();

@@ -9,6 +9,8 @@ import { HELLO_FLAG } from '../wire/message.ts';
 import type { TunnelEdge } from './tunnel-edge.ts';
 
 export interface QueueSnapshot {
+  /** Frames of this type that entered the interface for the peer. */
+  readonly sent: number;
   readonly depth: number;
   readonly bytes: number;
   readonly dropped: number;
@@ -33,7 +35,13 @@ export interface PeerSnapshot {
     readonly replayed: number;
     readonly garbage: number;
   };
-  readonly storage: { readonly fresh: boolean; readonly lagMs: number | null; readonly behindBytes: number };
+  readonly storage: {
+    readonly fresh: boolean;
+    /** How often the peer's word was not read within its time. */
+    readonly misses: number;
+    readonly lagMs: number | null;
+    readonly behindBytes: number;
+  };
   readonly sent: number;
   readonly received: number;
   readonly lost: number;
@@ -106,6 +114,7 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
     },
     storage: {
       fresh: link.storageFresh,
+      misses: link.counters.storageMisses,
       lagMs: times[PEER_TIME.storageSeenMs] === 0 ? null : (times[PEER_TIME.lagMs] ?? 0),
       behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
     },
@@ -122,7 +131,7 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
   };
 }
 
-function queue(depth: number, bytes: number, counters: { dropped: number; expired: number; resent: number }): QueueSnapshot {
-  const { dropped, expired, resent } = counters;
-  return { depth, bytes, dropped, expired, resent };
+function queue(depth: number, bytes: number, counters: Omit<QueueSnapshot, 'depth'>): QueueSnapshot {
+  const { sent, dropped, expired, resent } = counters;
+  return { sent, depth, bytes, dropped, expired, resent };
 }

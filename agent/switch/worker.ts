@@ -213,5 +213,5 @@ class Switch {
   }
 }
 
-tuneThread(THREAD_NICE);
+tuneThread('sb-switch', THREAD_NICE);
 new Switch().run();

@@ -52,6 +52,7 @@ export class SlotWriter {
   readonly #geometry: SlotGeometry;
   readonly #identity: SlotIdentity;
   readonly #state: Float64Array;
+  readonly #sealFor: SealFactory;
   readonly #headSeal: Seal;
   readonly #batchSeal: Seal;
   readonly #headBlock: Uint8Array;
@@ -71,6 +72,7 @@ export class SlotWriter {
     this.#geometry = geometry;
     this.#identity = identity;
     this.#state = state;
+    this.#sealFor = sealFor;
     this.#headSeal = sealFor(identity.incarnation, identity.nodeIndex, 'head');
     this.#batchSeal = sealFor(identity.incarnation, identity.nodeIndex, 'batch');
     this.builder = new BatchBuilder(memory.subarray(0, BATCH_BYTES_MAX));
@@ -207,11 +209,17 @@ export class SlotWriter {
     return 0;
   }
 
-  /** False when the head block on the volume is another incarnation's. An unreadable one says nothing. */
+  /**
+   * False when a successor writes our head block: an authentic head of our slot with another incarnation, not older than
+   * we are. What cannot be read, a write that went astray, and a predecessor's head that a late copy shows say nothing.
+   */
   ownsHead(): boolean {
-    const offset = HEAD_TABLE_OFFSET + this.#identity.nodeIndex * BLOCK_BYTES;
+    const { nodeIndex, clusterUuid, incarnation } = this.#identity;
+    const offset = HEAD_TABLE_OFFSET + nodeIndex * BLOCK_BYTES;
     if (this.#disk.read(offset, this.#headBlock) !== BLOCK_BYTES) return true;
-    return sameBytes(this.#headBlock, HEAD.at.incarnation, this.#identity.incarnation, 0, 16);
+    if (sameBytes(this.#headBlock, HEAD.at.incarnation, incarnation, 0, 16)) return true;
+    const found = decodeHead(this.#headBlock, nodeIndex, clusterUuid, this.#sealFor);
+    return !found.ok || found.head.incarnationNumber < this.#word(WRITER.incarnationNumber);
   }
 }
 

@@ -1,0 +1,115 @@
+/**
+ * The account of every frame: who sent it, when it entered, when and how often it came out. Checked at delivery: sent by
+ * somebody, not altered, not twice, in order within its type, not too old. Checked at the end: what had to arrive did.
+ *
+ * Owed is
+ * - a heartbeat, when the nodes were acquainted and up, and one of the two ways was good for its life;
+ * - a packet of a failover lane, when one way was good in both directions from SETTLED_MS before it entered until it would
+ *   be too old, and its lane had room for it.
+ * "Good" is without any fault: a way that loses or delays owes nothing.
+ */
+import { other, type NodeIndex } from '../network.ts';
+import type { Sent, SentType } from '../workload.ts';
+import { readId } from '../workload.ts';
+import type { Conditions } from './conditions.ts';
+
+/** A heartbeat's life on a good way, resequencing and an idle reader's poll included. */
+const HEARTBEAT_LIFE_MS = 250;
+/** After a fault of the storage it is used again so soon: the longest pause between retries, and a head. */
+const STORAGE_SETTLED_MS = 1500;
+const NETWORK_SETTLED_MS = 100;
+/** Judging both ways, the slowest of them by three beacons. */
+const SETTLED_MS = 5000;
+/** Scheduling, and the drift of two clocks between exchanges. */
+const AGE_SLACK_MS = 10;
+
+export interface Violation {
+  readonly atMs: number;
+  readonly rule: string;
+  readonly text: string;
+}
+
+export class Account {
+  readonly sent = new Map<number, Sent>();
+  readonly violations: Violation[] = [];
+  readonly counts = { entered: 0, delivered: 0, byReader: 0, owed: 0, lost: 0 };
+  readonly #conditions: Conditions;
+  readonly #maxAgeMs: number;
+  readonly #newest = new Map<string, number>();
+
+  constructor(conditions: Conditions, maxAgeMs: number) {
+    this.#conditions = conditions;
+    this.#maxAgeMs = maxAgeMs;
+  }
+
+  violation(atMs: number, rule: string, text: string): void {
+    this.violations.push({ atMs, rule, text });
+  }
+
+  entered(node: NodeIndex, frame: Uint8Array, nowMs: number): void {
+    const sent = this.sent.get(readId(frame));
+    if (!sent || sent.from !== node) return;
+    this.counts.entered++;
+    sent.enteredMs = nowMs;
+  }
+
+  dropped(frame: Uint8Array): void {
+    const sent = this.sent.get(readId(frame));
+    if (sent) sent.isDropped = true;
+  }
+
+  delivered(node: NodeIndex, frame: Uint8Array, way: string, nowMs: number): void {
+    const sent = this.sent.get(readId(frame));
+    this.counts.delivered++;
+    if (way === 'reader') this.counts.byReader++;
+    if (!sent || sent.from !== other(node) || sent.enteredMs < 0) {
+      this.violation(nowMs, 'foreign', `node ${node} delivers a frame that nobody sent to it`);
+      return;
+    }
+    const what = `${sent.type} ${sent.number} of node ${sent.from} (id ${sent.id}, by the ${way})`;
+    if (Buffer.compare(frame, sent.frame) !== 0) this.violation(nowMs, 'altered', `${what} is not as it was sent`);
+    if (sent.deliveredMs >= 0) {
+      this.violation(nowMs, 'twice', `${what} was delivered at ${sent.deliveredMs.toFixed(1)} already`);
+      return;
+    }
+    sent.deliveredMs = nowMs;
+    const ageMs = nowMs - sent.enteredMs;
+    if (ageMs > this.#maxAgeMs + AGE_SLACK_MS)
+      this.violation(nowMs, 'too old', `${what} is ${ageMs.toFixed(0)} ms old`);
+    const lane = `${sent.from} ${sent.type}`;
+    const newest = this.#newest.get(lane) ?? -1;
+    if (sent.number < newest) this.violation(nowMs, 'order', `${what} comes after ${newest}`);
+    this.#newest.set(lane, Math.max(newest, sent.number));
+  }
+
+  /** Looks for what is missing. `untilMs`: what entered later still has time. */
+  settle(untilMs: number): void {
+    for (const sent of this.sent.values()) {
+      if (sent.enteredMs < 0 || sent.isDropped || !this.#isOwed(sent, untilMs)) continue;
+      this.counts.owed++;
+      if (sent.deliveredMs >= 0) continue;
+      this.counts.lost++;
+      const text = `${sent.type} ${sent.number} of node ${sent.from} (id ${sent.id}), entered at ${sent.enteredMs.toFixed(1)}`;
+      this.violation(sent.enteredMs, 'lost', text);
+    }
+  }
+
+  #isOwed(sent: Sent, untilMs: number): boolean {
+    const { from, enteredMs } = sent;
+    const isHeartbeat = sent.type === 'heartbeat';
+    const endMs = enteredMs + (isHeartbeat ? HEARTBEAT_LIFE_MS : this.#maxAgeMs);
+    const conditions = this.#conditions;
+    if (endMs > untilMs || !conditions.acquainted(enteredMs) || !conditions.bothUp(enteredMs, endMs)) return false;
+    if (isHeartbeat) {
+      return (
+        conditions.networkGood(from, enteredMs - NETWORK_SETTLED_MS, endMs) ||
+        conditions.storageGood(from, enteredMs - STORAGE_SETTLED_MS, endMs)
+      );
+    }
+    const settledMs = enteredMs - SETTLED_MS;
+    const isFree = conditions.noOverride(settledMs, endMs);
+    return isFree && settledMs >= 0 && conditions.bothUp(settledMs, endMs) && conditions.someWayGood(settledMs, endMs);
+  }
+}
+
+export const OWED_TYPES: readonly SentType[] = ['heartbeat', 'data', 'bulk'];

@@ -1,0 +1,54 @@
+/**
+ * What the world was like, and when: the ground for saying what a node owed its applications. Kept by those who make the
+ * faults; the agents never see it.
+ */
+import { other, type NodeIndex } from '../network.ts';
+import { Spells } from './spells.ts';
+
+const pair = (): readonly [Spells, Spells] => [new Spells(), new Spells()];
+
+/** Both nodes know each other when a way was good in both directions for so long. */
+const ACQUAINTANCE_MS = 3000;
+
+export class Conditions {
+  /** By sender: the network did not carry everything in good time. */
+  readonly network: readonly [Spells, Spells] = pair();
+  /** By node: its writes or reads failed, hung, were slow, missed or showed the past. */
+  readonly writes: readonly [Spells, Spells] = pair();
+  readonly reads: readonly [Spells, Spells] = pair();
+  /** By node: no agent, or one that was stopped. */
+  readonly down: readonly [Spells, Spells] = pair();
+  /** By node: an operator had chosen the way. */
+  readonly override: readonly [Spells, Spells] = pair();
+
+  networkGood(from: NodeIndex, fromMs: number, untilMs: number): boolean {
+    return this.network[from].none(fromMs, untilMs);
+  }
+
+  storageGood(from: NodeIndex, fromMs: number, untilMs: number): boolean {
+    return this.writes[from].none(fromMs, untilMs) && this.reads[other(from)].none(fromMs, untilMs);
+  }
+
+  bothUp(fromMs: number, untilMs: number): boolean {
+    return this.down[0].none(fromMs, untilMs) && this.down[1].none(fromMs, untilMs);
+  }
+
+  noOverride(fromMs: number, untilMs: number): boolean {
+    return this.override[0].none(fromMs, untilMs) && this.override[1].none(fromMs, untilMs);
+  }
+
+  /** True when one way was good in both directions over the whole time. */
+  someWayGood(fromMs: number, untilMs: number): boolean {
+    const ways = [this.networkGood.bind(this), this.storageGood.bind(this)];
+    return ways.some((good) => good(0, fromMs, untilMs) && good(1, fromMs, untilMs));
+  }
+
+  /** True when the nodes have had what they need to know each other by `atMs`, and nothing has parted them since. */
+  acquainted(atMs: number): boolean {
+    for (let start = atMs - ACQUAINTANCE_MS; start >= 0; start -= 500) {
+      if (!this.bothUp(start, atMs)) return false;
+      if (this.someWayGood(start, start + ACQUAINTANCE_MS)) return true;
+    }
+    return false;
+  }
+}

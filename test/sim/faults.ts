@@ -1,0 +1,146 @@
+/**
+ * Faults by chance: each seed picks some kinds, and then one after the other or several at once they begin and end. At
+ * the end of a run all are over, what was stopped goes on, and the cluster has to come back to its best.
+ */
+import { GOOD_NETWORK, type NodeIndex } from './network.ts';
+import type { Simulation } from './simulation.ts';
+
+interface Fault {
+  readonly begin: (sim: Simulation, node: NodeIndex, ms: number) => void;
+  readonly end: (sim: Simulation, node: NodeIndex) => void;
+  readonly msMax: number;
+}
+
+const EIO = 5;
+const nothing = (): void => {};
+
+const healNetwork = (sim: Simulation, node: NodeIndex): void => sim.net(node, GOOD_NETWORK);
+
+const FAULTS: Readonly<Record<string, Fault>> = {
+  cut: {
+    begin: (sim) => sim.cut(),
+    end: (sim) => sim.heal(),
+    msMax: 4000,
+  },
+  'one-way cut': { begin: (sim, node) => sim.cut(node), end: healNetwork, msMax: 4000 },
+  flap: {
+    begin: (sim, _node, ms) => flap(sim, sim.nowMs + ms),
+    end: (sim) => sim.heal(),
+    msMax: 3000,
+  },
+  loss: {
+    begin: (sim, node) => sim.net(node, { lossPerMille: sim.world.prng.between(5, 250) }),
+    end: healNetwork,
+    msMax: 4000,
+  },
+  reorder: {
+    begin: (sim, node) => sim.net(node, { delayMs: sim.world.within(0.1, 15), jitterMs: sim.world.within(1, 10) }),
+    end: healNetwork,
+    msMax: 4000,
+  },
+  delay: {
+    begin: (sim, node) => sim.net(node, { delayMs: sim.world.within(20, 400), jitterMs: sim.world.within(0, 100) }),
+    end: healNetwork,
+    msMax: 3000,
+  },
+  duplicates: {
+    begin: (sim, node) => sim.net(node, { duplicatesPerMille: sim.world.prng.between(50, 500) }),
+    end: healNetwork,
+    msMax: 4000,
+  },
+  replay: {
+    begin: (sim, node) => sim.network.replay(node, sim.world.prng.between(1, 100)),
+    end: (sim, node) => sim.network.replay(node, sim.world.prng.between(1, 100)),
+    msMax: 3000,
+  },
+  garbage: {
+    begin: (sim, node) => sim.network.garbage(node, sim.world.prng.between(1, 50)),
+    end: nothing,
+    msMax: 500,
+  },
+  'slow writes': {
+    begin: (sim, node) => sim.disk(node, { slowWriteMs: sim.world.within(5, 300) }),
+    end: (sim, node) => sim.disk(node, { slowWriteMs: 0 }),
+    msMax: 4000,
+  },
+  'slow reads': {
+    begin: (sim, node) => sim.disk(node, { slowReadMs: sim.world.within(5, 200) }),
+    end: (sim, node) => sim.disk(node, { slowReadMs: 0 }),
+    msMax: 4000,
+  },
+  'hung writes': { begin: (sim, node, ms) => sim.hang(node, ms, 'writes'), end: nothing, msMax: 6000 },
+  'hung reads': { begin: (sim, node, ms) => sim.hang(node, ms, 'reads'), end: nothing, msMax: 6000 },
+  'hung storage': {
+    begin: (sim, _node, ms) => {
+      sim.hang(0, ms);
+      sim.hang(1, ms);
+    },
+    end: nothing,
+    msMax: 6000,
+  },
+  'write errors': {
+    begin: (sim, node) => sim.disk(node, { writeErrno: EIO }),
+    end: (sim, node) => sim.disk(node, { writeErrno: 0 }),
+    msMax: 4000,
+  },
+  'read errors': {
+    begin: (sim, node) => sim.disk(node, { readErrno: EIO }),
+    end: (sim, node) => sim.disk(node, { readErrno: 0 }),
+    msMax: 4000,
+  },
+  'stale reads': {
+    begin: (sim, node) => sim.showPast(node),
+    end: (sim, node) => sim.disk(node, { past: null }),
+    msMax: 700,
+  },
+  misdirected: { begin: (sim, node) => sim.misdirect(node), end: nothing, msMax: 1000 },
+  crash: { begin: (sim, node) => sim.crash(node), end: (sim, node) => sim.start(node), msMax: 1500 },
+  reboot: { begin: (sim, node) => sim.crash(node, true), end: (sim, node) => sim.start(node), msMax: 4000 },
+  freeze: { begin: (sim, node) => sim.freeze(node), end: (sim, node) => sim.thaw(node), msMax: 5000 },
+  operator: {
+    begin: (sim, node) => sim.override(node, sim.world.prng.chance(1, 2) ? 'storage' : 'network'),
+    end: (sim, node) => sim.override(node, 'auto'),
+    msMax: 3000,
+  },
+};
+
+function flap(sim: Simulation, untilMs: number): void {
+  if (sim.nowMs >= untilMs) return;
+  const isUp = sim.network.from[0].up;
+  if (isUp) sim.cut();
+  else sim.heal();
+  sim.world.after(sim.world.within(20, 400), () => flap(sim, untilMs));
+}
+
+/** Begins and ends faults until `untilMs`, then sees to it that all are over. */
+export function letFaultsHappen(sim: Simulation, untilMs: number): void {
+  const { prng } = sim.world;
+  const kinds = Object.keys(FAULTS).filter(() => prng.chance(1, 4));
+  if (kinds.length === 0) kinds.push('cut');
+  const pauseMs = prng.between(100, 2500);
+  sim.world.note(`faults: ${kinds.join(', ')}; every ${pauseMs} ms`);
+  const next = (): void => {
+    if (sim.nowMs >= untilMs) return;
+    const name = kinds[prng.below(kinds.length)] as string;
+    const fault = FAULTS[name] as Fault;
+    const node: NodeIndex = prng.chance(1, 2) ? 0 : 1;
+    const ms = Math.min(sim.world.within(10, fault.msMax), untilMs - sim.nowMs);
+    sim.world.note(`fault: ${name}, node ${node}, ${ms.toFixed(0)} ms`);
+    fault.begin(sim, node, ms);
+    sim.world.after(ms, () => fault.end(sim, node));
+    sim.world.after(sim.world.within(0.2, 1.8) * pauseMs, next);
+  };
+  next();
+  sim.world.at(untilMs, () => endFaults(sim));
+}
+
+export function endFaults(sim: Simulation): void {
+  sim.world.note('all faults end');
+  sim.heal();
+  sim.healDisks();
+  for (const node of [0, 1] as const) {
+    sim.thaw(node);
+    sim.start(node);
+    sim.override(node, 'auto');
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * The switch thread's round on simulated edges, step for step as `agent/switch/worker.ts` makes it: heads, what the
+ * reader handed over, datagrams, frames from the interface, then the core.
+ */
+import { FRAME_BYTES_MAX } from '../../vnic/device.ts';
+import type { TypeIndex } from '../../agent/base/packet-type.ts';
+import { Classifier } from '../../agent/core/classify.ts';
+import { NodeCore } from '../../agent/core/node-core.ts';
+import type { PeerLink } from '../../agent/core/peer-link.ts';
+import { emptyRingRecord, type Ring } from '../../agent/queue/ring.ts';
+import { AGENT, type SharedState } from '../../agent/queue/shared-state.ts';
+import type { WriteBuffer } from '../../agent/queue/write-buffer.ts';
+import { headWordFor, linkSettings } from '../../agent/switch/link-settings.ts';
+import { inboundRing, sharedState, tunnelSeal, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
+import type { Head } from '../../agent/volume/head.ts';
+import { datagramSender, TunnelReceiver, TunnelSender } from '../../agent/wire/tunnel.ts';
+import type { Node } from './node.ts';
+
+const FRAMES_PER_ROUND = 64;
+const INBOUND_PER_ROUND = 256;
+const DATAGRAMS_PER_ROUND = 64;
+/** The kernel's receive buffer: what comes when it is full is lost. */
+const SOCKET_DATAGRAMS = 2000;
+
+const sendMemory = new Uint8Array(64 * 1024);
+
+export class SwitchThread {
+  readonly core: NodeCore;
+  /** Heads that the reader has posted. */
+  readonly heads: Head[] = [];
+  bellRang = false;
+  socketOverflows = 0;
+  readonly #context: ThreadContext;
+  readonly #node: Node;
+  readonly #state: SharedState;
+  readonly #buffer: WriteBuffer;
+  readonly #inbound: Ring;
+  readonly #record = emptyRingRecord();
+  readonly #frame = new Uint8Array(FRAME_BYTES_MAX);
+  readonly #socket: Uint8Array[] = [];
+  readonly #onWake: () => void;
+  #waitingBytes = -1;
+  #submitted = false;
+
+  constructor(context: ThreadContext, node: Node, onWake: () => void) {
+    this.#context = context;
+    this.#node = node;
+    this.#onWake = onWake;
+    this.#state = sharedState(context);
+    this.#buffer = writeBuffer(context, this.#state);
+    this.#inbound = inboundRing(context, 0);
+    const { settings, incarnation } = context;
+    this.core = new NodeCore(
+      {
+        links: linkSettings(context),
+        beaconMs: settings.storage.beaconMs,
+        maxAgeMs: settings.storage.maxAgeMs,
+        writeDeadlineMs: settings.storage.writeDeadlineMs,
+      },
+      new Classifier(settings.types, settings.peers),
+      incarnation,
+      this.#state,
+      {
+        submit: (type, slot, sequence, frame, enteredMs) => {
+          const taken = this.#buffer.submit(type, slot, sequence, frame, enteredMs);
+          if (taken) this.#submitted = true;
+          else Atomics.store(this.#state.words, AGENT.roomWanted, 1);
+          return taken;
+        },
+        deliver: (frame) => void node.deliver(frame, 'switch'),
+        event: (event) => node.world.note(`${node.name} ${JSON.stringify({ ...event, atMs: undefined })}`),
+        wantHead: () => {
+          Atomics.store(this.#state.words, AGENT.headWanted, 1);
+          this.#state.wake(AGENT.flushWake);
+        },
+      },
+      node.clock.monotonicMs(),
+    );
+    if (settings.primary.mode !== 'none') this.#attachTunnel();
+  }
+
+  get link(): PeerLink {
+    return this.core.links[0] as PeerLink;
+  }
+
+  #attachTunnel(): void {
+    const { settings, incarnation, nodeNumbers } = this.#context;
+    const peer = settings.peers[0]?.node ?? '';
+    const { network, index, clock } = this.#node;
+    const sender = new TunnelSender(
+      tunnelSeal(this.#context, incarnation, settings.node, peer),
+      nodeNumbers[0] ?? 0,
+      incarnation,
+      this.#node.settings.datagramBytes,
+      sendMemory,
+      (bytes, length, segmentBytes) => {
+        network.send(index, bytes, length, segmentBytes);
+        return true;
+      },
+    );
+    const receiver = new TunnelReceiver(
+      (theirs) => tunnelSeal(this.#context, theirs, peer, settings.node),
+      (session, message) => this.link.message(session.incarnation, message, clock.monotonicMs()),
+    );
+    this.link.attachTunnel(sender, receiver);
+  }
+
+  /** The kernel has received a datagram. */
+  datagram(datagram: Uint8Array): void {
+    if (this.#socket.length < SOCKET_DATAGRAMS) this.#socket.push(datagram);
+    else this.socketOverflows++;
+  }
+
+  /** One round; answers how many milliseconds to sleep. */
+  round(): number {
+    const nowMs = this.#node.clock.monotonicMs();
+    Atomics.add(this.#state.words, AGENT.switchBeat, 1);
+    this.#dropAfterStandstill(nowMs);
+    if (this.bellRang) this.#onBell(nowMs);
+    let more = this.#takeInbound(nowMs);
+    more = this.#takeDatagrams(nowMs) || more;
+    more = this.#takeFrames(nowMs) || more;
+    let waitMs = this.core.round(nowMs);
+    if (this.#submitted) {
+      this.#submitted = false;
+      this.#buffer.flushNow();
+    }
+    this.#onWake();
+    if (more) waitMs = 0;
+    return this.#waitingBytes >= 0 ? Math.min(waitMs, 1) : waitMs;
+  }
+
+  #dropAfterStandstill(nowMs: number): void {
+    if (this.core.standstillMs(nowMs) <= this.#context.settings.storage.maxAgeMs) return;
+    let dropped = this.#waitingBytes >= 0 ? 1 : 0;
+    this.#waitingBytes = -1;
+    for (let length = 1; length > 0;) {
+      length = this.#node.device.read(this.#frame);
+      if (length <= 0) break;
+      this.#node.observer.dropped(this.#node.index, this.#frame.subarray(0, length));
+      dropped++;
+    }
+    this.core.countStale(dropped);
+  }
+
+  #onBell(nowMs: number): void {
+    this.bellRang = false;
+    Atomics.store(this.#state.words, AGENT.roomWanted, 0);
+    for (const head of this.heads.splice(0)) this.link.head(headWordFor(head, this.#context.send.ownSlot), nowMs);
+  }
+
+  #takeInbound(nowMs: number): boolean {
+    let taken = 0;
+    const ring = this.#inbound;
+    while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
+      const { offset, length, a, b } = this.#record;
+      const frame = ring.bytes.subarray(offset, offset + length);
+      this.core.links[b >>> 8]?.storageRecord((b & 0xff) as TypeIndex, a, frame, nowMs);
+      ring.release(this.#record);
+      taken++;
+    }
+    return taken >= INBOUND_PER_ROUND;
+  }
+
+  #takeDatagrams(nowMs: number): boolean {
+    const taken = this.#socket.splice(0, DATAGRAMS_PER_ROUND);
+    for (const datagram of taken) {
+      if (datagramSender(datagram, 0, datagram.length) !== this.#context.nodeNumbers[1]) continue;
+      this.link.receiver?.receive(datagram, 0, datagram.length, nowMs);
+    }
+    return this.#socket.length > 0;
+  }
+
+  #takeFrames(nowMs: number): boolean {
+    if (this.#waitingBytes >= 0 && !this.#offer(this.#waitingBytes, nowMs)) return false;
+    this.#waitingBytes = -1;
+    for (let i = 0; i < FRAMES_PER_ROUND; i++) {
+      const length = this.#node.device.read(this.#frame);
+      if (length <= 0) return false;
+      this.#node.observer.entered(this.#node.index, this.#frame.subarray(0, length));
+      if (!this.#offer(length, nowMs)) {
+        this.#waitingBytes = length;
+        return false;
+      }
+    }
+    return true;
+  }
+
+  #offer(length: number, nowMs: number): boolean {
+    const frame = this.#frame.subarray(0, length);
+    const before = this.#dropped;
+    const taken = this.core.frame(frame, nowMs);
+    if (this.#dropped !== before) this.#node.observer.dropped(this.#node.index, frame);
+    return taken;
+  }
+
+  get #dropped(): number {
+    return this.link.data.counters.dropped + this.link.bulk.counters.dropped;
+  }
+}
