@@ -33,7 +33,7 @@ export class ClockOffset {
    */
   exchange(sentUs: number, delayUs: number, peerUs: number, nowUs: number): void {
     const roundTrip = nowUs - sentUs - delayUs;
-    if (!(roundTrip >= 0) || !Number.isFinite(roundTrip)) return;
+    if (!(roundTrip >= 0) || !Number.isFinite(roundTrip) || !Number.isFinite(peerUs)) return;
     this.roundTripUs = roundTrip;
     const error = roundTrip / 2;
     if (error > this.#errorAt(nowUs)) return;

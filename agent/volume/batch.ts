@@ -187,7 +187,9 @@ export function peekBatch(
     batchBytes <= Math.min(BATCH_BYTES_MAX, spaceBytes) &&
     BATCH.bytes + payloadBytes + BATCH_TAIL_BYTES <= batchBytes &&
     acknowledgementCount * ACKNOWLEDGEMENT.bytes <= payloadBytes &&
-    header.orderMark !== Infinity;
+    header.orderMark !== Infinity &&
+    header.wallUs !== Infinity &&
+    header.monotonicUs !== Infinity;
   return sane ? { ok: true, header } : { ok: false, fault: 'damaged' };
 }
 
@@ -225,12 +227,13 @@ export function openBatch(bytes: Uint8Array, header: BatchHeader, seal: Seal): '
   return opened ? 'ok' : 'damaged';
 }
 
-/** The acknowledgements of an opened batch. */
+/** The acknowledgements of an opened batch; one with an impossible position is passed over. */
 export function* acknowledgements(bytes: Uint8Array, header: BatchHeader): Generator<Acknowledgement> {
   const view = dataView(bytes);
   const a = ACKNOWLEDGEMENT.at;
   for (let i = 0; i < header.acknowledgementCount; i++) {
     const offset = BATCH.bytes + i * ACKNOWLEDGEMENT.bytes;
+    if (getU64(view, offset + a.readPosition) === Infinity) continue;
     yield {
       peerIndex: view.getUint16(offset + a.peerIndex, true),
       incarnationTag: view.getUint32(offset + a.incarnationTag, true),
