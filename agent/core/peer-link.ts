@@ -335,8 +335,9 @@ export class PeerLink {
 
   #onHello(incarnation: Uint8Array, hello: Hello, way: 'network' | 'storage', nowMs: number): void {
     const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
-    // A stranger is not listened to while the accepted one speaks: a recording must not unsettle a good link.
-    if (!isAccepted && this.#accepted && way === 'network' && this.judge.hears(nowMs)) return;
+    // A stranger is not listened to while the accepted one speaks: neither a recording on the network nor the head block
+    // that a former incarnation left on the volume may unsettle a good link.
+    if (!isAccepted && this.#accepted && this.judge.hears(nowMs)) return;
     const echoesUs = (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
     if (!isAccepted && !echoesUs) {
       this.#remember(incarnation, hello, nowMs);

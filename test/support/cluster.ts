@@ -65,7 +65,10 @@ export interface Status {
     readonly writeError: string | null;
     readonly readError: string | null;
   } & Readonly<
-    Record<'writes' | 'batches' | 'flushWakes' | 'reads' | 'writeErrors' | 'readErrors' | 'expired', number>
+    Record<
+      'writes' | 'batches' | 'bytesWritten' | 'flushWakes' | 'reads' | 'writeErrors' | 'readErrors' | 'expired',
+      number
+    >
   >;
   readonly peers: readonly PeerFigures[];
   readonly events: readonly EventLine[];
