@@ -12,6 +12,7 @@ import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
 import type { Ring } from '../queue/ring.ts';
 import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
+import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
@@ -86,6 +87,8 @@ export class ReaderLoop {
   #headsMs = -Infinity;
   #newsMs = -Infinity;
   #unconfirmedBytes = 0;
+  /** The last batch was a large one: what we write are confirmations, not questions. */
+  #isFlood = false;
 
   /** `memory`: page-aligned; {@link ReaderLoop.memoryBytes}. */
   constructor(
@@ -158,7 +161,8 @@ export class ReaderLoop {
     }
     if (busy) return 0;
     const after = this.#now();
-    const pause = pollPause(pace, after, this.#newsMs, times[AGENT_TIME.batchMs] ?? 0, needed);
+    const questionMs = this.#isFlood ? -Infinity : (times[AGENT_TIME.questionMs] ?? 0);
+    const pause = pollPause(pace, after, this.#newsMs, questionMs, needed);
     return Math.min(pause, Math.max(0, this.#headsMs + pace.idle - after));
   }
 
@@ -275,6 +279,7 @@ export class ReaderLoop {
       if (Atomics.load(this.#state.words, AGENT.roomWanted) === 1) this.#ports.bell();
     }
     const taken = this.#takeRecords(source, bytes, header, ageMs, nowMs);
+    this.#isFlood = header.batchBytes > QUESTION_BYTES_MAX;
     if (taken) this.#confirmLater(header.batchBytes);
     return taken;
   }
