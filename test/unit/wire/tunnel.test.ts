@@ -82,7 +82,9 @@ describe('tunnel', () => {
       buffer.set(datagram, 100);
       receiver.receive(buffer, 100, 100 + datagram.length, 0);
     }
-    expect(heard.map(({ message }) => message.length).sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7].map((i) => 5000 + i));
+    expect(heard.map(({ message }) => message.length).sort((a, b) => a - b)).toEqual(
+      [0, 1, 2, 3, 4, 5, 6, 7].map((i) => 5000 + i),
+    );
   });
 
   test('a piece that is lost loses its message, and only that', () => {
