@@ -48,7 +48,12 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   #nextAnswer = 1;
   #closed = false;
 
-  private constructor(context: ThreadContext, volumes: OpenedVolumes, commandPort: MessagePort, supervisor: Supervisor) {
+  private constructor(
+    context: ThreadContext,
+    volumes: OpenedVolumes,
+    commandPort: MessagePort,
+    supervisor: Supervisor,
+  ) {
     super();
     this.settings = context.settings;
     this.volumes = volumes;
@@ -174,5 +179,4 @@ function breakLocks(state: SharedState): void {
 }
 
 /** Milliseconds since 1970 of a moment on the monotonic clock. */
-export const wallOf = (monotonicMs: number): number =>
-  systemClock.wallMs() - (systemClock.monotonicMs() - monotonicMs);
+export const wallOf = (monotonicMs: number): number => systemClock.wallMs() - (systemClock.monotonicMs() - monotonicMs);

@@ -35,7 +35,9 @@ export class ControlServer {
     server.on('connection', (socket) => control.#serve(socket, handler));
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) =>
-        reject(new AgentError('failed', `control socket ${path} cannot be made (${error.message}): check control.socket`)),
+        reject(
+          new AgentError('failed', `control socket ${path} cannot be made (${error.message}): check control.socket`),
+        ),
       );
       server.listen(path, resolve);
     });

@@ -57,7 +57,10 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
   async superviseSwitch(worker: Worker, timeoutMs: number): Promise<number> {
     this.#workers.add(worker);
     return new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new AgentError('died', 'the switch thread did not start in time')), timeoutMs);
+      const late = setTimeout(
+        () => reject(new AgentError('died', 'the switch thread did not start in time')),
+        timeoutMs,
+      );
       const fail = (error: Error) => {
         clearTimeout(late);
         const known = asAgentError(error);
@@ -110,7 +113,7 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
     for (const [thread, watched] of this.#watched) this.#lookAt(thread, watched, now);
     this.#lookAtStorage(now);
     if (Atomics.load(this.state.words, AGENT.slotTaken) !== 1 || this.#stopping) return;
-    const message = 'another agent writes this node\'s slot: two agents have one name; rename or stop one of them';
+    const message = "another agent writes this node's slot: two agents have one name; rename or stop one of them";
     this.emit('fatal', new AgentError('taken', message));
   }
 

@@ -48,7 +48,10 @@ export function readSuperblock(device: BlockDevice): Superblock {
   const { superblock } = chosen;
   if (device.bytes < superblock.volumeBytes) {
     const figures = `${device.bytes} bytes, formatted with ${superblock.volumeBytes}`;
-    throw new AgentError('volume', `volume ${device.path} is too small (${figures}): enlarge it again or format it anew`);
+    throw new AgentError(
+      'volume',
+      `volume ${device.path} is too small (${figures}): enlarge it again or format it anew`,
+    );
   }
   return superblock;
 }
@@ -57,7 +60,10 @@ function slotOf(path: string, superblock: Superblock, node: string): number {
   const slot = superblock.nodes.indexOf(node);
   if (slot >= 0) return slot;
   const known = superblock.nodes.filter((name) => name !== '').join(', ');
-  throw new AgentError('volume', `volume ${path} has no slot for node ${node} (it has ${known}): format it with this node`);
+  throw new AgentError(
+    'volume',
+    `volume ${path} has no slot for node ${node} (it has ${known}): format it with this node`,
+  );
 }
 
 function checkCluster(path: string, superblock: Superblock, settings: Settings): void {
@@ -122,6 +128,15 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
     device.close();
     throw error;
   }
+}
+
+/** What `check` needs to know of a volume: throws like `openVolumes`, but locks and changes nothing. */
+export function examineVolume(device: BlockDevice, settings: Settings, clusterKey: Uint8Array | null): VolumeFacts {
+  const superblock = readSuperblock(device);
+  checkCluster(device.path, superblock, settings);
+  for (const { node } of settings.peers) slotOf(device.path, superblock, node);
+  checkKey(device, superblock, clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid));
+  return facts(device.path, superblock, settings.node);
 }
 
 function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): ReceiveFacts[] {

@@ -24,7 +24,24 @@ export async function sbdDelivery(lab: Lab, clock: Clock): Promise<number | null
   const volume = await lab.addVolume('sbd', 16 * 1024 * 1024);
   if ((await run(['sbd', '-d', volume.path, 'create'])).status !== 0) return null;
   for (const node of ['alpha', 'beta']) await run(['sbd', '-d', volume.path, 'allocate', node]);
-  const watch = ['sbd', '-d', volume.path, '-n', 'beta', '-R', '-W', '-W', '-P', '-P', '-c', '-c', '-Z', '-Z', '-S', '0'];
+  const watch = [
+    'sbd',
+    '-d',
+    volume.path,
+    '-n',
+    'beta',
+    '-R',
+    '-W',
+    '-W',
+    '-P',
+    '-P',
+    '-c',
+    '-c',
+    '-Z',
+    '-Z',
+    '-S',
+    '0',
+  ];
   const isolated = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
   const watcher = lab.spawn('b', [...isolated, ...watch, '-v', '-v', 'watch'], { stdio: ['ignore', 'pipe', 'pipe'] });
   try {

@@ -3,6 +3,7 @@ import type { Settings } from '../settings/settings.ts';
 import { error, type Finding } from './finding.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
+import { checkFormat } from './format.ts';
 import { checkPeers } from './peers.ts';
 import { checkPrimary } from './primary.ts';
 import { checkVnic } from './vnic.ts';
@@ -11,7 +12,15 @@ import { checkVolumes } from './volume.ts';
 /** One topic. It looks and changes nothing. */
 export type Check = (settings: Settings) => readonly Finding[] | Promise<readonly Finding[]>;
 
-export const CHECKS: readonly Check[] = [checkHost, checkKey, checkVnic, checkPrimary, checkPeers, checkVolumes];
+export const CHECKS: readonly Check[] = [
+  checkHost,
+  checkKey,
+  checkVnic,
+  checkPrimary,
+  checkPeers,
+  checkVolumes,
+  checkFormat,
+];
 
 export async function runChecks(settings: Settings, checks: readonly Check[] = CHECKS): Promise<Finding[]> {
   const found = await Promise.all(checks.map((check) => guarded(check, settings)));

@@ -4,7 +4,10 @@ import { AgentError } from '../base/errors.ts';
 
 const ANSWER_MS_MAX = 5000;
 
-export async function ask(path: string, request: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>> {
+export async function ask(
+  path: string,
+  request: Readonly<Record<string, unknown>>,
+): Promise<Readonly<Record<string, unknown>>> {
   const text = await new Promise<string>((resolve, reject) => {
     const socket = createConnection(path);
     let got = '';
@@ -30,7 +33,8 @@ export async function ask(path: string, request: Readonly<Record<string, unknown
 }
 
 function connectMend(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return 'no agent runs here; start it with "stillbeat run"';
+  if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
+    return 'no agent runs here; start it with "stillbeat run"';
   if (error.code === 'EACCES') return 'may not be opened; ask as the user that the agent runs as';
   return error.message;
 }

@@ -36,6 +36,7 @@ export async function bench(argv: string[]): Promise<number> {
   }
   const document: BenchDocument = { name: wanted.join('+'), figures };
   if (values.json === true) process.stdout.write(`${JSON.stringify(document)}\n`);
-  else process.stdout.write(`${figureLines(figures, paint(wantsColour(process.stdout.isTTY, process.env))).join('\n')}\n`);
+  else
+    process.stdout.write(`${figureLines(figures, paint(wantsColour(process.stdout.isTTY, process.env))).join('\n')}\n`);
   return 0;
 }

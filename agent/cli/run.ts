@@ -18,7 +18,7 @@ export async function run(argv: string[]): Promise<number> {
   const { values } = parseArgs({ args: argv, options: { config: { type: 'string' } } });
   const file = requireConfig('run', values.config);
   const settings = loadSettings(file);
-  const program = new Program(file, createLog(settings.node, process.stderr.isTTY === true));
+  const program = new Program(file, createLog(settings.node, process.stderr.isTTY));
   return program.run(settings);
 }
 
@@ -61,10 +61,17 @@ class Program {
       process.stderr.write(`stillbeat: ${error.message}\n`);
       this.#end(error.exitStatus);
     });
-    if (settings.unauthenticated) this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
+    if (settings.unauthenticated)
+      this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
     const { volumes } = agent;
-    if (!volumes.isDirect) this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
-    this.#log.info('running', { version: VERSION, cluster: settings.cluster, interface: settings.vnic.name, volume: volumes.send.path });
+    if (!volumes.isDirect)
+      this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    this.#log.info('running', {
+      version: VERSION,
+      cluster: settings.cluster,
+      interface: settings.vnic.name,
+      volume: volumes.send.path,
+    });
   }
 
   /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
@@ -84,7 +91,9 @@ class Program {
       await this.#start(settings);
       this.#log.info('settings read again');
     } catch (error) {
-      this.#log.error('cannot go on with the new settings', { reason: error instanceof Error ? error.message : String(error) });
+      this.#log.error('cannot go on with the new settings', {
+        reason: error instanceof Error ? error.message : String(error),
+      });
       this.#end(error instanceof AgentError ? error.exitStatus : 1);
     }
   }
@@ -101,7 +110,7 @@ class Program {
     const index = agent.settings.peers.findIndex(({ node }) => node === peer);
     const known = agent.settings.peers.map(({ node }) => node).join(', ');
     if (index < 0) throw new AgentError('usage', `no peer ${peer}: this node's peers are ${known}`);
-    const override = OVERRIDES.find((candidate) => candidate === to) as Override | undefined;
+    const override: Override | undefined = OVERRIDES.find((candidate) => candidate === to);
     if (!override) throw new AgentError('usage', `no path ${to}: use ${OVERRIDES.join(', ')}`);
     await agent.setPath(index, override);
     this.#note({ kind: 'override', peer, to: override });
@@ -113,7 +122,7 @@ class Program {
     const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
     this.#events.push({ at: new Date().toISOString(), kind, ...plain });
     if (this.#events.length > EVENTS_KEPT) this.#events.shift();
-    const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : LEVELS[kind] ?? 'info';
+    const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : (LEVELS[kind] ?? 'info');
     this.#log.log(level, kind, plain);
     if (event.kind === 'path' && (event.to === 'storage' || event.to === 'isolated')) void this.#diagnose(event.peer);
   }
@@ -124,7 +133,7 @@ class Program {
     if (host === undefined) return;
     const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
     if (!answer) return;
-    const meaning = answer.alive ? 'the network works, the peer\'s agent does not' : 'the network to the peer is down';
+    const meaning = answer.alive ? "the network works, the peer's agent does not" : 'the network to the peer is down';
     this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
     this.#events.push({ at: new Date().toISOString(), kind: 'diagnosis', peer, icmp: answer.alive, meaning });
   }

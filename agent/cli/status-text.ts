@@ -1,10 +1,18 @@
 /** The status document as a page for a terminal. */
 type Values = Readonly<Record<string, unknown>>;
 
-const COLOURS: Readonly<Record<string, number>> = { network: 32, suspect: 33, storage: 36, returning: 36, isolated: 31 };
+const COLOURS: Readonly<Record<string, number>> = {
+  network: 32,
+  suspect: 33,
+  storage: 36,
+  returning: 36,
+  isolated: 31,
+};
 
 const number = (value: unknown, unit: string): string =>
   typeof value === 'number' ? `${Math.round(value * 100) / 100} ${unit}` : '-';
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 export function statusText(document: Values, colour: boolean): string {
   const paint = (text: string, code: number | undefined) =>
@@ -22,8 +30,8 @@ export function statusText(document: Values, colour: boolean): string {
   ];
   for (const peer of document['peers'] as Values[]) {
     const cells = peerCells(peer);
-    const text = row(cells);
-    lines.push(text.replace(cells[1] ?? '', paint(cells[1] ?? '', COLOURS[String(peer['path'])])));
+    const line = row(cells);
+    lines.push(line.replace(cells[1] ?? '', paint(cells[1] ?? '', COLOURS[String(peer['path'])])));
   }
   const events = (document['events'] as Values[]).slice(-8);
   if (events.length > 0) lines.push('', 'last events');
@@ -34,16 +42,19 @@ export function statusText(document: Values, colour: boolean): string {
 const WIDTHS = [12, 11, 21, 10, 12, 9, 9, 7, 11, 8];
 
 const row = (cells: readonly string[]): string =>
-  cells.map((cell, i) => (i < 3 ? cell.padEnd(WIDTHS[i] ?? 0) : cell.padStart(WIDTHS[i] ?? 0))).join(' ').trimEnd();
+  cells
+    .map((cell, i) => (i < 3 ? cell.padEnd(WIDTHS[i] ?? 0) : cell.padStart(WIDTHS[i] ?? 0)))
+    .join(' ')
+    .trimEnd();
 
 function carrierText(primary: Values): string {
   if (primary['carrier'] === null) return '';
-  return `${String(primary['interface'] ?? '')} ${primary['carrier'] === true ? 'carrier' : 'NO CARRIER'}`.trim();
+  return `${text(primary['interface'])} ${primary['carrier'] === true ? 'carrier' : 'NO CARRIER'}`.trim();
 }
 
 function storageText(storage: Values): string {
   const state = storage['available'] === true ? 'available' : 'NOT AVAILABLE';
-  const error = storage['writeError'] === null ? '' : `  write error ${String(storage['writeError'])}`;
+  const error = storage['writeError'] === null ? '' : `  write error ${text(storage['writeError'])}`;
   const direct = storage['direct'] === true ? '' : '  not O_DIRECT';
   return `${String(storage['volume'])}  ${state}  last write ${number(storage['lastWriteMs'], 'ms')}${direct}${error}`;
 }

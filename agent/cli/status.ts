@@ -20,13 +20,13 @@ export async function status(argv: string[]): Promise<number> {
   const socket = controlSocket('status', values);
   const show = async (): Promise<string> => {
     const document = await ask(socket, { command: 'status' });
-    return values.json === true ? `${JSON.stringify(document)}\n` : statusText(document, process.stdout.isTTY === true);
+    return values.json === true ? `${JSON.stringify(document)}\n` : statusText(document, process.stdout.isTTY);
   };
   if (values.watch !== true) {
     process.stdout.write(await show());
     return 0;
   }
-  const inPlace = process.stdout.isTTY === true && values.json !== true;
+  const inPlace = process.stdout.isTTY && values.json !== true;
   let stopped = false;
   const ended = new AbortController();
   process.once('SIGINT', () => {

@@ -26,13 +26,7 @@ import {
   type Hello,
   type Prefix,
 } from '../wire/message.ts';
-import {
-  emptyRecordHeader,
-  recordBytes,
-  RECORD_HEADER_BYTES,
-  walkRecords,
-  writeRecordHeader,
-} from '../wire/record.ts';
+import { emptyRecordHeader, recordBytes, RECORD_HEADER_BYTES, walkRecords, writeRecordHeader } from '../wire/record.ts';
 import { MESSAGE_BYTES_MAX, type TunnelReceiver, type TunnelSender } from '../wire/tunnel.ts';
 import { dataView } from '../base/bytes.ts';
 import { ClockOffset } from './clock-offset.ts';
@@ -114,13 +108,7 @@ export class PeerLink {
   #helloDueMs: number;
   #againMs = -Infinity;
 
-  constructor(
-    settings: LinkSettings,
-    ourIncarnation: Uint8Array,
-    words: PeerWords,
-    ports: CorePorts,
-    nowMs: number,
-  ) {
+  constructor(settings: LinkSettings, ourIncarnation: Uint8Array, words: PeerWords, ports: CorePorts, nowMs: number) {
     this.settings = settings;
     this.#words = words;
     this.#ports = ports;
@@ -128,7 +116,7 @@ export class PeerLink {
     this.judge = new Judge(settings.judge, nowMs);
     this.#helloDueMs = nowMs;
     const ways = (type: TypeIndex): LaneWays => ({
-      network: (sequence, frame, enteredMs) => this.#overNetwork(type, sequence, frame, enteredMs),
+      network: (sequence, frame, enteredMs, nowMs) => this.#overNetwork(type, sequence, frame, enteredMs, nowMs),
       storage: (sequence, frame, enteredMs) =>
         this.#mayBuffer(type) && this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
     });
@@ -138,7 +126,9 @@ export class PeerLink {
     this.bulk = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(BULK));
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), (frame) => this.#ports.deliver(frame)),
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) =>
+        this.#ports.deliver(frame),
+      ),
     ];
     this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);
     for (const resequencer of this.receive.values()) resequencer.reset(1);
@@ -205,9 +195,9 @@ export class PeerLink {
     });
   }
 
-  #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
+  #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number, nowMs: number): boolean {
     if (!this.#sender || this.#sendBlocked) return false;
-    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED) this.flush(enteredMs);
+    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED) this.flush(nowMs);
     if (this.#sendBlocked) return false;
     if (this.#messageEnd === 0) this.#messageEnd = PREFIX_BYTES;
     const record = this.#record;
@@ -215,7 +205,7 @@ export class PeerLink {
     record.type = type;
     record.peer = 0;
     record.sequence = sequence;
-    record.ageMs = 0;
+    record.ageMs = nowMs - enteredMs;
     writeRecordHeader(this.#messageView, this.#messageEnd, record);
     this.#message.set(frame, this.#messageEnd + RECORD_HEADER_BYTES);
     this.#messageEnd += recordBytes(frame.length);
@@ -302,9 +292,9 @@ export class PeerLink {
     }
     if (!isAccepted || this.#isTooOld(prefix.monotonicUs, nowMs)) return;
     this.judge.heard(nowMs);
-    this.#confirmed(prefix);
+    this.#confirmed(prefix, nowMs);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
-    if (prefix.kind === KIND.frames) this.#onFrames(bytes, nowMs);
+    if (prefix.kind === KIND.frames) this.#onFrames(bytes, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000), nowMs);
   }
 
   #isTooOld(peerUs: number, nowMs: number): boolean {
@@ -313,13 +303,14 @@ export class PeerLink {
     return tooOld;
   }
 
-  #onFrames(bytes: Uint8Array, nowMs: number): void {
+  #onFrames(bytes: Uint8Array, ageMs: number, nowMs: number): void {
     this.#unconfirmedBytes += bytes.length;
     walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
       const lane = this.#lane(header.type as TypeIndex);
       if (!lane) return;
       this.counters.receivedNetwork++;
-      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), nowMs);
+      const bornMs = nowMs - Math.max(0, ageMs) - header.ageMs;
+      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), bornMs, nowMs);
     });
     if (this.#unconfirmedBytes > CONFIRM_EVERY_BYTES) this.#sendHello(nowMs);
   }
@@ -330,9 +321,9 @@ export class PeerLink {
   }
 
   /** A frame that the reader could not deliver in turn came by storage. */
-  storageRecord(type: TypeIndex, sequence: number, bytes: Uint8Array, nowMs: number): void {
+  storageRecord(type: TypeIndex, sequence: number, bytes: Uint8Array, bornMs: number, nowMs: number): void {
     this.counters.receivedStorage++;
-    this.#lane(type)?.offer(sequence, bytes, nowMs);
+    this.#lane(type)?.offer(sequence, bytes, bornMs, nowMs);
   }
 
   /** The peer's head block changed. `fresh` words only: the reader hands on each head mark once, in order. */
@@ -344,10 +335,10 @@ export class PeerLink {
 
   #onHello(incarnation: Uint8Array, hello: Hello, way: 'network' | 'storage', nowMs: number): void {
     const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
-    // A stranger is not listened to while the accepted one speaks: a recording must not unsettle a good link.
-    if (!isAccepted && this.#accepted && way === 'network' && this.judge.hears(nowMs)) return;
-    const echoesUs =
-      (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
+    // A stranger is not listened to while the accepted one speaks: neither a recording on the network nor the head block
+    // that a former incarnation left on the volume may unsettle a good link.
+    if (!isAccepted && this.#accepted && this.judge.hears(nowMs)) return;
+    const echoesUs = (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
     if (!isAccepted && !echoesUs) {
       this.#remember(incarnation, hello, nowMs);
       this.#helloDueMs = nowMs;
@@ -357,7 +348,7 @@ export class PeerLink {
     if (!isAccepted) this.#accept(incarnation, hello, nowMs);
     if (echoesUs) this.clock.exchange(hello.echoMonotonicUs, hello.echoDelayUs, hello.monotonicUs, nowMs * 1000);
     const age = this.clock.known ? this.clock.ageMs(hello.monotonicUs, nowMs * 1000) : 0;
-    this.#publishClock();
+    this.#publishClock(nowMs);
     if (age > HEARING_AGE_MS && way === 'network') {
       this.counters.tooOld++;
       return;
@@ -370,7 +361,7 @@ export class PeerLink {
     this.#peerFlags = hello.flags;
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
     if (echoesUs) {
-      this.#confirmed(hello);
+      this.#confirmed(hello, nowMs);
       const roundTripMs = this.clock.roundTripUs / 1000;
       this.data.stillWaitsFor(hello.nextData, nowMs, roundTripMs);
       this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
@@ -405,7 +396,8 @@ export class PeerLink {
     words[PEER.confirmedData] = 0;
     words[PEER.confirmedBulk] = 0;
     this.#words.times[PEER_TIME.startPosition] = -1;
-    if (this.#lastHead && sameBytes(this.#lastHead.incarnation, 0, incarnation, 0, 16)) this.#startReading(this.#lastHead);
+    if (this.#lastHead && sameBytes(this.#lastHead.incarnation, 0, incarnation, 0, 16))
+      this.#startReading(this.#lastHead);
     Atomics.add(words, PEER.epoch, 1);
     this.#helloDueMs = nowMs;
     this.#ports.event({
@@ -425,16 +417,16 @@ export class PeerLink {
     Atomics.add(words, PEER.epoch, 1);
   }
 
-  #publishClock(): void {
-    this.#words.times[PEER_TIME.offsetUs] = this.clock.offsetUs;
+  #publishClock(nowMs: number): void {
+    this.#words.times[PEER_TIME.offsetUs] = this.clock.known ? this.clock.offsetUsMin(nowMs * 1000) : 0;
     this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
   }
 
-  #confirmed(prefix: Prefix): void {
+  #confirmed(prefix: Prefix, nowMs: number): void {
     this.data.confirm(prefix.nextData);
     this.bulk.confirm(prefix.nextBulk);
-    this.#lane(DATA)?.floor(prefix.floorData);
-    this.#lane(BULK)?.floor(prefix.floorBulk);
+    this.#lane(DATA)?.floor(prefix.floorData, nowMs);
+    this.#lane(BULK)?.floor(prefix.floorBulk, nowMs);
   }
 
   // --- time ------------------------------------------------------------------------------------------------------
@@ -529,7 +521,7 @@ export class PeerLink {
     this.heartbeat.pump(nowMs);
     this.data.pump(nowMs);
     this.bulk.pump(nowMs);
-    for (const lane of this.receive.values()) if (lane.heldCount > 0) lane.drain();
+    for (const lane of this.receive.values()) if (lane.heldCount > 0) lane.drain(nowMs);
     this.#askAgain(nowMs);
     this.flush(nowMs);
   }

@@ -171,7 +171,10 @@ function bindError(host: string, port: number, errno: number): AgentError {
     return new AgentError('primary', `${where} is taken by another program: stop it or choose another port`);
   }
   if (errno === -ERRNO.EADDRNOTAVAIL) {
-    return new AgentError('primary', `${where} is no address of this host: check primary.listen or configure the interface`);
+    return new AgentError(
+      'primary',
+      `${where} is no address of this host: check primary.listen or configure the interface`,
+    );
   }
   return new AgentError('primary', `${where} cannot be bound (${errnoName(errno)}): check primary.listen`);
 }

@@ -115,7 +115,7 @@ export const PEER_TIME = {
   readPosition: 0,
   /** reader: how far the peer has read our ring. */
   peerReadPosition: 1,
-  /** switch: our monotonic clock minus the peer's, in microseconds. */
+  /** switch: our monotonic clock minus the peer's, in microseconds, at its lowest: nothing looks younger than it is. */
   offsetUs: 2,
   /** switch: the peer's clock in its newest word, and our clock when we saw it (ms), for the echo. */
   echoMonotonicUs: 3,

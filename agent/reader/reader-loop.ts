@@ -6,8 +6,8 @@
  * - [AGE1] a frame older than maxAgeMs is dropped and counted; while the peer's clock is not known, nothing is read on.
  * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
  */
-import { BULK, type TypeIndex } from '../base/packet-type.ts';
-import { seqAfter } from '../base/serial.ts';
+import { BULK } from '../base/packet-type.ts';
+import { seqAfter, seqNext } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
 import type { Ring } from '../queue/ring.ts';
@@ -288,6 +288,9 @@ export class ReaderLoop {
       const { words } = source.words;
       if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);
+        // What entered before it is older still: nobody need wait for it.
+        source.gates[record.type]?.skipTo(seqNext(record.sequence));
+        bell = true;
         return;
       }
       const frame = bytes.subarray(offset, offset + record.frameBytes);
@@ -295,7 +298,7 @@ export class ReaderLoop {
       if (verdict === 'duplicate') Atomics.add(words, PEER.duplicates, 1);
       else this.#newsMs = nowMs;
       if (verdict === 'ahead') {
-        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, nowMs);
+        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, nowMs - ageMs - record.ageMs);
         bell = true;
       } else if (verdict === 'delivered' && (source.gates[record.type]?.held ?? 0) > 0) {
         bell = true;
@@ -315,11 +318,11 @@ export class ReaderLoop {
     });
   }
 
-  #toSwitch(source: Source, type: TypeIndex | number, sequence: number, frame: Uint8Array, nowMs: number): boolean {
+  #toSwitch(source: Source, type: number, sequence: number, frame: Uint8Array, bornMs: number): boolean {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);
-    this.#inbound.commit(frame.length, sequence, (source.peer.index << 8) | type, nowMs);
+    this.#inbound.commit(frame.length, sequence, (source.peer.index << 8) | type, bornMs);
     return true;
   }
 

@@ -57,7 +57,9 @@ class Switch {
   constructor() {
     const { settings, incarnation } = this.#context;
     const now = systemClock.monotonicMs();
-    const broadcasts = settings.vnic.addresses.flatMap(({ address, prefix }) => broadcastAddress(address, prefix) ?? []);
+    const broadcasts = settings.vnic.addresses.flatMap(
+      ({ address, prefix }) => broadcastAddress(address, prefix) ?? [],
+    );
     this.#core = new NodeCore(
       {
         links: linkSettings(this.#context),
@@ -99,7 +101,12 @@ class Switch {
 
   #preparePoll(): void {
     const view = new DataView(this.#polls.buffer, this.#polls.byteOffset, 32);
-    const descriptors = [this.#tun.descriptor, this.#context.bellFd, this.#edge?.socket.fd ?? -1, this.#carrier?.fd ?? -1];
+    const descriptors = [
+      this.#tun.descriptor,
+      this.#context.bellFd,
+      this.#edge?.socket.fd ?? -1,
+      this.#carrier?.fd ?? -1,
+    ];
     descriptors.forEach((fd, i) => {
       view.setInt32(i * 8, fd, true);
       view.setInt16(i * 8 + 4, POLLIN, true);
@@ -176,11 +183,11 @@ class Switch {
     let taken = 0;
     for (const ring of this.#inbound) {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
-        const { offset, length, a, b } = this.#record;
+        const { offset, length, a, b, time } = this.#record;
         const link = this.#core.links[b >>> 8];
         const bytes = ring.bytes.subarray(offset, offset + length);
         if ((b & 0xff) === HEAD_RECORD) link?.head(toHeadWord(this.#context, b >>> 8, parseHead(bytes)), nowMs);
-        else link?.storageRecord((b & 0xff) as TypeIndex, a, bytes, nowMs);
+        else link?.storageRecord((b & 0xff) as TypeIndex, a, bytes, time, nowMs);
         ring.release(this.#record);
         taken++;
       }
@@ -197,7 +204,7 @@ class Switch {
   #onBell(nowMs: number): void {
     sys.read(this.#context.bellFd, this.#bell, 8);
     Atomics.store(this.#state.words, AGENT.roomWanted, 0);
-    for (let got = receiveMessageOnPort(this.#context.commandPort); got; ) {
+    for (let got = receiveMessageOnPort(this.#context.commandPort); got;) {
       this.#command(got.message as SwitchCommand, nowMs);
       got = receiveMessageOnPort(this.#context.commandPort);
     }

@@ -274,7 +274,8 @@ export class TunnelReceiver {
     const isLast = offset + chunk.length === total;
     if (!isLast && assembly.chunkBytes === 0) assembly.chunkBytes = chunk.length;
     const index = isLast ? assembly.have.length - 1 : offset / assembly.chunkBytes;
-    const fits = isLast || (Number.isInteger(index) && chunk.length === assembly.chunkBytes && index < assembly.have.length - 1);
+    const fits =
+      isLast || (Number.isInteger(index) && chunk.length === assembly.chunkBytes && index < assembly.have.length - 1);
     if (!fits || assembly.have[index] === 1) {
       this.counters.garbage++;
       return;

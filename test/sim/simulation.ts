@@ -14,7 +14,7 @@ import { NodeDisk, Volume, type DiskFaults } from './disk.ts';
 import { GOOD_NETWORK, Network, other, type Direction, type NodeIndex } from './network.ts';
 import { Node, type Observer } from './node.ts';
 import { SIM_SETTINGS, type SimSettings } from './settings.ts';
-import { Workload } from './workload.ts';
+import { readId, Workload } from './workload.ts';
 import { World } from './world.ts';
 
 /** The network is good while it carries everything within this time. */
@@ -59,9 +59,18 @@ export class Simulation {
   #observer(): Observer {
     const { account, world } = this;
     return {
-      entered: (node, frame) => account.entered(node, frame, world.nowMs),
-      dropped: (_node, frame) => account.dropped(frame),
-      delivered: (node, frame, way) => account.delivered(node, frame, way, world.nowMs),
+      entered: (node, frame) => {
+        world.note(`${node} takes ${readId(frame)}`);
+        account.entered(node, frame, world.nowMs);
+      },
+      dropped: (node, frame) => {
+        world.note(`${node} drops ${readId(frame)}`);
+        account.dropped(frame);
+      },
+      delivered: (node, frame, way) => {
+        world.note(`${node} delivers ${readId(frame)} by the ${way}`);
+        account.delivered(node, frame, way, world.nowMs);
+      },
       written: (node, bytes) => {
         const wrong = this.#marks.written(node, bytes);
         if (wrong !== null) account.violation(world.nowMs, 'marks', `node ${node}: ${wrong}`);

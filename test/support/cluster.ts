@@ -64,7 +64,12 @@ export interface Status {
     readonly writing: boolean;
     readonly writeError: string | null;
     readonly readError: string | null;
-  } & Readonly<Record<'writes' | 'batches' | 'flushWakes' | 'reads' | 'writeErrors' | 'readErrors' | 'expired', number>>;
+  } & Readonly<
+    Record<
+      'writes' | 'batches' | 'bytesWritten' | 'flushWakes' | 'reads' | 'writeErrors' | 'readErrors' | 'expired',
+      number
+    >
+  >;
   readonly peers: readonly PeerFigures[];
   readonly events: readonly EventLine[];
 }

@@ -3,7 +3,13 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { volumeSeals } from '../../agent/threads.ts';
 import { openBatch, peekBatch, recordSpan, type BatchHeader } from '../../agent/volume/batch.ts';
 import { decodeHead, type Head } from '../../agent/volume/head.ts';
-import { BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
+import {
+  BATCH_BYTES_MAX,
+  BATCH_FLAG,
+  BLOCK_BYTES,
+  HEAD_TABLE_OFFSET,
+  SLOTS_OFFSET,
+} from '../../agent/volume/layout.ts';
 import { chooseSuperblock, type Superblock } from '../../agent/volume/superblock.ts';
 import { walkRecords } from '../../agent/wire/record.ts';
 

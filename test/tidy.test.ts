@@ -1,0 +1,89 @@
+/** The rules of the house that a machine can check: who imports whom, and what nobody calls. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = new URL('..', import.meta.url).pathname;
+
+function sources(folder: string): string[] {
+  return readdirSync(join(root, folder)).flatMap((name) => {
+    const path = join(folder, name);
+    if (statSync(join(root, path)).isDirectory()) return sources(path);
+    return name.endsWith('.ts') ? [path] : [];
+  });
+}
+
+const code = [...sources('agent'), ...sources('vnic')];
+
+/** What a file imports of the project's own, as paths from the root; `types`: imports that leave nothing at run time. */
+function imports(file: string): { path: string; isType: boolean }[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(/^(?:import|export)\s+(type\s+)?([^;]*?)from\s+'(\.[^']+)'/gms)].map((match) => ({
+    path: relative(root, resolve(root, dirname(file), match[3] ?? '')),
+    isType: match[1] !== undefined,
+  }));
+}
+
+const folderOf = (path: string): string => (path.startsWith('vnic') ? 'vnic' : path.split('/').slice(0, 2).join('/'));
+
+/** The table of ARCHITECTURE.md, "Who may import whom": folders and single files. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  'agent/base': [],
+  vnic: ['agent/base', 'agent/platform/native.ts'],
+  'agent/platform': ['agent/base'],
+  'agent/settings': ['agent/base'],
+  'agent/wire': ['agent/base'],
+  'agent/queue': ['agent/base'],
+  'agent/volume': ['agent/base', 'agent/queue', 'agent/wire'],
+  'agent/core': ['agent/base', 'agent/wire', 'agent/queue', 'vnic/ip-address.ts', 'vnic/ip-packet.ts'],
+};
+
+describe('imports', () => {
+  it('[PURE1] every folder imports only what the table in ARCHITECTURE.md allows', () => {
+    const wrong: string[] = [];
+    for (const file of code) {
+      const folder = folderOf(file);
+      const allowed = ALLOWED[folder];
+      if (!allowed) continue;
+      for (const { path, isType } of imports(file)) {
+        const fine = isType || folderOf(path) === folder || allowed.some((place) => path.startsWith(place));
+        if (!fine) wrong.push(`${file} imports ${path}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('nothing but the commands imports the commands', () => {
+    const wrong = code
+      .filter((file) => !/^agent\/(cli|demo|bench|inspect)/.test(file))
+      .flatMap((file) =>
+        imports(file)
+          .filter(({ path }) => path.startsWith('agent/cli/'))
+          .map(({ path }) => `${file} imports ${path}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  it('no file is dead: each one is imported, or started by name', () => {
+    const started = ['agent/cli.ts', 'agent/flush/worker.ts', 'agent/reader/worker.ts', 'agent/switch/worker.ts'];
+    const lazily = [...readFileSync(join(root, 'agent/cli.ts'), 'utf8').matchAll(/import\('\.\/([^']+)'\)/g)];
+    const used = new Set([...started, ...lazily.map((match) => `agent/${match[1] ?? ''}`)]);
+    for (const file of [...code, ...sources('test')]) for (const { path } of imports(file)) used.add(path);
+    const text = code.map((file) => readFileSync(join(root, file), 'utf8')).join('\n');
+    const dead = code.filter(
+      (file) => !used.has(file) && !text.includes(file.split('/').at(-1)?.replace('.ts', '.js') ?? ''),
+    );
+    expect(dead).toEqual([]);
+  });
+});
+
+describe('calls', () => {
+  it('[PURE1] the pure folders know no clock, timer, randomness or file', () => {
+    const banned =
+      /\bDate\.now|\bnew Date\b|Math\.random|setTimeout|setInterval|performance\.now|node:fs|node:net|node:dgram/;
+    const wrong = code
+      .filter((file) => /^agent\/(base|wire|queue|volume|core)\//.test(file))
+      .filter((file) => banned.test(readFileSync(join(root, file), 'utf8')));
+    expect(wrong).toEqual([]);
+  });
+});
