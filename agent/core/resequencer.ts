@@ -118,9 +118,12 @@ export class Resequencer {
     this.drain(nowMs);
   }
 
-  /** The sender will send nothing below `floor` again. */
+  /** The sender will send nothing below `floor` again: what is held below it is delivered, its gaps are given up. */
   floor(floor: number, nowMs: number): void {
-    if (seqAfter(floor, this.gate.next)) this.#giveUpTo(floor, nowMs);
+    while (seqAfter(floor, this.gate.next)) {
+      const lowest = this.#held.size > 0 ? this.#lowestHeld() : floor;
+      this.#giveUpTo(seqAfter(floor, lowest) ? lowest : floor, nowMs);
+    }
   }
 
   /** Gives up gaps that have lasted too long. */

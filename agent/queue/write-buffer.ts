@@ -52,10 +52,11 @@ export class WriteBuffer {
   /** Client thread: puts a packet in; false when the queue of its type is full. Reaching the set point wakes. */
   submit(type: TypeIndex, peer: number, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
     const ring = this.#ring(type);
+    // Before the reservation, which may take the unused end of a lap.
+    const wasEmpty = this.usedBytes === 0;
     const offset = ring.reserve(frame.length);
     if (offset < 0) return false;
     ring.bytes.set(frame, offset);
-    const wasEmpty = this.usedBytes === 0;
     ring.commit(frame.length, sequence, peer, enteredMs);
     // The first packet starts the deadline; the one that reaches the set point ends the wait.
     const starts = wasEmpty && !this.isRound;
