@@ -10,6 +10,7 @@ import { BULK } from '../base/packet-type.ts';
 import { seqAfter, seqNext } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
+import { inboundWord } from '../queue/inbound.ts';
 import type { Ring } from '../queue/ring.ts';
 import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
@@ -71,6 +72,9 @@ class Source {
     this.reader = reader;
     this.gates = [0, 1, 2, 3].map((type) => new Gate(words.words, PEER.gates + type * GATE_WORDS));
   }
+
+  /** [AUTH1] Asked under a gate's lock: false when the switch has reset the gates for another incarnation since. */
+  readonly isCurrent = (): boolean => Atomics.load(this.words.words, PEER.epoch) === this.epoch;
 }
 
 export class ReaderLoop {
@@ -231,7 +235,10 @@ export class ReaderLoop {
     if (epoch === source.epoch) return;
     source.epoch = epoch;
     const start = times[PEER_TIME.startPosition] ?? -1;
-    if (start < 0) return;
+    if (start < 0) {
+      source.reader.refuse();
+      return;
+    }
     times[PEER_TIME.peerReadPosition] = 0;
     const { slotBytes } = this.#settings;
     const head = times[PEER_TIME.headPosition] ?? 0;
@@ -294,7 +301,7 @@ export class ReaderLoop {
       if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);
         // What entered before it is older still: nobody need wait for it.
-        source.gates[record.type]?.skipTo(seqNext(record.sequence));
+        source.gates[record.type]?.skipTo(seqNext(record.sequence), source.isCurrent);
         bell = true;
         return;
       }
@@ -316,18 +323,19 @@ export class ReaderLoop {
   #offer(source: Source, type: number, sequence: number, frame: Uint8Array): ReturnType<Gate['offer']> {
     const gate = type <= BULK ? source.gates[type] : undefined;
     if (!gate || gate.isPast(sequence)) return 'duplicate';
-    return gate.offer(sequence, () => {
+    const deliver = (): void => {
       const { words, times } = source.words;
       Atomics.add(words, this.#ports.deliver(frame) ? PEER.delivered : PEER.refused, 1);
       times[PEER_TIME.bytes] = (times[PEER_TIME.bytes] ?? 0) + frame.length;
-    });
+    };
+    return gate.offer(sequence, deliver, source.isCurrent);
   }
 
   #toSwitch(source: Source, type: number, sequence: number, frame: Uint8Array, bornMs: number): boolean {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);
-    this.#inbound.commit(frame.length, sequence, (source.peer.index << 8) | type, bornMs);
+    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.index, type, source.epoch), bornMs);
     return true;
   }
 

@@ -16,10 +16,11 @@ import { LinkWatch } from '../platform/link-watch.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { POLLIN, POLLOUT, sys, tuneThread } from '../platform/native.ts';
 import { UdpSocket } from '../platform/udp-socket.ts';
+import { HEAD_RECORD, inboundEpoch, inboundPeer, inboundType } from '../queue/inbound.ts';
 import { emptyRingRecord, type Ring } from '../queue/ring.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
-import { HEAD_RECORD, inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
+import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
 import { parseHead } from '../volume/head.ts';
 import { linkSettings, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
@@ -187,10 +188,15 @@ class Switch {
     for (const ring of this.#inbound) {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
         const { offset, length, a, b, time } = this.#record;
-        const link = this.#core.links[b >>> 8];
+        const [peer, type] = [inboundPeer(b), inboundType(b)];
+        const link = this.#core.links[peer];
         const bytes = ring.bytes.subarray(offset, offset + length);
-        if ((b & 0xff) === HEAD_RECORD) link?.head(toHeadWord(this.#context, b >>> 8, parseHead(bytes)), nowMs);
-        else link?.storageRecord((b & 0xff) as TypeIndex, a, bytes, time, nowMs);
+        if (type === HEAD_RECORD) {
+          link?.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
+        } else {
+          const record = { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) };
+          link?.storageRecord(record, bytes, nowMs);
+        }
         ring.release(this.#record);
         taken++;
       }
