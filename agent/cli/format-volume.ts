@@ -220,7 +220,7 @@ function writeVolume(device: BlockDevice, request: FormatRequest): FormattedVolu
     clusterUuid: Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex')),
     clusterName: cluster,
     createdWallMs: Date.now(),
-    volumeBytes: device.bytes,
+    volumeBytes: SLOTS_OFFSET + nodes.length * slotBytes,
     slotBytes,
     slotCount: nodes.length,
     sectorBytes: device.sectorBytes,

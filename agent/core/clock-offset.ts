@@ -33,19 +33,27 @@ export class ClockOffset {
    */
   exchange(sentUs: number, delayUs: number, peerUs: number, nowUs: number): void {
     const roundTrip = nowUs - sentUs - delayUs;
-    if (!(roundTrip >= 0) || !Number.isFinite(roundTrip)) return;
+    if (!(roundTrip >= 0) || !Number.isFinite(roundTrip) || !Number.isFinite(peerUs)) return;
     this.roundTripUs = roundTrip;
     const error = roundTrip / 2;
-    const faded = this.#errorUs + ((nowUs - this.#takenUs) * DRIFT_PPM) / 1e6;
-    if (error > faded) return;
+    if (error > this.#errorAt(nowUs)) return;
     this.#offsetUs = nowUs - peerUs - error;
     this.#errorUs = error;
     this.#takenUs = nowUs;
   }
 
-  /** How long ago, by our clock, the peer's clock showed `peerUs`; in milliseconds. */
+  /** `offsetUs` at its lowest: with it nothing looks younger than it is. */
+  offsetUsMin(nowUs: number): number {
+    return this.#offsetUs - this.#errorAt(nowUs);
+  }
+
+  /** How long ago, by our clock, the peer's clock showed `peerUs`, at most; in milliseconds. */
   ageMs(peerUs: number, nowUs: number): number {
-    return (nowUs - peerUs - this.#offsetUs) / 1000;
+    return (nowUs - peerUs - this.offsetUsMin(nowUs)) / 1000;
+  }
+
+  #errorAt(nowUs: number): number {
+    return this.#errorUs + ((nowUs - this.#takenUs) * DRIFT_PPM) / 1e6;
   }
 
   /** A new incarnation may run on another host: everything learned is void. */

@@ -11,7 +11,7 @@ import { FrameStore } from './frame-store.ts';
 
 /** The two ways out. False: no room now, try again later. */
 export interface LaneWays {
-  network(sequence: number, frame: Uint8Array, enteredMs: number): boolean;
+  network(sequence: number, frame: Uint8Array, enteredMs: number, nowMs: number): boolean;
   storage(sequence: number, frame: Uint8Array, enteredMs: number): boolean;
 }
 
@@ -68,6 +68,11 @@ export class FailoverLane {
 
   hasRoom(length: number): boolean {
     return this.#store.hasRoom(length);
+  }
+
+  /** Where the next frame may be read into, so that taking it in costs no copy; null when the lane is full. */
+  placeFor(length: number): Uint8Array | null {
+    return this.#store.placeFor(length);
   }
 
   /** Takes a frame in; false when the lane is full: the caller pushes back, then drops the newest. */
@@ -142,7 +147,7 @@ export class FailoverLane {
     const entered = this.#store.enteredMs(sequence);
     const taken =
       this.#way === 'network'
-        ? this.#ways.network(sequence, frame, entered)
+        ? this.#ways.network(sequence, frame, entered, nowMs)
         : this.#way === 'storage' && this.#ways.storage(sequence, frame, entered);
     if (taken) this.#store.markSent(sequence, nowMs);
     return taken;
@@ -204,7 +209,7 @@ export class BothLane {
     this.#next = seqNext(sequence);
     this.counters.sent++;
     this.counters.bytes += frame.length;
-    if (this.#useNetwork) this.#ways.network(sequence, frame, nowMs);
+    if (this.#useNetwork) this.#ways.network(sequence, frame, nowMs, nowMs);
     if (this.#waiting.length === 0 && this.#ways.storage(sequence, frame, nowMs)) return;
     this.#waiting.push({ sequence, frame: frame.slice(), enteredMs: nowMs });
     this.#waitingBytes += frame.length;

@@ -4,12 +4,16 @@
  *
  * Always true:
  * - [AUTH1] frames are taken from the accepted incarnation only. An incarnation is accepted when a word of it echoes
- *   ours, so a recording of an old one never is. While the accepted one is heard, no other is listened to.
+ *   one of ours that is younger than our first sight of it: a recording, or a volume that shows the past, cannot. While
+ *   the accepted one is heard, no other is listened to, and its predecessor never again.
+ * - [ORD1] The failover lanes open when the peer says that it accepts us: from then on its floors are behind everything
+ *   that a former incarnation of ours may have delivered.
  * - Frames of the failover lanes leave only when the peer has said that it accepts us: nothing is sent to nobody.
  */
 import { sameBytes, toHex } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import { PATHS } from '../base/paths.ts';
+import { EPOCH_MASK } from '../queue/inbound.ts';
 import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
 import {
   AGAIN_MAX,
@@ -55,6 +59,16 @@ export interface HeadWord extends Hello {
   readonly orderMark: number;
 }
 
+/** A record from the inbound ring, as the reader put it there. */
+export interface StorageRecord {
+  readonly type: TypeIndex;
+  readonly sequence: number;
+  readonly bornMs: number;
+  readonly epoch: number;
+}
+
+const isSame = (a: Uint8Array, b: Uint8Array | null): boolean => b !== null && sameBytes(a, 0, b, 0, 16);
+
 const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
 /** A word is sent after this many bytes received without one, so that the sender may forget them. */
 const CONFIRM_EVERY_BYTES = 256 * 1024;
@@ -99,6 +113,12 @@ export class PeerLink {
   #sendBlocked = false;
 
   #accepted: Uint8Array | null = null;
+  #retired: Uint8Array | null = null;
+  /** A stranger, and our clock when we first saw it. */
+  #candidate: Uint8Array | null = null;
+  #candidateSinceMs = 0;
+  /** The peer has accepted us since we accepted it. */
+  #isOpen = false;
   #peerAccepts = false;
   #peerFlags = 0;
   #lastHead: HeadWord | null = null;
@@ -116,7 +136,7 @@ export class PeerLink {
     this.judge = new Judge(settings.judge, nowMs);
     this.#helloDueMs = nowMs;
     const ways = (type: TypeIndex): LaneWays => ({
-      network: (sequence, frame, enteredMs) => this.#overNetwork(type, sequence, frame, enteredMs),
+      network: (sequence, frame, enteredMs, nowMs) => this.#overNetwork(type, sequence, frame, enteredMs, nowMs),
       storage: (sequence, frame, enteredMs) =>
         this.#mayBuffer(type) && this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
     });
@@ -126,7 +146,9 @@ export class PeerLink {
     this.bulk = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(BULK));
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), (frame) => this.#ports.deliver(frame)),
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) =>
+        this.#ports.deliver(frame),
+      ),
     ];
     this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);
     for (const resequencer of this.receive.values()) resequencer.reset(1);
@@ -193,10 +215,9 @@ export class PeerLink {
     });
   }
 
-  #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
+  #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number, nowMs: number): boolean {
     if (!this.#sender || this.#sendBlocked) return false;
-    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED)
-      this.flush(enteredMs);
+    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED) this.flush(nowMs);
     if (this.#sendBlocked) return false;
     if (this.#messageEnd === 0) this.#messageEnd = PREFIX_BYTES;
     const record = this.#record;
@@ -204,7 +225,7 @@ export class PeerLink {
     record.type = type;
     record.peer = 0;
     record.sequence = sequence;
-    record.ageMs = 0;
+    record.ageMs = nowMs - enteredMs;
     writeRecordHeader(this.#messageView, this.#messageEnd, record);
     this.#message.set(frame, this.#messageEnd + RECORD_HEADER_BYTES);
     this.#messageEnd += recordBytes(frame.length);
@@ -291,9 +312,9 @@ export class PeerLink {
     }
     if (!isAccepted || this.#isTooOld(prefix.monotonicUs, nowMs)) return;
     this.judge.heard(nowMs);
-    this.#confirmed(prefix);
+    this.#confirmed(prefix, nowMs);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
-    if (prefix.kind === KIND.frames) this.#onFrames(bytes, nowMs);
+    if (prefix.kind === KIND.frames) this.#onFrames(bytes, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000), nowMs);
   }
 
   #isTooOld(peerUs: number, nowMs: number): boolean {
@@ -302,13 +323,14 @@ export class PeerLink {
     return tooOld;
   }
 
-  #onFrames(bytes: Uint8Array, nowMs: number): void {
+  #onFrames(bytes: Uint8Array, ageMs: number, nowMs: number): void {
     this.#unconfirmedBytes += bytes.length;
     walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
       const lane = this.#lane(header.type as TypeIndex);
-      if (!lane) return;
+      if (!lane || (!this.#isOpen && header.type !== HEARTBEAT)) return;
       this.counters.receivedNetwork++;
-      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), nowMs);
+      const bornMs = nowMs - Math.max(0, ageMs) - header.ageMs;
+      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), bornMs, nowMs);
     });
     if (this.#unconfirmedBytes > CONFIRM_EVERY_BYTES) this.#sendHello(nowMs);
   }
@@ -318,10 +340,12 @@ export class PeerLink {
     if (again) (again.lane === BULK ? this.bulk : this.data).again(again.missing, nowMs);
   }
 
-  /** A frame that the reader could not deliver in turn came by storage. */
-  storageRecord(type: TypeIndex, sequence: number, bytes: Uint8Array, nowMs: number): void {
+  /** A frame that the reader could not deliver in turn came by storage. `epoch`: when it was read. */
+  storageRecord(record: StorageRecord, bytes: Uint8Array, nowMs: number): void {
+    const { type, sequence, bornMs } = record;
+    if (record.epoch !== (Atomics.load(this.#words.words, PEER.epoch) & EPOCH_MASK)) return;
     this.counters.receivedStorage++;
-    this.#lane(type)?.offer(sequence, bytes, nowMs);
+    this.#lane(type)?.offer(sequence, bytes, bornMs, nowMs);
   }
 
   /** The peer's head block changed. `fresh` words only: the reader hands on each head mark once, in order. */
@@ -332,12 +356,13 @@ export class PeerLink {
   }
 
   #onHello(incarnation: Uint8Array, hello: Hello, way: 'network' | 'storage', nowMs: number): void {
-    const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
+    const isAccepted = isSame(incarnation, this.#accepted);
+    if (isSame(incarnation, this.#retired)) return;
     // A stranger is not listened to while the accepted one speaks: neither a recording on the network nor the head block
     // that a former incarnation left on the volume may unsettle a good link.
     if (!isAccepted && this.#accepted && this.judge.hears(nowMs)) return;
     const echoesUs = (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
-    if (!isAccepted && !echoesUs) {
+    if (!isAccepted && !this.#isAlive(incarnation, echoesUs ? hello.echoMonotonicUs : -1, nowMs)) {
       this.#remember(incarnation, hello, nowMs);
       this.#helloDueMs = nowMs;
       this.#ports.wantHead();
@@ -346,7 +371,7 @@ export class PeerLink {
     if (!isAccepted) this.#accept(incarnation, hello, nowMs);
     if (echoesUs) this.clock.exchange(hello.echoMonotonicUs, hello.echoDelayUs, hello.monotonicUs, nowMs * 1000);
     const age = this.clock.known ? this.clock.ageMs(hello.monotonicUs, nowMs * 1000) : 0;
-    this.#publishClock();
+    this.#publishClock(nowMs);
     if (age > HEARING_AGE_MS && way === 'network') {
       this.counters.tooOld++;
       return;
@@ -357,13 +382,31 @@ export class PeerLink {
     if (!accepts || accepts !== this.#peerAccepts) this.#ports.wantHead();
     this.#peerAccepts = accepts;
     this.#peerFlags = hello.flags;
+    if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
     if (echoesUs) {
-      this.#confirmed(hello);
+      this.#confirmed(hello, nowMs);
       const roundTripMs = this.clock.roundTripUs / 1000;
       this.data.stillWaitsFor(hello.nextData, nowMs, roundTripMs);
       this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
     }
+  }
+
+  /** True when the stranger echoes a word of ours that was sent after we first saw it: it lives now. */
+  #isAlive(incarnation: Uint8Array, echoUs: number, nowMs: number): boolean {
+    if (isSame(incarnation, this.#candidate)) return echoUs >= Math.floor(this.#candidateSinceMs * 1000);
+    this.#candidate = incarnation.slice();
+    this.#candidateSinceMs = nowMs;
+    return false;
+  }
+
+  /** The peer has accepted us: what it sends from now on was never delivered by a former incarnation of ours. */
+  #open(hello: Hello): void {
+    if (this.#isOpen) return;
+    this.#isOpen = true;
+    this.#lane(DATA)?.reset(hello.floorData);
+    this.#lane(BULK)?.reset(hello.floorBulk);
+    if (this.#lastHead && isSame(this.#lastHead.incarnation, this.#accepted)) this.#startReading(this.#lastHead);
   }
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
@@ -374,11 +417,18 @@ export class PeerLink {
   }
 
   #accept(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
+    const { words, times, incarnation: shared } = this.#words;
     const isSuccessor = this.#accepted !== null;
+    this.#retired = this.#accepted;
     this.#accepted = incarnation.slice();
+    this.#candidate = null;
+    this.#isOpen = false;
     this.clock.reset();
     this.#peerAccepts = false;
     this.#receiver?.accept(incarnation);
+    // The reader is told first: what it still has of the predecessor finds no gate open.
+    times[PEER_TIME.startPosition] = -1;
+    Atomics.add(words, PEER.epoch, 1);
     this.#lane(HEARTBEAT)?.reset(hello.floorHeartbeat);
     this.#lane(DATA)?.reset(hello.floorData);
     this.#lane(BULK)?.reset(hello.floorBulk);
@@ -387,16 +437,11 @@ export class PeerLink {
       this.data.peerBeganAnew();
       this.bulk.peerBeganAnew();
     }
-    const { words, incarnation: shared } = this.#words;
     shared.set(incarnation);
     words[PEER.tag] = dataView(incarnation).getUint32(0, true) | 0;
     words[PEER.accepted] = 1;
     words[PEER.confirmedData] = 0;
     words[PEER.confirmedBulk] = 0;
-    this.#words.times[PEER_TIME.startPosition] = -1;
-    if (this.#lastHead && sameBytes(this.#lastHead.incarnation, 0, incarnation, 0, 16))
-      this.#startReading(this.#lastHead);
-    Atomics.add(words, PEER.epoch, 1);
     this.#helloDueMs = nowMs;
     this.#ports.event({
       kind: 'incarnation',
@@ -409,22 +454,22 @@ export class PeerLink {
   /** Reading begins where the incarnation began: gates and ages drop what is of no use. */
   #startReading(head: HeadWord): void {
     const { times, words } = this.#words;
-    if ((times[PEER_TIME.startPosition] ?? -1) >= 0) return;
+    if (!this.#isOpen || (times[PEER_TIME.startPosition] ?? -1) >= 0) return;
     times[PEER_TIME.startPosition] = head.startPosition;
     times[PEER_TIME.startMark] = 0;
     Atomics.add(words, PEER.epoch, 1);
   }
 
-  #publishClock(): void {
-    this.#words.times[PEER_TIME.offsetUs] = this.clock.offsetUs;
+  #publishClock(nowMs: number): void {
+    this.#words.times[PEER_TIME.offsetUs] = this.clock.known ? this.clock.offsetUsMin(nowMs * 1000) : 0;
     this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
   }
 
-  #confirmed(prefix: Prefix): void {
+  #confirmed(prefix: Prefix, nowMs: number): void {
     this.data.confirm(prefix.nextData);
     this.bulk.confirm(prefix.nextBulk);
-    this.#lane(DATA)?.floor(prefix.floorData);
-    this.#lane(BULK)?.floor(prefix.floorBulk);
+    this.#lane(DATA)?.floor(prefix.floorData, nowMs);
+    this.#lane(BULK)?.floor(prefix.floorBulk, nowMs);
   }
 
   // --- time ------------------------------------------------------------------------------------------------------
@@ -519,7 +564,7 @@ export class PeerLink {
     this.heartbeat.pump(nowMs);
     this.data.pump(nowMs);
     this.bulk.pump(nowMs);
-    for (const lane of this.receive.values()) if (lane.heldCount > 0) lane.drain();
+    for (const lane of this.receive.values()) if (lane.heldCount > 0) lane.drain(nowMs);
     this.#askAgain(nowMs);
     this.flush(nowMs);
   }

@@ -4,8 +4,11 @@
  *
  * A gap is given up when the sender's floor has passed it, when the oldest held frame has waited `patienceMs`, or when
  * too many bytes are held.
+ *
+ * [AGE1] A frame's age counts until it is delivered: one that has become too old while it was held is given up, and with
+ * it all before it, which are older still.
  */
-import { seqAfter, seqDistance } from '../base/serial.ts';
+import { seqAfter, seqDistance, seqNext } from '../base/serial.ts';
 import type { Gate } from './gate.ts';
 
 const HELD_BYTES_MAX = 8 * 1024 * 1024;
@@ -13,21 +16,26 @@ const HELD_BYTES_MAX = 8 * 1024 * 1024;
 interface Held {
   readonly frame: Uint8Array;
   readonly arrivedMs: number;
+  /** When it entered at the sender, by our clock; earlier rather than later. */
+  readonly bornMs: number;
 }
 
 export class Resequencer {
   readonly gate: Gate;
+  readonly #maxAgeMs: number;
   readonly #deliver: (frame: Uint8Array) => void;
   readonly #held = new Map<number, Held>();
   #heldBytes = 0;
   duplicates = 0;
   delivered = 0;
   bytes = 0;
+  tooOld = 0;
   /** Numbers that were given up: lost, as far as this side can tell. */
   lost = 0;
 
-  constructor(gate: Gate, deliver: (frame: Uint8Array) => void) {
+  constructor(gate: Gate, maxAgeMs: number, deliver: (frame: Uint8Array) => void) {
     this.gate = gate;
+    this.#maxAgeMs = maxAgeMs;
     this.#deliver = deliver;
   }
 
@@ -35,18 +43,23 @@ export class Resequencer {
     return this.#held.size;
   }
 
-  /** A frame came. True when it closed a gap or was delivered. */
-  offer(sequence: number, frame: Uint8Array, nowMs: number): boolean {
+  /** A frame came that was born at `bornMs`. True when it closed a gap or was delivered. */
+  offer(sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): boolean {
+    if (nowMs - bornMs > this.#maxAgeMs) {
+      this.tooOld++;
+      this.#giveUpTo(seqNext(sequence), nowMs);
+      return false;
+    }
     const verdict = this.#offerGate(sequence, frame);
     if (verdict === 'duplicate') {
       this.duplicates++;
       return false;
     }
     if (verdict === 'ahead') {
-      this.#hold(sequence, frame, nowMs);
+      this.#hold(sequence, frame, bornMs, nowMs);
       return false;
     }
-    this.drain();
+    this.drain(nowMs);
     return true;
   }
 
@@ -58,27 +71,33 @@ export class Resequencer {
     });
   }
 
-  #hold(sequence: number, frame: Uint8Array, nowMs: number): void {
+  #hold(sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): void {
     if (this.#held.has(sequence)) {
       this.duplicates++;
       return;
     }
-    this.#held.set(sequence, { frame: frame.slice(), arrivedMs: nowMs });
+    this.#held.set(sequence, { frame: frame.slice(), arrivedMs: nowMs, bornMs });
     this.#heldBytes += frame.length;
     this.gate.held = this.#held.size;
     // The other thread may have moved the gate on between our look and the hold.
-    this.drain();
-    while (this.#heldBytes > HELD_BYTES_MAX) this.#giveUpTo(this.#lowestHeld());
+    this.drain(nowMs);
+    while (this.#heldBytes > HELD_BYTES_MAX) this.#giveUpTo(this.#lowestHeld(), nowMs);
   }
 
   /** Delivers what is in turn; drops what is past. */
-  drain(): void {
+  drain(nowMs: number): void {
     if (this.#held.size === 0) return;
     for (;;) {
       const next = this.gate.next;
       const held = this.#held.get(next);
       if (!held) break;
-      if (this.#offerGate(next, held.frame) === 'delivered') this.#forget(next, held);
+      if (nowMs - held.bornMs > this.#maxAgeMs) {
+        this.tooOld++;
+        this.gate.skipTo(seqNext(next));
+        this.#forget(next, held);
+      } else if (this.#offerGate(next, held.frame) === 'delivered') {
+        this.#forget(next, held);
+      }
     }
     for (const [sequence, held] of this.#held) if (this.gate.isPast(sequence)) this.#forget(sequence, held);
     this.gate.held = this.#held.size;
@@ -94,14 +113,17 @@ export class Resequencer {
     return lowest ?? this.gate.next;
   }
 
-  #giveUpTo(sequence: number): void {
+  #giveUpTo(sequence: number, nowMs: number): void {
     this.lost += this.gate.skipTo(sequence);
-    this.drain();
+    this.drain(nowMs);
   }
 
-  /** The sender will send nothing below `floor` again. */
-  floor(floor: number): void {
-    if (seqAfter(floor, this.gate.next)) this.#giveUpTo(floor);
+  /** The sender will send nothing below `floor` again: what is held below it is delivered, its gaps are given up. */
+  floor(floor: number, nowMs: number): void {
+    while (seqAfter(floor, this.gate.next)) {
+      const lowest = this.#held.size > 0 ? this.#lowestHeld() : floor;
+      this.#giveUpTo(seqAfter(floor, lowest) ? lowest : floor, nowMs);
+    }
   }
 
   /** Gives up gaps that have lasted too long. */
@@ -110,7 +132,7 @@ export class Resequencer {
       let oldest = Infinity;
       for (const held of this.#held.values()) oldest = Math.min(oldest, held.arrivedMs);
       if (nowMs - oldest < patienceMs) return;
-      this.#giveUpTo(this.#lowestHeld());
+      this.#giveUpTo(this.#lowestHeld(), nowMs);
     }
   }
 

@@ -61,8 +61,8 @@ export const AGENT_TIME = {
   readBeganMs: 8,
   /** flush: records dropped because they were older than maxAgeMs. */
   expired: 9,
-  /** flush: monotonic ms of the last batch, so that the reader expects an answer. */
-  batchMs: 10,
+  /** flush: monotonic ms of the last small batch: an answer to it may come at once. A flood is not a question. */
+  questionMs: 10,
   batches: 11,
   writeErrors: 12,
   readErrors: 13,
@@ -115,7 +115,7 @@ export const PEER_TIME = {
   readPosition: 0,
   /** reader: how far the peer has read our ring. */
   peerReadPosition: 1,
-  /** switch: our monotonic clock minus the peer's, in microseconds. */
+  /** switch: our monotonic clock minus the peer's, in microseconds, at its lowest: nothing looks younger than it is. */
   offsetUs: 2,
   /** switch: the peer's clock in its newest word, and our clock when we saw it (ms), for the echo. */
   echoMonotonicUs: 3,

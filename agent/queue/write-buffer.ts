@@ -52,15 +52,23 @@ export class WriteBuffer {
   /** Client thread: puts a packet in; false when the queue of its type is full. Reaching the set point wakes. */
   submit(type: TypeIndex, peer: number, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
     const ring = this.#ring(type);
+    // Before the reservation, which may take the unused end of a lap.
+    const wasEmpty = this.usedBytes === 0;
     const offset = ring.reserve(frame.length);
     if (offset < 0) return false;
     ring.bytes.set(frame, offset);
-    const wasEmpty = this.usedBytes === 0;
     ring.commit(frame.length, sequence, peer, enteredMs);
     // The first packet starts the deadline; the one that reaches the set point ends the wait.
-    if (wasEmpty || this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
+    const starts = wasEmpty && !this.isRound;
+    if (starts || this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
     return true;
   }
+
+  /**
+   * True while the client thread reads its source and will call `flushNow` at the end, within the deadline: the first
+   * packet need not wake the flush thread then, and one wake-up serves for all.
+   */
+  isRound = false;
 
   /** Client thread: the source has nothing more for now, so that waiting could not fill the batch. */
   flushNow(): void {

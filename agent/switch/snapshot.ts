@@ -92,7 +92,8 @@ export function snapshot(
 
 function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number): PeerSnapshot {
   const lanes = [HEARTBEAT, DATA, BULK].map((type) => link.receive.get(type as 1 | 2 | 3));
-  const sum = (field: 'delivered' | 'lost' | 'duplicates') => lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
+  const sum = (field: 'delivered' | 'lost' | 'duplicates' | 'tooOld') =>
+    lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
   const tunnel = link.receiver?.counters;
   const { heartbeat, data, bulk, clock, judge } = link;
   return {
@@ -122,7 +123,7 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
     received: sum('delivered') + (words[PEER.delivered] ?? 0),
     lost: sum('lost') + (words[PEER.refused] ?? 0),
     duplicates: sum('duplicates') + (words[PEER.duplicates] ?? 0),
-    tooOld: link.counters.tooOld + (words[PEER.tooOld] ?? 0),
+    tooOld: link.counters.tooOld + sum('tooOld') + (words[PEER.tooOld] ?? 0),
     queues: {
       heartbeat: queue(heartbeat.waiting, heartbeat.waitingBytes, heartbeat.counters),
       data: queue(data.keptFrames, data.keptBytes, data.counters),

@@ -128,7 +128,16 @@ export function decodeHead(
   if (!seal.open(headMark, block.subarray(0, at.tag), empty, block.subarray(at.tag, BLOCK_BYTES))) {
     return { ok: false, fault: 'damaged' };
   }
-  return { ok: true, head: readHead(view, block, nodeIndex, incarnation, entryCount) };
+  const head = readHead(view, block, nodeIndex, incarnation, entryCount);
+  return isCounting(head) ? { ok: true, head } : { ok: false, fault: 'damaged' };
+}
+
+/** False when a number is beyond the safe integers: whoever wrote it, nobody could reckon with it. */
+function isCounting(head: Head): boolean {
+  return (
+    U64_FIELDS.every((field) => head[field] !== Infinity) &&
+    head.entries.every((entry) => entry.echoMonotonicUs !== Infinity && entry.readPosition !== Infinity)
+  );
 }
 
 /** The fields of a head block that has been authenticated elsewhere. */

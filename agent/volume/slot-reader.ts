@@ -104,6 +104,11 @@ export class SlotReader {
     if (this.#headPosition < position) this.#headPosition = position;
   }
 
+  /** Reads nothing until an incarnation is accepted again. */
+  refuse(): void {
+    this.#seal = null;
+  }
+
   /** The peer's head block was read: the writer will write at `position` next. */
   sawHead(position: number): void {
     this.#headPosition = position;
@@ -161,13 +166,14 @@ export class SlotReader {
    * still be on its way; after `patienceMs` the reader goes on to the next good batch.
    */
   #nothingGood(fault: BatchFault | 'replayed', nowMs: number): PollResult {
+    if (!this.isBehind) {
+      // Also when the block is of a later lap: the head that says so comes soon, or the block is damaged.
+      this.#badSinceMs = -1;
+      return 'empty';
+    }
     if (fault === 'ahead') {
       this.counters.overruns++;
       return this.#goOn();
-    }
-    if (!this.isBehind) {
-      this.#badSinceMs = -1;
-      return 'empty';
     }
     if (this.#badSinceMs < 0) {
       this.#badSinceMs = nowMs;

@@ -7,9 +7,9 @@
  * - A batch that could not be written is written again unchanged (same place, same mark, same bytes) until it is there.
  * - All state lies in `state`, which may be shared memory: a successor of a dead thread takes over from it.
  */
-import { sameBytes } from '../base/bytes.ts';
-import { assert } from '../base/errors.ts';
-import { BatchBuilder, batchFlags, openBatch, peekBatch } from './batch.ts';
+import { dataView, getU64, sameBytes } from '../base/bytes.ts';
+import { AgentError, assert } from '../base/errors.ts';
+import { BatchBuilder, type BatchIdentity, batchFlags, openBatch, peekBatch, type BatchHeader } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import { decodeHead, encodeHead, type Head, type HeadEntry } from './head.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
@@ -51,6 +51,7 @@ export class SlotWriter {
   readonly #disk: Disk;
   readonly #geometry: SlotGeometry;
   readonly #identity: SlotIdentity;
+  readonly #stamp: BatchIdentity;
   readonly #state: Float64Array;
   readonly #sealFor: SealFactory;
   readonly #headSeal: Seal;
@@ -71,6 +72,8 @@ export class SlotWriter {
     this.#disk = disk;
     this.#geometry = geometry;
     this.#identity = identity;
+    const { nodeIndex, clusterUuid, incarnation } = identity;
+    this.#stamp = { nodeIndex, clusterUuid, incarnation, orderMark: 0, position: 0, wallUs: 0, monotonicUs: 0 };
     this.#state = state;
     this.#sealFor = sealFor;
     this.#headSeal = sealFor(identity.incarnation, identity.nodeIndex, 'head');
@@ -150,11 +153,15 @@ export class SlotWriter {
     assert(bytes === this.#word(WRITER.pendingBytes), 'batch grew while it was sealed');
   }
 
-  #nextIdentity(times: Times) {
-    const orderMark = this.#word(WRITER.orderMark) + 1;
-    this.#state[WRITER.orderMark] = orderMark;
-    const { nodeIndex, clusterUuid, incarnation } = this.#identity;
-    return { nodeIndex, clusterUuid, incarnation, orderMark, position: this.position, ...times };
+  /** The next batch's stamp. The same object each time: nothing is allocated for a batch. */
+  #nextIdentity(times: Times): BatchIdentity {
+    const stamp = this.#stamp;
+    stamp.orderMark = this.#word(WRITER.orderMark) + 1;
+    this.#state[WRITER.orderMark] = stamp.orderMark;
+    stamp.position = this.position;
+    stamp.wallUs = times.wallUs;
+    stamp.monotonicUs = times.monotonicUs;
+    return stamp;
   }
 
   /** Where the batch would not fit before the ring's end, a batch with nothing but the flag `wrap` closes the lap. */
@@ -235,6 +242,7 @@ export interface SlotStart {
 /**
  * Finds where a new incarnation begins: behind the reservation of the last one, at the end of what it wrote. A head
  * block that was torn by a crash is made good by a walk over the whole ring: the highest order mark and position count.
+ * A head block that cannot be read says nothing about the marks that were used: then there is no start.
  */
 export function findStart(
   disk: Disk,
@@ -245,67 +253,91 @@ export function findStart(
   scratch: Uint8Array,
 ): SlotStart {
   const block = scratch.subarray(0, BLOCK_BYTES);
-  const got = disk.read(HEAD_TABLE_OFFSET + nodeIndex * BLOCK_BYTES, block);
-  const decoded = got === BLOCK_BYTES ? decodeHead(block, nodeIndex, clusterUuid, sealFor) : null;
-  const head = decoded?.ok ? decoded.head : null;
-  if (decoded && !decoded.ok && decoded.fault === 'absent') {
-    return { incarnationNumber: 1, orderMark: 0, position: 0, head: null };
+  if (disk.read(HEAD_TABLE_OFFSET + nodeIndex * BLOCK_BYTES, block) !== BLOCK_BYTES) {
+    throw new AgentError(
+      'volume',
+      `the head block of slot ${nodeIndex} cannot be read: see dmesg, the storage is at fault`,
+    );
   }
-  const walked = walkRing(disk, geometry, nodeIndex, clusterUuid, sealFor, scratch, head?.position ?? null);
+  const decoded = decodeHead(block, nodeIndex, clusterUuid, sealFor);
+  if (!decoded.ok && decoded.fault === 'absent') return { incarnationNumber: 1, orderMark: 0, position: 0, head: null };
+  const walk: Walk = { disk, geometry, nodeIndex, clusterUuid, sealFor, scratch };
+  if (decoded.ok) {
+    const { head } = decoded;
+    const { incarnationNumber, reservedMark } = head;
+    return {
+      incarnationNumber: incarnationNumber + 1,
+      orderMark: reservedMark,
+      position: walkOn(walk, head.position),
+      head,
+    };
+  }
+  const walked = walkRing(walk);
   return {
-    incarnationNumber: (head?.incarnationNumber ?? walked.incarnations) + 1,
+    incarnationNumber: walked.orderMark > 0 ? 2 : 1,
     // Without a head the reservation is unknown; no crash leaves more than one reserve unused.
-    orderMark: head ? head.reservedMark : walked.orderMark + 2 * MARK_RESERVE,
-    position: Math.max(head?.position ?? 0, walked.position),
-    head,
+    orderMark: walked.orderMark + 2 * MARK_RESERVE,
+    position: walked.position,
+    head: null,
   };
 }
 
-/** From `from` on (or over the whole ring when null) the authentic batches; answers the end and the highest mark. */
-function walkRing(
-  disk: Disk,
-  geometry: SlotGeometry,
-  nodeIndex: number,
-  clusterUuid: Uint8Array,
-  sealFor: SealFactory,
-  scratch: Uint8Array,
-  from: number | null,
-): { position: number; orderMark: number; incarnations: number } {
-  const found = { position: from ?? 0, orderMark: 0, incarnations: 0 };
-  let offset = (from ?? 0) % geometry.slotBytes;
-  while (offset + BLOCK_BYTES <= geometry.slotBytes) {
-    const space = Math.min(geometry.slotBytes - offset, BATCH_BYTES_MAX);
-    const bytes = scratch.subarray(0, space);
-    if (disk.read(geometry.slotOffset + offset, bytes) !== space) break;
-    const position = positionIn(bytes);
-    const peek = peekBatch(bytes, nodeIndex, clusterUuid, position, space);
-    const good =
-      peek.ok &&
-      position % geometry.slotBytes === offset &&
-      openBatch(bytes, peek.header, sealFor(peek.header.incarnation, nodeIndex, 'batch')) === 'ok';
-    const isNews = good && (from === null || position === found.position);
-    if (good && isNews) {
-      const { header } = peek;
-      const wraps = (header.flags & BATCH_FLAG.wrap) !== 0;
-      const end = position + (wraps ? geometry.slotBytes - offset : header.batchBytes);
-      found.position = Math.max(found.position, end);
+interface Walk {
+  readonly disk: Disk;
+  readonly geometry: SlotGeometry;
+  readonly nodeIndex: number;
+  readonly clusterUuid: Uint8Array;
+  readonly sealFor: SealFactory;
+  readonly scratch: Uint8Array;
+}
+
+/** The batches that follow each other from `from` on, for a lap at most; answers the end of the last one. */
+function walkOn(walk: Walk, from: number): number {
+  const { slotBytes } = walk.geometry;
+  let position = from;
+  while (position < from + slotBytes) {
+    const header = batchAt(walk, position % slotBytes);
+    if (header?.position !== position) break;
+    position = endOf(header, slotBytes);
+  }
+  return position;
+}
+
+/** Every authentic batch of the ring; answers the highest end and the highest mark. */
+function walkRing(walk: Walk): { position: number; orderMark: number } {
+  const { slotBytes } = walk.geometry;
+  const found = { position: 0, orderMark: 0 };
+  let offset = 0;
+  while (offset + BLOCK_BYTES <= slotBytes) {
+    const header = batchAt(walk, offset);
+    if (header) {
+      found.position = Math.max(found.position, endOf(header, slotBytes));
       found.orderMark = Math.max(found.orderMark, header.orderMark);
-      found.incarnations = 1;
-      offset = wraps && from !== null ? 0 : offset + header.batchBytes;
-      continue;
     }
-    if (from !== null) break;
-    offset += BLOCK_BYTES;
+    offset += header?.batchBytes ?? BLOCK_BYTES;
   }
   return found;
 }
 
-/** The position that the block itself claims; the caller checks that it can lie here. */
-function positionIn(bytes: Uint8Array): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const low = view.getUint32(BATCH.at.position, true);
-  const high = view.getUint32(BATCH.at.position + 4, true);
-  return high * 4_294_967_296 + low;
+/** The authentic batch at this place in the ring, of whichever lap; null when there is none. */
+function batchAt(walk: Walk, offset: number): BatchHeader | null {
+  const { disk, geometry, nodeIndex, clusterUuid, sealFor, scratch } = walk;
+  const block = scratch.subarray(0, BLOCK_BYTES);
+  if (disk.read(geometry.slotOffset + offset, block) !== BLOCK_BYTES) return null;
+  const position = getU64(dataView(block), BATCH.at.position);
+  if (position % geometry.slotBytes !== offset) return null;
+  const peek = peekBatch(block, nodeIndex, clusterUuid, position, geometry.slotBytes - offset);
+  if (!peek.ok) return null;
+  const { header } = peek;
+  const whole = scratch.subarray(0, header.batchBytes);
+  if (whole.length > block.length && disk.read(geometry.slotOffset + offset, whole) !== whole.length) return null;
+  return openBatch(whole, header, sealFor(header.incarnation, nodeIndex, 'batch')) === 'ok' ? header : null;
+}
+
+/** Where the next batch begins. */
+function endOf(header: BatchHeader, slotBytes: number): number {
+  const wraps = (header.flags & BATCH_FLAG.wrap) !== 0;
+  return header.position + (wraps ? slotBytes - (header.position % slotBytes) : header.batchBytes);
 }
 
 /** Fills `state` for a new incarnation. Nothing is reserved yet: the first head write does that. */

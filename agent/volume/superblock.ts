@@ -37,6 +37,8 @@ export type SuperblockResult =
   { readonly ok: true; readonly superblock: Superblock } | { readonly ok: false; readonly fault: SuperblockFault };
 
 const { at } = SUPERBLOCK;
+/** The last moment that a Date can tell. */
+const WALL_MS_MAX = 8.64e15;
 
 /** One copy as a block. */
 export function encodeSuperblock(sb: Superblock, copy: number): Uint8Array {
@@ -65,6 +67,7 @@ export function encodeSuperblock(sb: Superblock, copy: number): Uint8Array {
 
 /** Reads one copy. Faults in the order they are told: no such magic; a newer major version; damage; impossible sizes. */
 export function decodeSuperblock(block: Uint8Array): SuperblockResult {
+  if (block.length < BLOCK_BYTES) return { ok: false, fault: 'absent' };
   const view = dataView(block);
   if (!sameBytes(block, at.magic, textBytes(SUPERBLOCK_MAGIC, 8), 0, 8)) return { ok: false, fault: 'absent' };
   const version = view.getUint32(at.version, true);
@@ -81,7 +84,9 @@ export function decodeSuperblock(block: Uint8Array): SuperblockResult {
     slotCount <= NODES_MAX &&
     slotBytes >= SLOT_BYTES_MIN &&
     slotBytes % BLOCK_BYTES === 0 &&
-    SLOTS_OFFSET + slotCount * slotBytes <= volumeBytes;
+    SLOTS_OFFSET + slotCount * slotBytes <= volumeBytes &&
+    volumeBytes !== Infinity &&
+    getU64(view, at.createdWallMs) <= WALL_MS_MAX;
   if (!sane) return { ok: false, fault: 'geometry' };
   const name = (offset: number, length: number) => bytesText(block.subarray(offset, offset + length));
   return {

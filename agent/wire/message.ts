@@ -77,11 +77,12 @@ export function writePrefix(view: DataView, prefix: Prefix): void {
   setU64(view, at.monotonicUs, Math.round(prefix.monotonicUs));
 }
 
-/** The common beginning, or null when the message is too short to be one. */
+/** The common beginning, or null when the message is too short to be one or its clock is beyond the safe integers. */
 export function readPrefix(bytes: Uint8Array): Prefix | null {
   if (bytes.length < PREFIX_BYTES) return null;
   const view = dataView(bytes);
   const { at } = PREFIX;
+  if (getU64(view, at.monotonicUs) === Infinity) return null;
   return {
     kind: view.getUint8(at.kind),
     nextData: view.getUint32(at.nextData, true),
@@ -108,20 +109,23 @@ export function writeHello(bytes: Uint8Array, hello: Hello): number {
   return HELLO_BYTES;
 }
 
-/** The rest of a hello; null when it is not exactly as long as one. */
+/** The rest of a hello; null when it is not exactly as long as one, or its times are beyond the safe integers. */
 export function readHello(bytes: Uint8Array, prefix: Prefix): Hello | null {
   if (bytes.length !== HELLO_BYTES) return null;
   const view = dataView(bytes);
   const base = PREFIX_BYTES;
   const { at } = HELLO;
+  const echoMonotonicUs = getU64(view, base + at.echoMonotonicUs);
+  const echoDelayUs = getU64(view, base + at.echoDelayUs);
+  if (echoMonotonicUs === Infinity || echoDelayUs === Infinity) return null;
   return {
     ...prefix,
     flags: view.getUint8(base + at.flags),
     path: view.getUint8(base + at.path),
     floorHeartbeat: view.getUint32(base + at.floorHeartbeat, true),
     echoIncarnation: bytes.slice(base + at.echoIncarnation, base + at.echoIncarnation + 16),
-    echoMonotonicUs: getU64(view, base + at.echoMonotonicUs),
-    echoDelayUs: getU64(view, base + at.echoDelayUs),
+    echoMonotonicUs,
+    echoDelayUs,
   };
 }
 

@@ -3,6 +3,8 @@
  * edges. A node outlives its agents: `crash` ends one, `start` begins the next incarnation on what the volume says.
  */
 import { MemoryDevice } from '../../vnic/memory-device.ts';
+import { BULK } from '../../agent/base/packet-type.ts';
+import type { TypeRule } from '../../agent/settings/settings.ts';
 import { FlushLoop } from '../../agent/flush/flush-loop.ts';
 import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
 import { AGENT, AGENT_TIME } from '../../agent/queue/shared-state.ts';
@@ -17,7 +19,8 @@ import {
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import { findStart, initialiseState, SlotWriter } from '../../agent/volume/slot-writer.ts';
-import type { Head } from '../../agent/volume/head.ts';
+import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
+import type { Ring } from '../../agent/queue/ring.ts';
 import { keyId } from '../../agent/wire/keys.ts';
 import type { NodeDisk } from './disk.ts';
 import { other, type Network, type NodeIndex } from './network.ts';
@@ -39,6 +42,7 @@ export interface Observer {
   slotTaken(node: NodeIndex): void;
 }
 
+const BULK_RULES: readonly TypeRule[] = [{ type: BULK, protocol: 'udp', port: [873, 873] }];
 const INTERFACE_FRAMES = 500;
 const SLEEP_MS_MAX = 100;
 const PATIENCE_MS = 500;
@@ -123,6 +127,7 @@ class Agent {
     const { context } = this;
     const { settings, send } = context;
     const node = this.#node;
+    const inbound = inboundRing(context, 0);
     return new ReaderLoop(
       node.disk,
       sharedState(context),
@@ -138,16 +143,24 @@ class Agent {
         peers: [{ index: 0, slot: other(node.index) }],
         patienceMs: PATIENCE_MS,
       },
-      inboundRing(context, 0),
+      inbound,
       volumeSeals(context.clusterKey, send.clusterUuid),
       {
         deliver: (frame) => node.deliver(frame, 'reader'),
-        head: (_peer, head: Head) => this.switchThread.heads.push(head),
+        head: (peer, _head, block) => this.#passHead(inbound, peer, block),
         bell: () => this.#bell(),
       },
       new Uint8Array(ReaderLoop.memoryBytes(send.slotCount, READER_MEMORY_BYTES)),
       () => node.clock.monotonicMs(),
     );
+  }
+
+  /** As the reader's worker does: a full ring loses the head, the next beacon comes. */
+  #passHead(inbound: Ring, peer: number, block: Uint8Array): void {
+    const offset = inbound.reserve(block.length);
+    if (offset < 0) return;
+    inbound.bytes.set(block, offset);
+    inbound.commit(block.length, 0, inboundWord(peer, HEAD_RECORD, 0), 0);
   }
 
   #bell(): void {
@@ -393,7 +406,7 @@ function makeContext(node: Node, incarnation: Uint8Array): ThreadContext {
       cluster: 'sim',
       node: NODE_NAMES[index],
       peers: [{ node: NODE_NAMES[peer], addresses: [ADDRESSES[peer]] }],
-      types: [{ type: 'bulk', protocol: 'udp', portLow: 873, portHigh: 873, minBytes: 0 }],
+      types: BULK_RULES,
       storage: {
         maxAgeMs,
         beaconMs,

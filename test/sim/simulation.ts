@@ -4,7 +4,7 @@
  */
 import type { Override } from '../../agent/base/paths.ts';
 import { PEER } from '../../agent/queue/shared-state.ts';
-import { SLOTS_OFFSET } from '../../agent/volume/layout.ts';
+import { SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { READ_COUNTERS } from '../../agent/volume/slot-reader.ts';
 import { sharedState } from '../../agent/threads.ts';
 import { Account, type Violation } from './checkers/account.ts';
@@ -14,7 +14,7 @@ import { NodeDisk, Volume, type DiskFaults } from './disk.ts';
 import { GOOD_NETWORK, Network, other, type Direction, type NodeIndex } from './network.ts';
 import { Node, type Observer } from './node.ts';
 import { SIM_SETTINGS, type SimSettings } from './settings.ts';
-import { Workload } from './workload.ts';
+import { readId, Workload } from './workload.ts';
 import { World } from './world.ts';
 
 /** The network is good while it carries everything within this time. */
@@ -26,7 +26,7 @@ const LIVE_READER_MS = 2500;
 export class Simulation {
   readonly world: World;
   readonly settings: SimSettings;
-  readonly conditions = new Conditions();
+  readonly conditions: Conditions;
   readonly account: Account;
   readonly network: Network;
   readonly nodes: readonly [Node, Node];
@@ -39,6 +39,7 @@ export class Simulation {
   constructor(seed: number, settings: Partial<SimSettings> = {}, print: ((line: string) => void) | null = null) {
     this.world = new World(seed, print);
     this.settings = { ...SIM_SETTINGS, ...settings };
+    this.conditions = new Conditions(this.settings.slotBytes < SLOT_BYTES_MIN);
     this.account = new Account(this.conditions, this.settings.maxAgeMs);
     const { slotBytes } = this.settings;
     this.#volume = new Volume(SLOTS_OFFSET + 2 * slotBytes);
@@ -59,9 +60,18 @@ export class Simulation {
   #observer(): Observer {
     const { account, world } = this;
     return {
-      entered: (node, frame) => account.entered(node, frame, world.nowMs),
-      dropped: (_node, frame) => account.dropped(frame),
-      delivered: (node, frame, way) => account.delivered(node, frame, way, world.nowMs),
+      entered: (node, frame) => {
+        world.note(`${node} takes ${readId(frame)}`);
+        account.entered(node, frame, world.nowMs);
+      },
+      dropped: (node, frame) => {
+        world.note(`${node} drops ${readId(frame)}`);
+        account.dropped(frame);
+      },
+      delivered: (node, frame, way) => {
+        world.note(`${node} delivers ${readId(frame)} by the ${way}`);
+        account.delivered(node, frame, way, world.nowMs);
+      },
       written: (node, bytes) => {
         const wrong = this.#marks.written(node, bytes);
         if (wrong !== null) account.violation(world.nowMs, 'marks', `node ${node}: ${wrong}`);

@@ -7,12 +7,13 @@ import type { TypeIndex } from '../../agent/base/packet-type.ts';
 import { Classifier } from '../../agent/core/classify.ts';
 import { NodeCore } from '../../agent/core/node-core.ts';
 import type { PeerLink } from '../../agent/core/peer-link.ts';
+import { HEAD_RECORD, inboundEpoch, inboundPeer, inboundType } from '../../agent/queue/inbound.ts';
 import { emptyRingRecord, type Ring } from '../../agent/queue/ring.ts';
 import { AGENT, type SharedState } from '../../agent/queue/shared-state.ts';
 import type { WriteBuffer } from '../../agent/queue/write-buffer.ts';
 import { headWordFor, linkSettings } from '../../agent/switch/link-settings.ts';
 import { inboundRing, sharedState, tunnelSeal, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
-import type { Head } from '../../agent/volume/head.ts';
+import { parseHead } from '../../agent/volume/head.ts';
 import { datagramSender, TunnelReceiver, TunnelSender } from '../../agent/wire/tunnel.ts';
 import type { Node } from './node.ts';
 
@@ -26,8 +27,6 @@ const sendMemory = new Uint8Array(64 * 1024);
 
 export class SwitchThread {
   readonly core: NodeCore;
-  /** Heads that the reader has posted. */
-  readonly heads: Head[] = [];
   bellRang = false;
   socketOverflows = 0;
   readonly #context: ThreadContext;
@@ -116,7 +115,7 @@ export class SwitchThread {
     const nowMs = this.#node.clock.monotonicMs();
     Atomics.add(this.#state.words, AGENT.switchBeat, 1);
     this.#dropAfterStandstill(nowMs);
-    if (this.bellRang) this.#onBell(nowMs);
+    if (this.bellRang) this.#onBell();
     let more = this.#takeInbound(nowMs);
     more = this.#takeDatagrams(nowMs) || more;
     more = this.#takeFrames(nowMs) || more;
@@ -143,19 +142,26 @@ export class SwitchThread {
     this.core.countStale(dropped);
   }
 
-  #onBell(nowMs: number): void {
+  #onBell(): void {
     this.bellRang = false;
     Atomics.store(this.#state.words, AGENT.roomWanted, 0);
-    for (const head of this.heads.splice(0)) this.link.head(headWordFor(head, this.#context.send.ownSlot), nowMs);
   }
 
   #takeInbound(nowMs: number): boolean {
     let taken = 0;
     const ring = this.#inbound;
     while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
-      const { offset, length, a, b } = this.#record;
+      const { offset, length, a, b, time } = this.#record;
       const frame = ring.bytes.subarray(offset, offset + length);
-      this.core.links[b >>> 8]?.storageRecord((b & 0xff) as TypeIndex, a, frame, nowMs);
+      const link = this.core.links[inboundPeer(b)];
+      const type = inboundType(b);
+      if (type === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownSlot), nowMs);
+      else
+        link?.storageRecord(
+          { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) },
+          frame,
+          nowMs,
+        );
       ring.release(this.#record);
       taken++;
     }

@@ -1,0 +1,93 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { BULK, CONTROL, DATA, HEARTBEAT, type TypeIndex } from '../../../agent/base/packet-type.ts';
+import { AGENT, SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
+import { WriteBuffer, writeBufferBytes } from '../../../agent/queue/write-buffer.ts';
+
+const THRESHOLD = 4096;
+let state: SharedState;
+let buffer: WriteBuffer;
+
+beforeEach(() => {
+  state = new SharedState(new SharedArrayBuffer(sharedStateBytes(1)), 1);
+  buffer = new WriteBuffer(new SharedArrayBuffer(writeBufferBytes), state, THRESHOLD);
+});
+
+const wakes = (): number => Atomics.load(state.words, AGENT.flushWake);
+
+function takeAll(lowest: TypeIndex = BULK): [TypeIndex, number, number, number, number][] {
+  const taken: [TypeIndex, number, number, number, number][] = [];
+  buffer.transportData(lowest, ({ type, peer, sequence, enteredMs, length }) => {
+    taken.push([type, peer, sequence, enteredMs, length]);
+    return true;
+  });
+  return taken;
+}
+
+describe('write buffer', () => {
+  test('gives packets out in priority order, and in order within a type', () => {
+    buffer.submit(BULK, 1, 1, new Uint8Array(1), 10);
+    buffer.submit(DATA, 2, 2, new Uint8Array(2), 11);
+    buffer.submit(DATA, 2, 3, new Uint8Array(3), 12);
+    buffer.submit(HEARTBEAT, 3, 4, new Uint8Array(4), 13);
+    buffer.submit(CONTROL, 4, 5, new Uint8Array(5), 14);
+    expect(buffer.oldestEnteredMs()).toBe(10);
+    expect(takeAll()).toEqual([
+      [CONTROL, 4, 5, 14, 5],
+      [HEARTBEAT, 3, 4, 13, 4],
+      [DATA, 2, 2, 11, 2],
+      [DATA, 2, 3, 12, 3],
+      [BULK, 1, 1, 10, 1],
+    ]);
+    expect(buffer.isEmpty).toBe(true);
+    expect(buffer.oldestEnteredMs()).toBe(Infinity);
+  });
+
+  test('`lowest` leaves what is less important in', () => {
+    for (const type of [BULK, DATA, HEARTBEAT] as const) buffer.submit(type, 0, 0, new Uint8Array(1), 0);
+    expect(takeAll(HEARTBEAT).map(([type]) => type)).toEqual([HEARTBEAT]);
+    expect(takeAll().map(([type]) => type)).toEqual([DATA, BULK]);
+  });
+
+  test('what the taker has no room for stays, and everything behind it', () => {
+    for (let i = 0; i < 4; i++) buffer.submit(DATA, 0, i, new Uint8Array(1), 0);
+    buffer.submit(BULK, 0, 9, new Uint8Array(1), 0);
+    expect(buffer.transportData(BULK, ({ sequence }) => sequence < 2)).toBe(2);
+    expect(takeAll().map(([, , sequence]) => sequence)).toEqual([2, 3, 9]);
+  });
+
+  test('a full queue refuses, and those of the other types do not', () => {
+    const frame = new Uint8Array(60_000);
+    let count = 0;
+    while (buffer.submit(HEARTBEAT, 0, 0, frame, 0)) count++;
+    expect(count).toBe(4);
+    expect(buffer.submit(DATA, 0, 0, frame, 0)).toBe(true);
+  });
+
+  test('the first packet wakes, later ones do not, the one that reaches the set point does', () => {
+    buffer.submit(DATA, 0, 0, new Uint8Array(1000), 0);
+    expect(wakes()).toBe(1);
+    buffer.submit(DATA, 0, 1, new Uint8Array(1000), 0);
+    expect(wakes()).toBe(1);
+    expect(buffer.reachedThreshold).toBe(false);
+    buffer.submit(DATA, 0, 2, new Uint8Array(3000), 0);
+    expect(wakes()).toBe(2);
+    expect(buffer.reachedThreshold).toBe(true);
+  });
+
+  test('the first packet wakes also where the ring goes over its end', () => {
+    buffer = new WriteBuffer(new SharedArrayBuffer(writeBufferBytes), state, 65_536);
+    // 262,144 bytes of heartbeats: after 26 of 10,024 bytes the next one does not fit before the end.
+    for (let i = 0; i < 100; i++) {
+      const before = wakes();
+      buffer.submit(HEARTBEAT, 0, i, new Uint8Array(10_000), 0);
+      expect(wakes(), `packet ${i}`).toBe(before + 1);
+      expect(takeAll().length).toBe(1);
+    }
+  });
+
+  test('flushNow wakes and says so', () => {
+    buffer.flushNow();
+    expect(Atomics.load(state.words, AGENT.flushNow)).toBe(1);
+    expect(wakes()).toBe(1);
+  });
+});
