@@ -7,7 +7,7 @@
  */
 import koffi from 'koffi';
 
-const libc = koffi.load(null as unknown as string);
+const libc = koffi.load(null);
 
 const call = (signature: string): ((...args: unknown[]) => number) => {
   const raw = libc.func(signature);
@@ -41,7 +41,7 @@ export const ERRNO = {
 /** The symbolic name of an errno (given positive or negative), `E<number>` when unknown. */
 export function errnoName(errno: number): string {
   const wanted = Math.abs(errno);
-  const table = koffi.os.errno as unknown as Record<string, number>;
+  const table: Record<string, number> = koffi.os.errno;
   return Object.keys(table).find((name) => table[name] === wanted) ?? `E${wanted}`;
 }
 
