@@ -411,6 +411,8 @@ export class PeerLink {
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
     const { times, echoIncarnation } = this.#words;
+    // A newcomer begins to listen at our floors: they must not be older than its first word.
+    if (!isSame(incarnation, echoIncarnation)) this.#publishFloors();
     echoIncarnation.set(incarnation);
     times[PEER_TIME.echoMonotonicUs] = hello.monotonicUs;
     times[PEER_TIME.echoSeenMs] = nowMs;
@@ -437,6 +439,8 @@ export class PeerLink {
       this.data.peerBeganAnew();
       this.bulk.peerBeganAnew();
     }
+    // Floors first: whoever reads the accepted incarnation and then the floors finds none of the predecessor's time.
+    this.#publishFloors();
     shared.set(incarnation);
     words[PEER.tag] = dataView(incarnation).getUint32(0, true) | 0;
     words[PEER.accepted] = 1;
@@ -535,10 +539,15 @@ export class PeerLink {
     const { words } = this.#words;
     words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
-    words[PEER.floorHeartbeat] = this.heartbeat.next | 0;
-    words[PEER.floorData] = this.data.floor | 0;
-    words[PEER.floorBulk] = this.bulk.floor | 0;
+    this.#publishFloors();
     words[PEER.live] = this.#accepted !== null && this.#storageFresh ? 1 : 0;
+  }
+
+  #publishFloors(): void {
+    const { words } = this.#words;
+    Atomics.store(words, PEER.floorHeartbeat, this.heartbeat.next | 0);
+    Atomics.store(words, PEER.floorData, this.data.floor | 0);
+    Atomics.store(words, PEER.floorBulk, this.bulk.floor | 0);
   }
 
   /** Which way the failover lanes take. */
