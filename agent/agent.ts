@@ -14,6 +14,7 @@ import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
 import { interfaceMtu, interfaceOf } from './platform/interface-mtu.ts';
+import { tuneEngine } from './platform/engine.ts';
 import { sys } from './platform/native.ts';
 import { systemClock } from './platform/clock.ts';
 import { AGENT, PEER, type SharedState } from './queue/shared-state.ts';
@@ -75,6 +76,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
     const volumes = await openVolumes(settings, clusterKey);
     let supervisor: Supervisor | undefined;
+    tuneEngine();
     try {
       const { name, addresses, mtu } = settings.vnic;
       setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });

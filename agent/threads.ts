@@ -99,8 +99,5 @@ export function tunnelSeal(context: ThreadContext, incarnation: Uint8Array, sour
   return new AeadSeal(createAead(tunnelKey(clusterKey, settings.cluster, incarnation, source, target)));
 }
 
-/** The type of an inbound record that is a head block, not a frame. */
-export const HEAD_RECORD = 0xff;
-
 /** The threads' niceness: their work is short and late work is what they exist to prevent. */
 export const THREAD_NICE = -11;

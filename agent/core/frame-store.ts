@@ -65,13 +65,24 @@ export class FrameStore {
     return this.#placeFor(length) >= 0;
   }
 
+  /**
+   * Where the next frame of at most `length` bytes would lie, to be read into directly; null when there is no room.
+   * A frame that is pushed from there is kept without a copy.
+   */
+  placeFor(length: number): Uint8Array | null {
+    const place = this.#placeFor(length);
+    return place < 0 ? null : this.#bytes.subarray(place, place + length);
+  }
+
   /** Keeps a copy of `frame`; answers its sequence number, or -1 when there is no room. */
   push(frame: Uint8Array, nowMs: number): number {
-    const place = this.#placeFor(frame.length);
+    const inPlace = frame.buffer === this.#bytes.buffer;
+    // Read in place, it lies where a longer frame would: at the ring's start although it would still fit at the end.
+    const place = inPlace ? frame.byteOffset : this.#placeFor(frame.length);
     if (place < 0) return -1;
     const sequence = this.#next;
     const slot = this.#slot(sequence);
-    this.#bytes.set(frame, place);
+    if (!inPlace) this.#bytes.set(frame, place);
     this.#offsets[slot] = place;
     this.#lengths[slot] = frame.length;
     this.#entered[slot] = nowMs;

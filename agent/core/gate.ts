@@ -21,6 +21,8 @@ export type GateVerdict =
   /** Something before it is missing. */
   | 'ahead';
 
+const always = (): boolean => true;
+
 export class Gate {
   readonly #words: Int32Array;
   readonly #base: number;
@@ -60,10 +62,11 @@ export class Gate {
     return seqDistance(sequence, this.next) < 0;
   }
 
-  /** Delivers `sequence` if it is its turn. */
-  offer(sequence: number, deliver: () => void): GateVerdict {
+  /** Delivers `sequence` if it is its turn. `isCurrent`, asked under the lock: false makes it a thing of the past. */
+  offer(sequence: number, deliver: () => void, isCurrent: () => boolean = always): GateVerdict {
     this.#lock();
     try {
+      if (!isCurrent()) return 'duplicate';
       const distance = seqDistance(sequence, this.next);
       if (distance < 0) return 'duplicate';
       if (distance > 0) return 'ahead';
@@ -76,9 +79,10 @@ export class Gate {
   }
 
   /** Gives up everything before `sequence`; answers how many numbers were skipped (0 when it is past). */
-  skipTo(sequence: number): number {
+  skipTo(sequence: number, isCurrent: () => boolean = always): number {
     this.#lock();
     try {
+      if (!isCurrent()) return 0;
       const distance = seqDistance(sequence, this.next);
       if (distance <= 0) return 0;
       Atomics.store(this.#words, this.#base + NEXT, sequence | 0);

@@ -70,6 +70,11 @@ export class FailoverLane {
     return this.#store.hasRoom(length);
   }
 
+  /** Where the next frame may be read into, so that taking it in costs no copy; null when the lane is full. */
+  placeFor(length: number): Uint8Array | null {
+    return this.#store.placeFor(length);
+  }
+
   /** Takes a frame in; false when the lane is full: the caller pushes back, then drops the newest. */
   enqueue(frame: Uint8Array, nowMs: number): boolean {
     if (this.#store.push(frame, nowMs) < 0) return false;

@@ -8,6 +8,7 @@
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
 import { AGENT, AGENT_TIME, type SharedState } from '../queue/shared-state.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
+import type { FailoverLane } from './lane-sender.ts';
 import { type LinkSettings, PeerLink } from './peer-link.ts';
 import type { CorePorts } from './ports.ts';
 
@@ -43,6 +44,7 @@ export class NodeCore {
   #tickMs: number;
   #pushedBackMs = -1;
   #dropping = false;
+  #lastLane: FailoverLane | null = null;
 
   constructor(
     settings: CoreSettings,
@@ -65,6 +67,14 @@ export class NodeCore {
   }
 
   /**
+   * Where to read the next frame into: the lane of the last one, for in a flood the next one goes there too and need not
+   * be copied. Null when there is no such place.
+   */
+  place(bytes: number): Uint8Array | null {
+    return this.#lastLane?.placeFor(bytes) ?? null;
+  }
+
+  /**
    * A frame from the interface. False: its lane is full; the caller keeps it and offers it again after `pushBackEnds`.
    */
   frame(frame: Uint8Array, nowMs: number): boolean {
@@ -83,6 +93,7 @@ export class NodeCore {
     if (!link) return true;
     const lane = type === BULK ? BULK : type === HEARTBEAT ? HEARTBEAT : DATA;
     if (link.send(lane, frame, nowMs)) {
+      if (lane !== HEARTBEAT) this.#lastLane = lane === BULK ? link.bulk : link.data;
       this.counters.frames++;
       this.#pushedBackMs = -1;
       this.#dropping = false;

@@ -4,12 +4,16 @@
  *
  * Always true:
  * - [AUTH1] frames are taken from the accepted incarnation only. An incarnation is accepted when a word of it echoes
- *   ours, so a recording of an old one never is. While the accepted one is heard, no other is listened to.
+ *   one of ours that is younger than our first sight of it: a recording, or a volume that shows the past, cannot. While
+ *   the accepted one is heard, no other is listened to, and its predecessor never again.
+ * - [ORD1] The failover lanes open when the peer says that it accepts us: from then on its floors are behind everything
+ *   that a former incarnation of ours may have delivered.
  * - Frames of the failover lanes leave only when the peer has said that it accepts us: nothing is sent to nobody.
  */
 import { sameBytes, toHex } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import { PATHS } from '../base/paths.ts';
+import { EPOCH_MASK } from '../queue/inbound.ts';
 import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
 import {
   AGAIN_MAX,
@@ -55,6 +59,16 @@ export interface HeadWord extends Hello {
   readonly orderMark: number;
 }
 
+/** A record from the inbound ring, as the reader put it there. */
+export interface StorageRecord {
+  readonly type: TypeIndex;
+  readonly sequence: number;
+  readonly bornMs: number;
+  readonly epoch: number;
+}
+
+const isSame = (a: Uint8Array, b: Uint8Array | null): boolean => b !== null && sameBytes(a, 0, b, 0, 16);
+
 const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
 /** A word is sent after this many bytes received without one, so that the sender may forget them. */
 const CONFIRM_EVERY_BYTES = 256 * 1024;
@@ -99,6 +113,12 @@ export class PeerLink {
   #sendBlocked = false;
 
   #accepted: Uint8Array | null = null;
+  #retired: Uint8Array | null = null;
+  /** A stranger, and our clock when we first saw it. */
+  #candidate: Uint8Array | null = null;
+  #candidateSinceMs = 0;
+  /** The peer has accepted us since we accepted it. */
+  #isOpen = false;
   #peerAccepts = false;
   #peerFlags = 0;
   #lastHead: HeadWord | null = null;
@@ -307,7 +327,7 @@ export class PeerLink {
     this.#unconfirmedBytes += bytes.length;
     walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
       const lane = this.#lane(header.type as TypeIndex);
-      if (!lane) return;
+      if (!lane || (!this.#isOpen && header.type !== HEARTBEAT)) return;
       this.counters.receivedNetwork++;
       const bornMs = nowMs - Math.max(0, ageMs) - header.ageMs;
       lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), bornMs, nowMs);
@@ -320,8 +340,10 @@ export class PeerLink {
     if (again) (again.lane === BULK ? this.bulk : this.data).again(again.missing, nowMs);
   }
 
-  /** A frame that the reader could not deliver in turn came by storage. */
-  storageRecord(type: TypeIndex, sequence: number, bytes: Uint8Array, bornMs: number, nowMs: number): void {
+  /** A frame that the reader could not deliver in turn came by storage. `epoch`: when it was read. */
+  storageRecord(record: StorageRecord, bytes: Uint8Array, nowMs: number): void {
+    const { type, sequence, bornMs } = record;
+    if (record.epoch !== (Atomics.load(this.#words.words, PEER.epoch) & EPOCH_MASK)) return;
     this.counters.receivedStorage++;
     this.#lane(type)?.offer(sequence, bytes, bornMs, nowMs);
   }
@@ -334,12 +356,13 @@ export class PeerLink {
   }
 
   #onHello(incarnation: Uint8Array, hello: Hello, way: 'network' | 'storage', nowMs: number): void {
-    const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
+    const isAccepted = isSame(incarnation, this.#accepted);
+    if (isSame(incarnation, this.#retired)) return;
     // A stranger is not listened to while the accepted one speaks: neither a recording on the network nor the head block
     // that a former incarnation left on the volume may unsettle a good link.
     if (!isAccepted && this.#accepted && this.judge.hears(nowMs)) return;
     const echoesUs = (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
-    if (!isAccepted && !echoesUs) {
+    if (!isAccepted && !this.#isAlive(incarnation, echoesUs ? hello.echoMonotonicUs : -1, nowMs)) {
       this.#remember(incarnation, hello, nowMs);
       this.#helloDueMs = nowMs;
       this.#ports.wantHead();
@@ -359,6 +382,7 @@ export class PeerLink {
     if (!accepts || accepts !== this.#peerAccepts) this.#ports.wantHead();
     this.#peerAccepts = accepts;
     this.#peerFlags = hello.flags;
+    if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
     if (echoesUs) {
       this.#confirmed(hello, nowMs);
@@ -366,6 +390,23 @@ export class PeerLink {
       this.data.stillWaitsFor(hello.nextData, nowMs, roundTripMs);
       this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
     }
+  }
+
+  /** True when the stranger echoes a word of ours that was sent after we first saw it: it lives now. */
+  #isAlive(incarnation: Uint8Array, echoUs: number, nowMs: number): boolean {
+    if (isSame(incarnation, this.#candidate)) return echoUs >= Math.floor(this.#candidateSinceMs * 1000);
+    this.#candidate = incarnation.slice();
+    this.#candidateSinceMs = nowMs;
+    return false;
+  }
+
+  /** The peer has accepted us: what it sends from now on was never delivered by a former incarnation of ours. */
+  #open(hello: Hello): void {
+    if (this.#isOpen) return;
+    this.#isOpen = true;
+    this.#lane(DATA)?.reset(hello.floorData);
+    this.#lane(BULK)?.reset(hello.floorBulk);
+    if (this.#lastHead && isSame(this.#lastHead.incarnation, this.#accepted)) this.#startReading(this.#lastHead);
   }
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
@@ -376,11 +417,18 @@ export class PeerLink {
   }
 
   #accept(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
+    const { words, times, incarnation: shared } = this.#words;
     const isSuccessor = this.#accepted !== null;
+    this.#retired = this.#accepted;
     this.#accepted = incarnation.slice();
+    this.#candidate = null;
+    this.#isOpen = false;
     this.clock.reset();
     this.#peerAccepts = false;
     this.#receiver?.accept(incarnation);
+    // The reader is told first: what it still has of the predecessor finds no gate open.
+    times[PEER_TIME.startPosition] = -1;
+    Atomics.add(words, PEER.epoch, 1);
     this.#lane(HEARTBEAT)?.reset(hello.floorHeartbeat);
     this.#lane(DATA)?.reset(hello.floorData);
     this.#lane(BULK)?.reset(hello.floorBulk);
@@ -389,16 +437,11 @@ export class PeerLink {
       this.data.peerBeganAnew();
       this.bulk.peerBeganAnew();
     }
-    const { words, incarnation: shared } = this.#words;
     shared.set(incarnation);
     words[PEER.tag] = dataView(incarnation).getUint32(0, true) | 0;
     words[PEER.accepted] = 1;
     words[PEER.confirmedData] = 0;
     words[PEER.confirmedBulk] = 0;
-    this.#words.times[PEER_TIME.startPosition] = -1;
-    if (this.#lastHead && sameBytes(this.#lastHead.incarnation, 0, incarnation, 0, 16))
-      this.#startReading(this.#lastHead);
-    Atomics.add(words, PEER.epoch, 1);
     this.#helloDueMs = nowMs;
     this.#ports.event({
       kind: 'incarnation',
@@ -411,7 +454,7 @@ export class PeerLink {
   /** Reading begins where the incarnation began: gates and ages drop what is of no use. */
   #startReading(head: HeadWord): void {
     const { times, words } = this.#words;
-    if ((times[PEER_TIME.startPosition] ?? -1) >= 0) return;
+    if (!this.#isOpen || (times[PEER_TIME.startPosition] ?? -1) >= 0) return;
     times[PEER_TIME.startPosition] = head.startPosition;
     times[PEER_TIME.startMark] = 0;
     Atomics.add(words, PEER.epoch, 1);

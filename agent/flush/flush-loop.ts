@@ -24,6 +24,8 @@ export interface FlushSettings {
 
 /** While batches flow the head block follows at this distance, for readers that poll the heads only. */
 const HEAD_INTERVAL_MS = 20;
+/** A batch up to this size is a few messages, to which answers may come at once. */
+export const QUESTION_BYTES_MAX = 8192;
 const RETRY_MS_MIN = 5;
 const RETRY_MS_MAX = 200;
 /** This share of the ring is for heartbeats and control when data fills it. */
@@ -200,7 +202,7 @@ export class FlushLoop {
         this.#sealed = false;
         this.#addTime(AGENT_TIME.batches, 1);
         this.#addTime(AGENT_TIME.bytesWritten, bytes);
-        this.#state.times[AGENT_TIME.batchMs] = endedMs;
+        if (bytes <= QUESTION_BYTES_MAX) this.#state.times[AGENT_TIME.questionMs] = endedMs;
         this.#budget.spent(bytes, 1);
       },
     );
@@ -239,9 +241,19 @@ export class FlushLoop {
   /** How long until the head block is to be written; 0 or less: now. */
   #headWait(nowMs: number): number {
     const isWanted = Atomics.load(this.#state.words, AGENT.headWanted) === 1;
-    const isBehind = this.#positionInHead !== this.#writer.position || isWanted || this.#writer.wantsMarks;
+    const isBehind = isWanted || this.#writer.wantsMarks || !this.#isFollowed;
     const due = isBehind ? Math.min(this.#headDueMs, this.#headMs + HEAD_INTERVAL_MS) : this.#headDueMs;
     return due - nowMs;
+  }
+
+  /** True when every live peer has read to the end, or can see the end in the head block: none waits for a new one. */
+  get #isFollowed(): boolean {
+    const { position } = this.#writer;
+    if (this.#positionInHead === position) return true;
+    return this.#state.peers.every(
+      ({ words, times }) =>
+        Atomics.load(words, PEER.live) !== 1 || (times[PEER_TIME.peerReadPosition] ?? 0) >= position,
+    );
   }
 
   #beginHead(nowMs: number, state: number = HEAD_STATE.running): number | (() => number) {

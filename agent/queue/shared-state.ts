@@ -61,8 +61,8 @@ export const AGENT_TIME = {
   readBeganMs: 8,
   /** flush: records dropped because they were older than maxAgeMs. */
   expired: 9,
-  /** flush: monotonic ms of the last batch, so that the reader expects an answer. */
-  batchMs: 10,
+  /** flush: monotonic ms of the last small batch: an answer to it may come at once. A flood is not a question. */
+  questionMs: 10,
   batches: 11,
   writeErrors: 12,
   readErrors: 13,

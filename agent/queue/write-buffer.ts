@@ -59,9 +59,16 @@ export class WriteBuffer {
     ring.bytes.set(frame, offset);
     ring.commit(frame.length, sequence, peer, enteredMs);
     // The first packet starts the deadline; the one that reaches the set point ends the wait.
-    if (wasEmpty || this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
+    const starts = wasEmpty && !this.isRound;
+    if (starts || this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
     return true;
   }
+
+  /**
+   * True while the client thread reads its source and will call `flushNow` at the end, within the deadline: the first
+   * packet need not wake the flush thread then, and one wake-up serves for all.
+   */
+  isRound = false;
 
   /** Client thread: the source has nothing more for now, so that waiting could not fill the batch. */
   flushNow(): void {

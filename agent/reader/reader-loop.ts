@@ -10,8 +10,10 @@ import { BULK } from '../base/packet-type.ts';
 import { seqAfter, seqNext } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
+import { inboundWord } from '../queue/inbound.ts';
 import type { Ring } from '../queue/ring.ts';
 import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
+import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
@@ -70,6 +72,9 @@ class Source {
     this.reader = reader;
     this.gates = [0, 1, 2, 3].map((type) => new Gate(words.words, PEER.gates + type * GATE_WORDS));
   }
+
+  /** [AUTH1] Asked under a gate's lock: false when the switch has reset the gates for another incarnation since. */
+  readonly isCurrent = (): boolean => Atomics.load(this.words.words, PEER.epoch) === this.epoch;
 }
 
 export class ReaderLoop {
@@ -86,6 +91,8 @@ export class ReaderLoop {
   #headsMs = -Infinity;
   #newsMs = -Infinity;
   #unconfirmedBytes = 0;
+  /** The last batch was a large one: what we write are confirmations, not questions. */
+  #isFlood = false;
 
   /** `memory`: page-aligned; {@link ReaderLoop.memoryBytes}. */
   constructor(
@@ -158,7 +165,8 @@ export class ReaderLoop {
     }
     if (busy) return 0;
     const after = this.#now();
-    const pause = pollPause(pace, after, this.#newsMs, times[AGENT_TIME.batchMs] ?? 0, needed);
+    const questionMs = this.#isFlood ? -Infinity : (times[AGENT_TIME.questionMs] ?? 0);
+    const pause = pollPause(pace, after, this.#newsMs, questionMs, needed);
     return Math.min(pause, Math.max(0, this.#headsMs + pace.idle - after));
   }
 
@@ -227,7 +235,10 @@ export class ReaderLoop {
     if (epoch === source.epoch) return;
     source.epoch = epoch;
     const start = times[PEER_TIME.startPosition] ?? -1;
-    if (start < 0) return;
+    if (start < 0) {
+      source.reader.refuse();
+      return;
+    }
     times[PEER_TIME.peerReadPosition] = 0;
     const { slotBytes } = this.#settings;
     const head = times[PEER_TIME.headPosition] ?? 0;
@@ -275,6 +286,7 @@ export class ReaderLoop {
       if (Atomics.load(this.#state.words, AGENT.roomWanted) === 1) this.#ports.bell();
     }
     const taken = this.#takeRecords(source, bytes, header, ageMs, nowMs);
+    this.#isFlood = header.batchBytes > QUESTION_BYTES_MAX;
     if (taken) this.#confirmLater(header.batchBytes);
     return taken;
   }
@@ -289,7 +301,7 @@ export class ReaderLoop {
       if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);
         // What entered before it is older still: nobody need wait for it.
-        source.gates[record.type]?.skipTo(seqNext(record.sequence));
+        source.gates[record.type]?.skipTo(seqNext(record.sequence), source.isCurrent);
         bell = true;
         return;
       }
@@ -311,18 +323,19 @@ export class ReaderLoop {
   #offer(source: Source, type: number, sequence: number, frame: Uint8Array): ReturnType<Gate['offer']> {
     const gate = type <= BULK ? source.gates[type] : undefined;
     if (!gate || gate.isPast(sequence)) return 'duplicate';
-    return gate.offer(sequence, () => {
+    const deliver = (): void => {
       const { words, times } = source.words;
       Atomics.add(words, this.#ports.deliver(frame) ? PEER.delivered : PEER.refused, 1);
       times[PEER_TIME.bytes] = (times[PEER_TIME.bytes] ?? 0) + frame.length;
-    });
+    };
+    return gate.offer(sequence, deliver, source.isCurrent);
   }
 
   #toSwitch(source: Source, type: number, sequence: number, frame: Uint8Array, bornMs: number): boolean {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);
-    this.#inbound.commit(frame.length, sequence, (source.peer.index << 8) | type, bornMs);
+    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.index, type, source.epoch), bornMs);
     return true;
   }
 

@@ -5,9 +5,10 @@ import { systemClock } from '../platform/clock.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { sys, tuneThread } from '../platform/native.ts';
 import type { Ring } from '../queue/ring.ts';
+import { HEAD_RECORD, inboundWord } from '../queue/inbound.ts';
 import { AGENT } from '../queue/shared-state.ts';
 import { READER_MEMORY_BYTES } from '../volume/slot-reader.ts';
-import { HEAD_RECORD, inboundRing, sharedState, THREAD_NICE, volumeSeals, type ThreadContext } from '../threads.ts';
+import { inboundRing, sharedState, THREAD_NICE, volumeSeals, type ThreadContext } from '../threads.ts';
 import { ReaderLoop } from './reader-loop.ts';
 
 export interface ReaderData extends ThreadContext {
@@ -59,7 +60,7 @@ function passHead(inbound: Ring, peer: number, block: Uint8Array): void {
   const offset = inbound.reserve(block.length);
   if (offset < 0) return;
   inbound.bytes.set(block, offset);
-  inbound.commit(block.length, 0, (peer << 8) | HEAD_RECORD, 0);
+  inbound.commit(block.length, 0, inboundWord(peer, HEAD_RECORD, 0), 0);
 }
 
 function run(): void {

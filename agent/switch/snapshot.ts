@@ -92,7 +92,8 @@ export function snapshot(
 
 function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number): PeerSnapshot {
   const lanes = [HEARTBEAT, DATA, BULK].map((type) => link.receive.get(type as 1 | 2 | 3));
-  const sum = (field: 'delivered' | 'lost' | 'duplicates' | 'tooOld') => lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
+  const sum = (field: 'delivered' | 'lost' | 'duplicates' | 'tooOld') =>
+    lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
   const tunnel = link.receiver?.counters;
   const { heartbeat, data, bulk, clock, judge } = link;
   return {

@@ -16,10 +16,11 @@ import { LinkWatch } from '../platform/link-watch.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { POLLIN, POLLOUT, sys, tuneThread } from '../platform/native.ts';
 import { UdpSocket } from '../platform/udp-socket.ts';
+import { HEAD_RECORD, inboundEpoch, inboundPeer, inboundType } from '../queue/inbound.ts';
 import { emptyRingRecord, type Ring } from '../queue/ring.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
-import { HEAD_RECORD, inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
+import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
 import { parseHead } from '../volume/head.ts';
 import { linkSettings, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
@@ -50,8 +51,8 @@ class Switch {
   readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
   readonly #record = emptyRingRecord();
   readonly #bell = new Uint8Array(8);
-  /** A frame that its lane had no room for; -1 when none waits. */
-  #waitingBytes = -1;
+  /** A frame that its lane had no room for. */
+  #waiting: Uint8Array | null = null;
   #submitted = false;
 
   constructor() {
@@ -121,7 +122,7 @@ class Switch {
     let waitMs = 0;
     while (!this.#state.stopping) {
       // A frame that waits for its lane keeps the interface from being read, not the rest from going on.
-      this.#polls[4] = this.#waitingBytes >= 0 ? 0 : POLLIN;
+      this.#polls[4] = this.#waiting === null ? POLLIN : 0;
       if (this.#edge) this.#polls[20] = this.#edge.isBlocked ? POLLIN | POLLOUT : POLLIN;
       sys.poll(this.#polls, 4, Math.ceil(waitMs));
       const nowMs = systemClock.monotonicMs();
@@ -129,6 +130,7 @@ class Switch {
       this.#dropAfterStandstill(nowMs);
       if (this.#ready(1)) this.#onBell(nowMs);
       if (this.#ready(3)) this.#tellCarrier();
+      this.#buffer.isRound = true;
       let more = this.#takeInbound(nowMs);
       if (this.#edge && this.#ready(2)) {
         this.#edge.unblock();
@@ -136,12 +138,13 @@ class Switch {
       }
       more = this.#takeFrames(nowMs) || more;
       waitMs = this.#core.round(nowMs);
+      this.#buffer.isRound = false;
       if (this.#submitted) {
         this.#submitted = false;
         this.#buffer.flushNow();
       }
       if (more) waitMs = 0;
-      if (this.#waitingBytes >= 0) waitMs = Math.min(waitMs, 1);
+      if (this.#waiting !== null) waitMs = Math.min(waitMs, 1);
     }
     this.#tun.close();
     this.#edge?.socket.close();
@@ -153,30 +156,31 @@ class Switch {
    */
   #dropAfterStandstill(nowMs: number): void {
     if (this.#core.standstillMs(nowMs) <= this.#context.settings.storage.maxAgeMs) return;
-    let dropped = this.#waitingBytes >= 0 ? 1 : 0;
-    this.#waitingBytes = -1;
+    let dropped = this.#waiting === null ? 0 : 1;
+    this.#waiting = null;
     for (let i = 0; i < 100_000 && this.#tun.read(this.#frame) > 0; i++) dropped++;
     this.#core.countStale(dropped);
   }
 
   #takeFrames(nowMs: number): boolean {
-    if (this.#waitingBytes >= 0 && !this.#offer(this.#waitingBytes, nowMs)) return false;
-    if (!this.#ready(0) && this.#waitingBytes < 0) return false;
-    this.#waitingBytes = -1;
+    if (this.#waiting !== null) {
+      if (!this.#core.frame(this.#waiting, nowMs)) return false;
+      this.#waiting = null;
+    } else if (!this.#ready(0)) {
+      return false;
+    }
     for (let i = 0; i < FRAMES_PER_ROUND; i++) {
-      const length = this.#tun.read(this.#frame);
+      const into = this.#core.place(FRAME_BYTES_MAX) ?? this.#frame;
+      const length = this.#tun.read(into);
       if (length === 0) return false;
       if (length < 0) throw new Error(`the interface ${this.#tun.name} is gone`);
-      if (!this.#offer(length, nowMs)) {
-        this.#waitingBytes = length;
+      const frame = into.subarray(0, length);
+      if (!this.#core.frame(frame, nowMs)) {
+        this.#waiting = frame;
         return false;
       }
     }
     return true;
-  }
-
-  #offer(length: number, nowMs: number): boolean {
-    return this.#core.frame(this.#frame.subarray(0, length), nowMs);
   }
 
   #takeInbound(nowMs: number): boolean {
@@ -184,10 +188,15 @@ class Switch {
     for (const ring of this.#inbound) {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
         const { offset, length, a, b, time } = this.#record;
-        const link = this.#core.links[b >>> 8];
+        const [peer, type] = [inboundPeer(b), inboundType(b)];
+        const link = this.#core.links[peer];
         const bytes = ring.bytes.subarray(offset, offset + length);
-        if ((b & 0xff) === HEAD_RECORD) link?.head(toHeadWord(this.#context, b >>> 8, parseHead(bytes)), nowMs);
-        else link?.storageRecord((b & 0xff) as TypeIndex, a, bytes, time, nowMs);
+        if (type === HEAD_RECORD) {
+          link?.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
+        } else {
+          const record = { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) };
+          link?.storageRecord(record, bytes, nowMs);
+        }
         ring.release(this.#record);
         taken++;
       }

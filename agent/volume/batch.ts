@@ -120,14 +120,13 @@ export class BatchBuilder {
     const { memory } = this;
     const bytes = this.batchBytes;
     memory.fill(0, this.#end, bytes);
-    encodeHeader(this.#view, memory, {
-      ...identity,
-      batchBytes: bytes,
-      payloadBytes: this.#end - BATCH.bytes,
-      recordCount: this.#records,
-      acknowledgementCount: this.#acknowledgements,
-      flags,
-    });
+    encodeIdentity(this.#view, memory, identity);
+    const view = this.#view;
+    view.setUint32(at.batchBytes, bytes, true);
+    view.setUint32(at.payloadBytes, this.#end - BATCH.bytes, true);
+    view.setUint32(at.recordCount, this.#records, true);
+    view.setUint32(at.acknowledgementCount, this.#acknowledgements, true);
+    view.setUint32(at.flags, flags, true);
     setU64(this.#view, bytes - BATCH_TAIL_BYTES, identity.orderMark);
     seal.seal(
       identity.orderMark,
@@ -139,21 +138,16 @@ export class BatchBuilder {
   }
 }
 
-function encodeHeader(view: DataView, bytes: Uint8Array, header: BatchHeader): void {
+function encodeIdentity(view: DataView, bytes: Uint8Array, identity: BatchIdentity): void {
   view.setUint32(at.magic, BATCH_MAGIC, true);
   view.setUint16(at.version, FORMAT_VERSION >>> 16, true);
-  view.setUint16(at.nodeIndex, header.nodeIndex, true);
-  bytes.set(header.clusterUuid, at.clusterUuid);
-  bytes.set(header.incarnation, at.incarnation);
-  setU64(view, at.orderMark, header.orderMark);
-  setU64(view, at.position, header.position);
-  setU64(view, at.wallUs, header.wallUs);
-  setU64(view, at.monotonicUs, header.monotonicUs);
-  view.setUint32(at.batchBytes, header.batchBytes, true);
-  view.setUint32(at.payloadBytes, header.payloadBytes, true);
-  view.setUint32(at.recordCount, header.recordCount, true);
-  view.setUint32(at.acknowledgementCount, header.acknowledgementCount, true);
-  view.setUint32(at.flags, header.flags, true);
+  view.setUint16(at.nodeIndex, identity.nodeIndex, true);
+  bytes.set(identity.clusterUuid, at.clusterUuid);
+  bytes.set(identity.incarnation, at.incarnation);
+  setU64(view, at.orderMark, identity.orderMark);
+  setU64(view, at.position, identity.position);
+  setU64(view, at.wallUs, identity.wallUs);
+  setU64(view, at.monotonicUs, identity.monotonicUs);
   bytes.fill(0, at.reserved, at.tag);
 }
 

@@ -104,6 +104,11 @@ export class SlotReader {
     if (this.#headPosition < position) this.#headPosition = position;
   }
 
+  /** Reads nothing until an incarnation is accepted again. */
+  refuse(): void {
+    this.#seal = null;
+  }
+
   /** The peer's head block was read: the writer will write at `position` next. */
   sawHead(position: number): void {
     this.#headPosition = position;

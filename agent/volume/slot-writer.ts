@@ -9,7 +9,7 @@
  */
 import { dataView, getU64, sameBytes } from '../base/bytes.ts';
 import { AgentError, assert } from '../base/errors.ts';
-import { BatchBuilder, batchFlags, openBatch, peekBatch, type BatchHeader } from './batch.ts';
+import { BatchBuilder, type BatchIdentity, batchFlags, openBatch, peekBatch, type BatchHeader } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import { decodeHead, encodeHead, type Head, type HeadEntry } from './head.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
@@ -51,6 +51,7 @@ export class SlotWriter {
   readonly #disk: Disk;
   readonly #geometry: SlotGeometry;
   readonly #identity: SlotIdentity;
+  readonly #stamp: BatchIdentity;
   readonly #state: Float64Array;
   readonly #sealFor: SealFactory;
   readonly #headSeal: Seal;
@@ -71,6 +72,8 @@ export class SlotWriter {
     this.#disk = disk;
     this.#geometry = geometry;
     this.#identity = identity;
+    const { nodeIndex, clusterUuid, incarnation } = identity;
+    this.#stamp = { nodeIndex, clusterUuid, incarnation, orderMark: 0, position: 0, wallUs: 0, monotonicUs: 0 };
     this.#state = state;
     this.#sealFor = sealFor;
     this.#headSeal = sealFor(identity.incarnation, identity.nodeIndex, 'head');
@@ -150,11 +153,15 @@ export class SlotWriter {
     assert(bytes === this.#word(WRITER.pendingBytes), 'batch grew while it was sealed');
   }
 
-  #nextIdentity(times: Times) {
-    const orderMark = this.#word(WRITER.orderMark) + 1;
-    this.#state[WRITER.orderMark] = orderMark;
-    const { nodeIndex, clusterUuid, incarnation } = this.#identity;
-    return { nodeIndex, clusterUuid, incarnation, orderMark, position: this.position, ...times };
+  /** The next batch's stamp. The same object each time: nothing is allocated for a batch. */
+  #nextIdentity(times: Times): BatchIdentity {
+    const stamp = this.#stamp;
+    stamp.orderMark = this.#word(WRITER.orderMark) + 1;
+    this.#state[WRITER.orderMark] = stamp.orderMark;
+    stamp.position = this.position;
+    stamp.wallUs = times.wallUs;
+    stamp.monotonicUs = times.monotonicUs;
+    return stamp;
   }
 
   /** Where the batch would not fit before the ring's end, a batch with nothing but the flag `wrap` closes the lap. */

@@ -10,7 +10,6 @@ import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
 import { AGENT, AGENT_TIME } from '../../agent/queue/shared-state.ts';
 import {
   allocate,
-  HEAD_RECORD,
   inboundRing,
   sharedState,
   volumeSeals,
@@ -20,6 +19,7 @@ import {
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import { findStart, initialiseState, SlotWriter } from '../../agent/volume/slot-writer.ts';
+import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
 import type { Ring } from '../../agent/queue/ring.ts';
 import { keyId } from '../../agent/wire/keys.ts';
 import type { NodeDisk } from './disk.ts';
@@ -160,7 +160,7 @@ class Agent {
     const offset = inbound.reserve(block.length);
     if (offset < 0) return;
     inbound.bytes.set(block, offset);
-    inbound.commit(block.length, 0, (peer << 8) | HEAD_RECORD, 0);
+    inbound.commit(block.length, 0, inboundWord(peer, HEAD_RECORD, 0), 0);
   }
 
   #bell(): void {

@@ -4,7 +4,7 @@
  */
 import type { Override } from '../../agent/base/paths.ts';
 import { PEER } from '../../agent/queue/shared-state.ts';
-import { SLOTS_OFFSET } from '../../agent/volume/layout.ts';
+import { SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { READ_COUNTERS } from '../../agent/volume/slot-reader.ts';
 import { sharedState } from '../../agent/threads.ts';
 import { Account, type Violation } from './checkers/account.ts';
@@ -26,7 +26,7 @@ const LIVE_READER_MS = 2500;
 export class Simulation {
   readonly world: World;
   readonly settings: SimSettings;
-  readonly conditions = new Conditions();
+  readonly conditions: Conditions;
   readonly account: Account;
   readonly network: Network;
   readonly nodes: readonly [Node, Node];
@@ -39,6 +39,7 @@ export class Simulation {
   constructor(seed: number, settings: Partial<SimSettings> = {}, print: ((line: string) => void) | null = null) {
     this.world = new World(seed, print);
     this.settings = { ...SIM_SETTINGS, ...settings };
+    this.conditions = new Conditions(this.settings.slotBytes < SLOT_BYTES_MIN);
     this.account = new Account(this.conditions, this.settings.maxAgeMs);
     const { slotBytes } = this.settings;
     this.#volume = new Volume(SLOTS_OFFSET + 2 * slotBytes);

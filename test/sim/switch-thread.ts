@@ -7,18 +7,12 @@ import type { TypeIndex } from '../../agent/base/packet-type.ts';
 import { Classifier } from '../../agent/core/classify.ts';
 import { NodeCore } from '../../agent/core/node-core.ts';
 import type { PeerLink } from '../../agent/core/peer-link.ts';
+import { HEAD_RECORD, inboundEpoch, inboundPeer, inboundType } from '../../agent/queue/inbound.ts';
 import { emptyRingRecord, type Ring } from '../../agent/queue/ring.ts';
 import { AGENT, type SharedState } from '../../agent/queue/shared-state.ts';
 import type { WriteBuffer } from '../../agent/queue/write-buffer.ts';
 import { headWordFor, linkSettings } from '../../agent/switch/link-settings.ts';
-import {
-  HEAD_RECORD,
-  inboundRing,
-  sharedState,
-  tunnelSeal,
-  writeBuffer,
-  type ThreadContext,
-} from '../../agent/threads.ts';
+import { inboundRing, sharedState, tunnelSeal, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
 import { parseHead } from '../../agent/volume/head.ts';
 import { datagramSender, TunnelReceiver, TunnelSender } from '../../agent/wire/tunnel.ts';
 import type { Node } from './node.ts';
@@ -159,9 +153,15 @@ export class SwitchThread {
     while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
       const { offset, length, a, b, time } = this.#record;
       const frame = ring.bytes.subarray(offset, offset + length);
-      const link = this.core.links[b >>> 8];
-      if ((b & 0xff) === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownSlot), nowMs);
-      else link?.storageRecord((b & 0xff) as TypeIndex, a, frame, time, nowMs);
+      const link = this.core.links[inboundPeer(b)];
+      const type = inboundType(b);
+      if (type === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownSlot), nowMs);
+      else
+        link?.storageRecord(
+          { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) },
+          frame,
+          nowMs,
+        );
       ring.release(this.#record);
       taken++;
     }

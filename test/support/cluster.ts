@@ -152,8 +152,10 @@ export class Cluster {
     return found;
   }
 
-  async events(node: string, kind: string): Promise<EventLine[]> {
-    return (await this.status(node)).events.filter((event) => event.kind === kind);
+  /** Events of a kind, since a moment of the wall clock. */
+  async events(node: string, kind: string, sinceMs = 0): Promise<EventLine[]> {
+    const { events } = await this.status(node);
+    return events.filter((event) => event.kind === kind && Date.parse(event.at) >= sinceMs);
   }
 
   /** Until the nodes are on `path`, and accept each other. */

@@ -11,6 +11,7 @@ const pair = (): readonly [Spells, Spells] => [new Spells(), new Spells()];
 const ACQUAINTANCE_MS = 3000;
 
 export class Conditions {
+  readonly #ringIsSmall: boolean;
   /** By sender: the network did not carry everything in good time. */
   readonly network: readonly [Spells, Spells] = pair();
   /** By node: its writes or reads failed, hung, were slow, missed or showed the past. */
@@ -21,11 +22,21 @@ export class Conditions {
   /** By node: an operator had chosen the way. */
   readonly override: readonly [Spells, Spells] = pair();
 
+  /** `ringIsSmall`: it fills before a reader counts as dead, so that confirmations must come back for it to be good. */
+  constructor(ringIsSmall: boolean) {
+    this.#ringIsSmall = ringIsSmall;
+  }
+
   networkGood(from: NodeIndex, fromMs: number, untilMs: number): boolean {
     return this.network[from].none(fromMs, untilMs);
   }
 
   storageGood(from: NodeIndex, fromMs: number, untilMs: number): boolean {
+    const there = this.#carries(from, fromMs, untilMs);
+    return there && (!this.#ringIsSmall || this.#carries(other(from), fromMs, untilMs));
+  }
+
+  #carries(from: NodeIndex, fromMs: number, untilMs: number): boolean {
     return this.writes[from].none(fromMs, untilMs) && this.reads[other(from)].none(fromMs, untilMs);
   }
 
