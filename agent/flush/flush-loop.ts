@@ -30,6 +30,8 @@ const HEAD_INTERVAL_MS = 20;
 export const QUESTION_BYTES_MAX = 8192;
 const RETRY_MS_MIN = 5;
 const RETRY_MS_MAX = 200;
+/** The owner of the slot is looked at with every beacon; after this many without a look nothing is written before one. */
+const OWNER_BEACONS = 2;
 /** This share of the ring is for heartbeats and control when data fills it. */
 const RESERVED_SHARE = 8;
 
@@ -82,6 +84,7 @@ export class FlushLoop {
     const { nowMs } = this.#now();
     Atomics.add(this.#state.words, AGENT.flushBeat, 1);
     if (nowMs < this.#retryAtMs) return this.#retryAtMs - nowMs;
+    if (!this.#mayWrite(nowMs)) return RETRY_MS_MAX;
     if (this.#sealed) return this.#beginBatch();
     if (!this.#writer.hasMarks) return this.#beginHead(nowMs);
     // Batches that follow one another at once must not put the head off for ever.
@@ -276,6 +279,20 @@ export class FlushLoop {
     );
   }
 
+  /**
+   * [ONE1] A slot that another agent has taken over is not written any more. After a standstill (SIGSTOP, a suspended
+   * machine) that may have happened, so the head block is looked at before anything is written.
+   */
+  #mayWrite(nowMs: number): boolean {
+    if (this.#isTaken) return false;
+    const isLate = nowMs - this.#ownerCheckedMs > OWNER_BEACONS * this.#settings.beaconMs;
+    return !isLate || this.#stillOurs(nowMs);
+  }
+
+  get #isTaken(): boolean {
+    return Atomics.load(this.#state.words, AGENT.slotTaken) === 1;
+  }
+
   /** [ONE1] Once for each beacon: a head block of another incarnation means that a second agent writes our slot. */
   #stillOurs(nowMs: number): boolean {
     if (this.#headMs === -Infinity || nowMs - this.#ownerCheckedMs < this.#settings.beaconMs) return true;
@@ -318,6 +335,10 @@ export class FlushLoop {
     if (this.#closed) return;
     this.#closed = true;
     const { nowMs } = this.#now();
+    if (!this.#mayWrite(nowMs)) {
+      Atomics.store(this.#state.words, AGENT.flushClosed, 1);
+      return;
+    }
     if (this.#sealed) this.#ended(this.#beginBatch()());
     while (!this.#sealed && this.#writer.hasMarks && !this.#buffer.isEmpty && this.#compose(nowMs)) {
       this.#ended(this.#beginBatch()());
