@@ -1,7 +1,7 @@
 /** `stillbeat status [--config FILE | --socket PATH] [--json] [--watch]`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ask } from './ask.ts';
+import { ask } from '../control-client.ts';
 import { statusText } from './status-text.ts';
 import { controlSocket } from './usage.ts';
 

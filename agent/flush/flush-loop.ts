@@ -2,6 +2,7 @@
  * The internal thread's logic (AG4), without the thread: when to write, what, and the head block. `step` does what is
  * due and answers how long to sleep; the worker sleeps in Atomics.wait, the simulator moves its clock.
  */
+import { sameBytes } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import { GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
@@ -9,6 +10,7 @@ import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
 import type { HeadEntry } from '../volume/head.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES, HEAD_STATE } from '../volume/layout.ts';
 import type { SlotWriter, Times } from '../volume/slot-writer.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
 import { recordBytes, type RecordHeader } from '../wire/record.ts';
 import { Budget } from './budget.ts';
 
@@ -308,16 +310,20 @@ export class FlushLoop {
     if (!peer) throw new Error('no such peer');
     const { words, times } = peer;
     const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
+    // "I accept you" is said to the accepted one only, and with floors read after it became that.
+    const echoIncarnation = peer.echoIncarnation.slice();
+    const isAccepted = sameBytes(echoIncarnation, 0, peer.incarnation, 0, 16);
+    const flags = words[PEER.flags] ?? 0;
     return {
       peerIndex: this.#settings.peerSlots[index] ?? 0,
-      flags: words[PEER.flags] ?? 0,
+      flags: isAccepted ? flags : flags & ~HELLO_FLAG.accepts,
       path: words[PEER.path] ?? 0,
       nextData: this.#gateNext(words, DATA),
       nextBulk: this.#gateNext(words, BULK),
       floorHeartbeat: (words[PEER.floorHeartbeat] ?? 0) >>> 0,
       floorData: (words[PEER.floorData] ?? 0) >>> 0,
       floorBulk: (words[PEER.floorBulk] ?? 0) >>> 0,
-      echoIncarnation: peer.echoIncarnation.slice(),
+      echoIncarnation,
       echoMonotonicUs: times[PEER_TIME.echoMonotonicUs] ?? 0,
       echoDelayUs: seenMs === 0 ? 0 : Math.max(0, Math.round((nowMs - seenMs) * 1000)),
       readPosition: times[PEER_TIME.readPosition] ?? 0,

@@ -132,10 +132,12 @@ export function decodeHead(
   return isCounting(head) ? { ok: true, head } : { ok: false, fault: 'damaged' };
 }
 
-/** False when a number is beyond the safe integers: whoever wrote it, nobody could reckon with it. */
+/** False when a number is beyond the safe integers or a position not that of a block: nobody could reckon with it. */
 function isCounting(head: Head): boolean {
   return (
     U64_FIELDS.every((field) => head[field] !== Infinity) &&
+    head.position % BLOCK_BYTES === 0 &&
+    head.startPosition % BLOCK_BYTES === 0 &&
     head.entries.every((entry) => entry.echoMonotonicUs !== Infinity && entry.readPosition !== Infinity)
   );
 }

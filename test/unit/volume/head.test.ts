@@ -30,8 +30,8 @@ const head = (fields: Partial<Head> = {}): Head => ({
   headMark: 5,
   orderMark: 6,
   reservedMark: 2 ** 53 - 1,
-  position: 8,
-  startPosition: 9,
+  position: 8 * BLOCK_BYTES,
+  startPosition: 9 * BLOCK_BYTES,
   wallUs: 10,
   monotonicUs: 11,
   hostId: incarnationOf(12),
@@ -103,6 +103,11 @@ describe('head block', () => {
       expect(faultOf(block, OPEN)).toBe('damaged');
     },
   );
+
+  test('a position that no block has is damage, whatever the proof says', () => {
+    expect(faultOf(encoded(OPEN, { position: 512 }), OPEN)).toBe('damaged');
+    expect(faultOf(encoded(OPEN, { startPosition: BLOCK_BYTES + 1 }), OPEN)).toBe('damaged');
+  });
 
   test('the key id can be read without believing the block', () => {
     expect(headKeyId(encoded(SEALED))).toEqual(head().keyId);
