@@ -4,7 +4,7 @@
 set -eu
 case "${1:-}" in
   demo) wanted="iproute2:ip iputils-ping:ping nftables:nft" ;;
-  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark util-linux:losetup" ;;
+  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv" ;;
   *) echo "install-debian.sh: say demo or test" >&2; exit 2 ;;
 esac
 missing=""
