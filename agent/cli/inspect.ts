@@ -197,18 +197,17 @@ function chooseOutput(request: Request, report: Report, sink: Sink, told: (line:
   return request.follow ? jsonLinesOutput(report, sink) : jsonOutput(report, sink);
 }
 
-/** SIGINT, SIGTERM and a reader that went away (`| head`) end the command in order. */
+/**
+ * SIGINT, SIGTERM and a reader that went away (`| head`) end the command in order. The word that the reader is gone may
+ * come after the last write, so that it is listened to for good.
+ */
 function stopSignal(): { readonly signal: AbortSignal; readonly forget: () => void } {
   const controller = new AbortController();
   const stop = (): void => controller.abort();
-  const stdout = process.stdout;
   process.once('SIGINT', stop).once('SIGTERM', stop);
-  stdout.on('error', stop);
+  process.stdout.on('error', stop);
   return {
     signal: controller.signal,
-    forget: () => {
-      process.off('SIGINT', stop).off('SIGTERM', stop);
-      stdout.off('error', stop);
-    },
+    forget: () => void process.off('SIGINT', stop).off('SIGTERM', stop),
   };
 }

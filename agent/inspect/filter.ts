@@ -18,7 +18,10 @@ export function timeUs(text: string, nowMs: number): number | null {
   if (text === 'now') return nowMs * 1000;
   if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return null;
   const ms = Date.parse(text);
-  return Number.isNaN(ms) ? null : ms * 1000;
+  if (Number.isNaN(ms)) return null;
+  // Date stops at milliseconds; what inspect prints goes on to microseconds.
+  const micros = /\.\d{3}(\d{1,3})/.exec(text)?.[1] ?? '';
+  return ms * 1000 + Number(micros.padEnd(3, '0'));
 }
 
 /** The index of a type's name, or null when there is none such. */
