@@ -76,10 +76,11 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
     const volumes = await openVolumes(settings, clusterKey);
     let supervisor: Supervisor | undefined;
+    let isNew = false;
     tuneEngine();
     try {
       const { name, addresses, mtu } = settings.vnic;
-      setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
+      isNew = setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
       const context = makeContext(settings, volumes, clusterKey);
       initialiseState(new Float64Array(context.memory.writer), volumes.start);
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
@@ -89,6 +90,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     } catch (error) {
       await supervisor?.stop(0);
       volumes.lock.close();
+      if (isNew) removeInterface(settings.vnic.name);
       throw error;
     }
   }
@@ -122,20 +124,24 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     sys.write(this.#context.bellFd, new Uint8Array(new BigUint64Array([1n]).buffer), 8);
   }
 
-  /** Ends in order: what is buffered is written, the head says "stopped". `keepInterface` for a restart in place. */
-  async close(keepInterface = false): Promise<void> {
-    if (this.#closed) return;
+  /**
+   * Ends in order: what is buffered is written, the head says "stopped". `keepInterface` for a restart in place. Answers
+   * false when a thread did not end: it hangs in the kernel, and this process may start no other agent.
+   */
+  async close(keepInterface = false): Promise<boolean> {
+    if (this.#closed) return true;
     this.#closed = true;
     const { words } = this.state;
     Atomics.store(words, AGENT.stop, 1);
     this.state.wake(AGENT.flushWake);
     this.state.wake(AGENT.readerWake);
     this.#bell();
-    await this.#supervisor.stop(CLOSE_MS_MAX);
+    const ended = await this.#supervisor.stop(CLOSE_MS_MAX);
     this.#commandPort.close();
     this.volumes.lock.close();
     sys.close(this.#context.bellFd);
     if (!keepInterface) removeInterface(this.settings.vnic.name);
+    return ended;
   }
 }
 

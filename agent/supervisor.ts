@@ -144,18 +144,20 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
     }
   }
 
-  /** Waits for the threads to end by themselves (the stop word is set), at most `waitMs`; then ends them. */
-  async stop(waitMs: number): Promise<void> {
+  /** Waits for the threads to end by themselves (the stop word is set), at most `waitMs`; then ends them, and answers false. */
+  async stop(waitMs: number): Promise<boolean> {
     this.#stopping = true;
     clearInterval(this.#timer);
     const ends = [...this.#workers].map(
       async (worker) => new Promise<void>((resolve) => worker.once('exit', () => resolve())),
     );
-    let late: NodeJS.Timeout | undefined;
-    const limit = new Promise<void>((resolve) => (late = setTimeout(resolve, waitMs)));
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, waitMs)));
     await Promise.race([Promise.all(ends), limit]);
-    clearTimeout(late);
-    for (const worker of this.#workers) void worker.terminate();
+    clearTimeout(timer);
+    const late = [...this.#workers];
+    for (const worker of late) void worker.terminate();
+    return late.length === 0;
   }
 }
 

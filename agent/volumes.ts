@@ -11,7 +11,6 @@ import { bootId } from './platform/host.ts';
 import { alignedMemory } from './platform/memory.ts';
 import type { Settings } from './settings/settings.ts';
 import { volumeSeals, type ReceiveFacts, type VolumeFacts } from './threads.ts';
-import type { Disk } from './volume/disk.ts';
 import { decodeHead, headKeyId, type Head } from './volume/head.ts';
 import {
   BATCH_BYTES_MAX,
@@ -112,7 +111,7 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
     });
     const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
     const scratch = new Uint8Array(alignedMemory(BATCH_BYTES_MAX));
-    const start = findStart(device as Disk, geometry, send.ownSlot, send.clusterUuid, seals, scratch);
+    const start = findStart(device, geometry, send.ownSlot, send.clusterUuid, seals, scratch);
     return {
       send,
       receive: receiveVolumes(settings, clusterKey),

@@ -37,9 +37,9 @@ interface AddressInfo {
 
 /**
  * Creates the interface, or takes over the one an earlier agent left, and configures it. An interface that this call
- * created and could not configure is removed again.
+ * created and could not configure is removed again. Answers true when it created one.
  */
-export function setUpInterface(options: InterfaceOptions): void {
+export function setUpInterface(options: InterfaceOptions): boolean {
   const { name } = options;
   const fd = openTunDescriptor(name);
   const found = isPersistent(fd, name);
@@ -47,6 +47,7 @@ export function setUpInterface(options: InterfaceOptions): void {
     setFrameForm(fd, name);
     setPersistent(fd, name, true);
     configure(options);
+    return !found;
   } catch (error) {
     if (!found) setPersistent(fd, name, false);
     throw error;

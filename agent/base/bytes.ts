@@ -5,7 +5,7 @@ const TWO_32 = 4_294_967_296;
 
 /** Writes a non-negative safe integer as 64 bits. */
 export function setU64(view: DataView, offset: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a 64-bit count: ${value}`);
+  assert(Number.isSafeInteger(value) && value >= 0, 'not a 64-bit count');
   view.setUint32(offset, value % TWO_32, true);
   view.setUint32(offset + 4, Math.floor(value / TWO_32), true);
 }

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AgentError } from '../base/errors.ts';
 import { Lab } from '../demo/lab.ts';
+import type { Overrides } from '../demo/lab-settings.ts';
 import { PathWatcher } from '../demo/watch.ts';
 import { layRawVeth, storageRoundTrips } from './limits.ts';
 
@@ -11,7 +12,7 @@ const VOLUME_BYTES = 256 * 1024 * 1024;
 
 export class BenchLab {
   readonly lab: Lab;
-  readonly watcher: PathWatcher;
+  watcher: PathWatcher;
   /** Times of a raw round trip on the volume's device, in ms. */
   readonly floorMs: readonly number[];
 
@@ -36,6 +37,16 @@ export class BenchLab {
   async #reach(path: 'network' | 'storage'): Promise<void> {
     if (await this.watcher.allOn(path, CHANGE_MS_MAX)) return;
     throw new AgentError('failed', `the agents did not reach path ${path} within ${CHANGE_MS_MAX / 1000} s`);
+  }
+
+  /** The agents anew, with other settings than the defaults. */
+  async restart(overrides: Overrides): Promise<void> {
+    await this.watcher.stop();
+    await this.lab.heal();
+    await Promise.all(this.lab.nodes.map(async (node) => this.lab.stopAgent(node)));
+    await Promise.all(this.lab.nodes.map(async (node) => this.lab.startAgent(node, overrides)));
+    this.watcher = await PathWatcher.start(this.lab);
+    await this.#reach('network');
   }
 
   /** The network is cut (silently), both nodes on storage. */

@@ -1,7 +1,7 @@
 /** `stillbeat path PEER auto|storage|network`: an operator's override, for maintenance. */
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
-import { ask } from './ask.ts';
+import { ask } from '../control-client.ts';
 import { controlSocket } from './usage.ts';
 
 export async function path(argv: string[]): Promise<number> {

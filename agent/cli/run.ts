@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import ping from 'ping';
 import { Agent, type AgentEvent } from '../agent.ts';
-import { AgentError } from '../base/errors.ts';
+import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
 import { createLog, type Log } from '../platform/log.ts';
@@ -44,7 +44,8 @@ class Program {
       process.once('SIGINT', end);
       process.on('SIGHUP', () => void this.#readAgain());
       const status = await ended;
-      await this.#agent?.close();
+      // A successor finds the interface of an agent that died, with its address.
+      await this.#agent?.close(status === EXIT.died);
       this.#log.info('stopped');
       return status;
     } finally {
@@ -87,7 +88,9 @@ class Program {
     }
     this.#agent = null;
     try {
-      await old.close(settings.vnic.name === old.settings.vnic.name);
+      const ended = await old.close(settings.vnic.name === old.settings.vnic.name);
+      if (!ended)
+        throw new AgentError('died', 'a thread of the former agent hangs in its storage: start the program again');
       await this.#start(settings);
       this.#log.info('settings read again');
     } catch (error) {

@@ -1,7 +1,7 @@
 /** `stillbeat status [--config FILE | --socket PATH] [--json] [--watch]`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ask } from './ask.ts';
+import { ask } from '../control-client.ts';
 import { statusText } from './status-text.ts';
 import { controlSocket } from './usage.ts';
 
@@ -27,13 +27,9 @@ export async function status(argv: string[]): Promise<number> {
     return 0;
   }
   const inPlace = process.stdout.isTTY && values.json !== true;
-  let stopped = false;
   const ended = new AbortController();
-  process.once('SIGINT', () => {
-    stopped = true;
-    ended.abort();
-  });
-  while (!stopped) {
+  process.once('SIGINT', () => ended.abort());
+  while (!ended.signal.aborted) {
     const text = await show();
     process.stdout.write(inPlace ? `\u001b[H\u001b[2J${text}` : text);
     await delay(WATCH_MS, undefined, { signal: ended.signal }).catch(() => {});

@@ -74,6 +74,7 @@ const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
 const CONFIRM_EVERY_BYTES = 256 * 1024;
 /** Small frames share a message up to this size. */
 const MESSAGE_BYTES_WANTED = 60_000;
+const RESENT_BYTES_WANTED = 1400;
 /** A peer's beacon is fresh for this many beacons. */
 const FRESH_BEACONS = 3;
 /** A word older than this is not a sign of life now: probes come every 50 ms. */
@@ -110,6 +111,7 @@ export class PeerLink {
   readonly #messageView = dataView(this.#message);
   readonly #record = emptyRecordHeader();
   #messageEnd = 0;
+  #messageWanted = MESSAGE_BYTES_WANTED;
   #sendBlocked = false;
 
   #accepted: Uint8Array | null = null;
@@ -217,7 +219,7 @@ export class PeerLink {
 
   #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number, nowMs: number): boolean {
     if (!this.#sender || this.#sendBlocked) return false;
-    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > MESSAGE_BYTES_WANTED) this.flush(nowMs);
+    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > this.#messageWanted) this.flush(nowMs);
     if (this.#sendBlocked) return false;
     if (this.#messageEnd === 0) this.#messageEnd = PREFIX_BYTES;
     const record = this.#record;
@@ -337,7 +339,17 @@ export class PeerLink {
 
   #onAgain(bytes: Uint8Array, nowMs: number): void {
     const again = readAgain(bytes);
-    if (again) (again.lane === BULK ? this.bulk : this.data).again(again.missing, nowMs);
+    if (again)
+      this.#inSmallMessages(nowMs, () => (again.lane === BULK ? this.bulk : this.data).again(again.missing, nowMs));
+  }
+
+  /** What was lost goes again in messages of a datagram or two: a long one is lost again with any one of its many. */
+  #inSmallMessages(nowMs: number, send: () => void): void {
+    this.flush(nowMs);
+    this.#messageWanted = RESENT_BYTES_WANTED;
+    send();
+    this.flush(nowMs);
+    this.#messageWanted = MESSAGE_BYTES_WANTED;
   }
 
   /** A frame that the reader could not deliver in turn came by storage. `epoch`: when it was read. */
@@ -387,8 +399,10 @@ export class PeerLink {
     if (echoesUs) {
       this.#confirmed(hello, nowMs);
       const roundTripMs = this.clock.roundTripUs / 1000;
-      this.data.stillWaitsFor(hello.nextData, nowMs, roundTripMs);
-      this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
+      this.#inSmallMessages(nowMs, () => {
+        this.data.stillWaitsFor(hello.nextData, nowMs, roundTripMs);
+        this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
+      });
     }
   }
 
@@ -411,6 +425,8 @@ export class PeerLink {
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
     const { times, echoIncarnation } = this.#words;
+    // A newcomer begins to listen at our floors: they must not be older than its first word.
+    if (!isSame(incarnation, echoIncarnation)) this.#publishFloors();
     echoIncarnation.set(incarnation);
     times[PEER_TIME.echoMonotonicUs] = hello.monotonicUs;
     times[PEER_TIME.echoSeenMs] = nowMs;
@@ -437,6 +453,8 @@ export class PeerLink {
       this.data.peerBeganAnew();
       this.bulk.peerBeganAnew();
     }
+    // Floors first: whoever reads the accepted incarnation and then the floors finds none of the predecessor's time.
+    this.#publishFloors();
     shared.set(incarnation);
     words[PEER.tag] = dataView(incarnation).getUint32(0, true) | 0;
     words[PEER.accepted] = 1;
@@ -535,10 +553,15 @@ export class PeerLink {
     const { words } = this.#words;
     words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
-    words[PEER.floorHeartbeat] = this.heartbeat.next | 0;
-    words[PEER.floorData] = this.data.floor | 0;
-    words[PEER.floorBulk] = this.bulk.floor | 0;
+    this.#publishFloors();
     words[PEER.live] = this.#accepted !== null && this.#storageFresh ? 1 : 0;
+  }
+
+  #publishFloors(): void {
+    const { words } = this.#words;
+    Atomics.store(words, PEER.floorHeartbeat, this.heartbeat.next | 0);
+    Atomics.store(words, PEER.floorData, this.data.floor | 0);
+    Atomics.store(words, PEER.floorBulk, this.bulk.floor | 0);
   }
 
   /** Which way the failover lanes take. */

@@ -11,7 +11,8 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { AgentError, assert } from '../base/errors.ts';
-import { type AgentStatus, askAgent, askStatus } from './control-client.ts';
+import { ask } from '../control-client.ts';
+import { type AgentStatus, askStatus } from './control-client.ts';
 import { LabNetwork, type SilentCut } from './lab-network.ts';
 import { CLUSTER, type LabNode, type Overrides, settingsPath, socketPath } from './lab-settings.ts';
 import { vnicAddress, vnicAddress6, writeNodeSettings } from './lab-settings.ts';
@@ -219,7 +220,7 @@ export class Lab {
 
   /** Any request on the control socket. */
   async ask(node: string, request: Readonly<Record<string, unknown>>): Promise<unknown> {
-    return askAgent(this.socketPath(node), request);
+    return ask(this.socketPath(node), request);
   }
 
   /** Ends every process in the lab and removes everything it made. Idempotent. */

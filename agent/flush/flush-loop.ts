@@ -2,6 +2,7 @@
  * The internal thread's logic (AG4), without the thread: when to write, what, and the head block. `step` does what is
  * due and answers how long to sleep; the worker sleeps in Atomics.wait, the simulator moves its clock.
  */
+import { sameBytes } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import { GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
@@ -9,6 +10,7 @@ import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
 import type { HeadEntry } from '../volume/head.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES, HEAD_STATE } from '../volume/layout.ts';
 import type { SlotWriter, Times } from '../volume/slot-writer.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
 import { recordBytes, type RecordHeader } from '../wire/record.ts';
 import { Budget } from './budget.ts';
 
@@ -28,6 +30,8 @@ const HEAD_INTERVAL_MS = 20;
 export const QUESTION_BYTES_MAX = 8192;
 const RETRY_MS_MIN = 5;
 const RETRY_MS_MAX = 200;
+/** The owner of the slot is looked at with every beacon; after this many without a look nothing is written before one. */
+const OWNER_BEACONS = 2;
 /** This share of the ring is for heartbeats and control when data fills it. */
 const RESERVED_SHARE = 8;
 
@@ -80,6 +84,7 @@ export class FlushLoop {
     const { nowMs } = this.#now();
     Atomics.add(this.#state.words, AGENT.flushBeat, 1);
     if (nowMs < this.#retryAtMs) return this.#retryAtMs - nowMs;
+    if (!this.#mayWrite(nowMs)) return RETRY_MS_MAX;
     if (this.#sealed) return this.#beginBatch();
     if (!this.#writer.hasMarks) return this.#beginHead(nowMs);
     // Batches that follow one another at once must not put the head off for ever.
@@ -274,6 +279,20 @@ export class FlushLoop {
     );
   }
 
+  /**
+   * [ONE1] A slot that another agent has taken over is not written any more. After a standstill (SIGSTOP, a suspended
+   * machine) that may have happened, so the head block is looked at before anything is written.
+   */
+  #mayWrite(nowMs: number): boolean {
+    if (this.#isTaken) return false;
+    const isLate = nowMs - this.#ownerCheckedMs > OWNER_BEACONS * this.#settings.beaconMs;
+    return !isLate || this.#stillOurs(nowMs);
+  }
+
+  get #isTaken(): boolean {
+    return Atomics.load(this.#state.words, AGENT.slotTaken) === 1;
+  }
+
   /** [ONE1] Once for each beacon: a head block of another incarnation means that a second agent writes our slot. */
   #stillOurs(nowMs: number): boolean {
     if (this.#headMs === -Infinity || nowMs - this.#ownerCheckedMs < this.#settings.beaconMs) return true;
@@ -291,16 +310,20 @@ export class FlushLoop {
     if (!peer) throw new Error('no such peer');
     const { words, times } = peer;
     const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
+    // "I accept you" is said to the accepted one only, and with floors read after it became that.
+    const echoIncarnation = peer.echoIncarnation.slice();
+    const isAccepted = sameBytes(echoIncarnation, 0, peer.incarnation, 0, 16);
+    const flags = words[PEER.flags] ?? 0;
     return {
       peerIndex: this.#settings.peerSlots[index] ?? 0,
-      flags: words[PEER.flags] ?? 0,
+      flags: isAccepted ? flags : flags & ~HELLO_FLAG.accepts,
       path: words[PEER.path] ?? 0,
       nextData: this.#gateNext(words, DATA),
       nextBulk: this.#gateNext(words, BULK),
       floorHeartbeat: (words[PEER.floorHeartbeat] ?? 0) >>> 0,
       floorData: (words[PEER.floorData] ?? 0) >>> 0,
       floorBulk: (words[PEER.floorBulk] ?? 0) >>> 0,
-      echoIncarnation: peer.echoIncarnation.slice(),
+      echoIncarnation,
       echoMonotonicUs: times[PEER_TIME.echoMonotonicUs] ?? 0,
       echoDelayUs: seenMs === 0 ? 0 : Math.max(0, Math.round((nowMs - seenMs) * 1000)),
       readPosition: times[PEER_TIME.readPosition] ?? 0,
@@ -312,6 +335,10 @@ export class FlushLoop {
     if (this.#closed) return;
     this.#closed = true;
     const { nowMs } = this.#now();
+    if (!this.#mayWrite(nowMs)) {
+      Atomics.store(this.#state.words, AGENT.flushClosed, 1);
+      return;
+    }
     if (this.#sealed) this.#ended(this.#beginBatch()());
     while (!this.#sealed && this.#writer.hasMarks && !this.#buffer.isEmpty && this.#compose(nowMs)) {
       this.#ended(this.#beginBatch()());

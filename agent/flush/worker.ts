@@ -13,7 +13,7 @@ import { FlushLoop } from './flush-loop.ts';
 
 const context = workerData as ThreadContext;
 /** Never without a timeout: a wake-up that was missed costs this long, not for ever. */
-const SLEEP_MS_MAX = 100;
+const SLEEP_MS_MAX = 250;
 
 function open(): FlushLoop {
   const { settings, send, memory } = context;

@@ -30,7 +30,7 @@ const EVP_CTRL_AEAD_GET_TAG = 0x10;
 const EVP_CTRL_AEAD_SET_TAG = 0x11;
 
 function loadOpenSsl() {
-  const library = koffi.load(null as unknown as string);
+  const library = koffi.load(null);
   const init = (way: string) =>
     library.func(
       `int EVP_${way}Init_ex(void* ctx, const void* type, const void* engine, const uint8_t* key, const uint8_t* iv)`,

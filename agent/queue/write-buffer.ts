@@ -7,8 +7,11 @@ import { BULK, CONTROL, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-t
 import { emptyRingRecord, Ring, ringBytes } from './ring.ts';
 import { AGENT, type SharedState } from './shared-state.ts';
 
-/** Small where staleness hurts: what does not fit waits in the switch thread, where the oldest can go first. */
-const CAPACITY_BYTES: readonly number[] = [262_144, 262_144, 4_194_304, 2_097_152];
+/**
+ * Small where staleness hurts: what does not fit waits in the switch thread, where the oldest can go first. And small
+ * enough for a processor's cache: one largest batch of data, for the bytes are written by one thread and read by another.
+ */
+const CAPACITY_BYTES: readonly number[] = [262_144, 262_144, 1_048_576, 1_048_576];
 const PRIORITY: readonly TypeIndex[] = [CONTROL, HEARTBEAT, DATA, BULK];
 
 export const writeBufferBytes: number = CAPACITY_BYTES.reduce((sum, bytes) => sum + ringBytes(bytes), 0);

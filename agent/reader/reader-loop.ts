@@ -7,6 +7,7 @@
  * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
  */
 import { BULK } from '../base/packet-type.ts';
+import { sameBytes } from '../base/bytes.ts';
 import { seqAfter, seqNext } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
@@ -16,7 +17,7 @@ import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
-import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
 import { walkRecords } from '../wire/record.ts';
 import type { SealFactory } from '../wire/seal.ts';
@@ -64,6 +65,7 @@ class Source {
   readonly gates: readonly Gate[];
   epoch = 0;
   headMark = 0;
+  readonly headTag: Uint8Array = new Uint8Array(HEAD.size.tag);
   headIncarnation: Uint8Array = new Uint8Array(16);
 
   constructor(peer: ReaderPeer, words: PeerWords, reader: SlotReader) {
@@ -180,9 +182,12 @@ export class ReaderLoop {
   #readHead(source: Source, nowMs: number): void {
     const { slot, index } = source.peer;
     const block = this.#heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES);
+    // Most polls find the block that was read before: its proof tells, without opening it again.
+    if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
     const decoded = decodeHead(block, slot, this.#settings.clusterUuid, this.#sealFor);
     if (!decoded.ok) return;
     const { head } = decoded;
+    source.headTag.set(block.subarray(HEAD.at.tag));
     const isSame = head.incarnation.every((byte, i) => byte === source.headIncarnation[i]);
     if (isSame && head.headMark <= source.headMark) return;
     source.headIncarnation = head.incarnation;

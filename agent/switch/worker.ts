@@ -80,12 +80,22 @@ class Switch {
       now,
     );
     const { mode, listen, interface: name } = settings.primary;
-    const socket = mode === 'none' || !listen ? null : UdpSocket.open(listen.host, listen.port);
+    const socket = mode === 'none' || !listen ? null : this.#orGiveBack(() => UdpSocket.open(listen.host, listen.port));
     this.#edge = socket && new TunnelEdge(this.#context, this.#core.links, socket, this.#context.mtu);
-    this.#carrier = mode === 'none' || name === null ? null : new LinkWatch(name);
+    this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name));
     this.#tellCarrier();
     this.#preparePoll();
     parentPort?.postMessage({ ready: { tunFd: this.#tun.descriptor } });
+  }
+
+  /** A descriptor outlives the thread that opened it: a switch that cannot start lets go of the interface. */
+  #orGiveBack<T>(open: () => T): T {
+    try {
+      return open();
+    } catch (error) {
+      this.#tun.close();
+      throw error;
+    }
   }
 
   #submit(type: TypeIndex, slot: number, sequence: number, frame: Uint8Array, enteredMs: number): boolean {

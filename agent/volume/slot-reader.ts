@@ -130,7 +130,8 @@ export class SlotReader {
     if (!peek.ok) return this.#nothingGood(peek.fault, nowMs);
     const { header } = peek;
     const whole = this.#memory.subarray(0, header.batchBytes);
-    if (header.batchBytes > bytes.length && !this.#readInto(offset, whole)) return 'error';
+    const rest = whole.subarray(bytes.length);
+    if (rest.length > 0 && !this.#readInto(offset + bytes.length, rest)) return 'error';
     this.#readBytes = this.#nextReadBytes(header.batchBytes);
     if (!sameBytes(header.incarnation, 0, this.#incarnation, 0, 16)) return this.#nothingGood('stale', nowMs);
     if (header.orderMark <= this.#lastMark) return this.#nothingGood('replayed', nowMs);

@@ -115,8 +115,10 @@ function flap(sim: Simulation, untilMs: number): void {
 /** Begins and ends faults until `untilMs`, then sees to it that all are over. */
 export function letFaultsHappen(sim: Simulation, untilMs: number): void {
   const { prng } = sim.world;
-  const kinds = Object.keys(FAULTS).filter(() => prng.chance(1, 4));
-  if (kinds.length === 0) kinds.push('cut');
+  // Some runs mix nearly everything, others have one or two faults and demand the more of the rest.
+  const oneIn = [2, 4, 8, 16][prng.below(4)] ?? 4;
+  const kinds = Object.keys(FAULTS).filter(() => prng.chance(1, oneIn));
+  if (kinds.length === 0) kinds.push(Object.keys(FAULTS)[prng.below(Object.keys(FAULTS).length)] ?? 'cut');
   const pauseMs = prng.between(100, 2500);
   sim.world.note(`faults: ${kinds.join(', ')}; every ${pauseMs} ms`);
   const next = (): void => {

@@ -24,7 +24,7 @@ function report(seed: number): string {
   return [`seed ${seed} (replay: SIM_SEED=${seed} npm run sim -- swarm)`, ...lines, ...more].join('\n');
 }
 
-test.runIf(one !== null)(`swarm: seed ${one}`, () => {
+test.runIf(one !== null)(`swarm: seed ${one ?? 'of SIM_SEED'}`, () => {
   const result = runSeed(one ?? 0, (line) => process.stdout.write(`${line}\n`));
   expect(result.violations).toEqual([]);
 });

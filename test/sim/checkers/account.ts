@@ -4,8 +4,8 @@
  *
  * Owed is
  * - a heartbeat, when the nodes were acquainted and up, and one of the two ways was good for its life;
- * - a packet of a failover lane, when one way was good in both directions from SETTLED_MS before it entered until it would
- *   be too old, and its lane had room for it.
+ * - a packet of a failover lane, when one way was good in both directions from a while before it entered until it would be
+ *   too old, and its lane had room for it.
  * "Good" is without any fault: a way that loses or delays owes nothing.
  */
 import { other, type NodeIndex } from '../network.ts';
@@ -18,8 +18,10 @@ const HEARTBEAT_LIFE_MS = 250;
 /** After a fault of the storage it is used again so soon: the longest pause between retries, and a head. */
 const STORAGE_SETTLED_MS = 1500;
 const NETWORK_SETTLED_MS = 100;
-/** Judging both ways, the slowest of them by three beacons. */
-const SETTLED_MS = 5000;
+/** A failover lane takes the storage again so soon after a fault: a peer's beacon more. */
+const STORAGE_JUDGED_MS = 2500;
+/** That the network is the only good way is known so late: three beacons of a peer that are missed. */
+const NETWORK_JUDGED_MS = 3500;
 /** Scheduling, and the drift of two clocks between exchanges. */
 const AGE_SLACK_MS = 10;
 
@@ -106,9 +108,12 @@ export class Account {
         conditions.storageGood(from, enteredMs - STORAGE_SETTLED_MS, endMs)
       );
     }
-    const settledMs = enteredMs - SETTLED_MS;
-    const isFree = conditions.noOverride(settledMs, endMs);
-    return isFree && settledMs >= 0 && conditions.bothUp(settledMs, endMs) && conditions.someWayGood(settledMs, endMs);
+    const isFree = conditions.noOverride(enteredMs - STORAGE_JUDGED_MS, endMs);
+    return (
+      isFree &&
+      (conditions.bothWays('network', enteredMs - NETWORK_JUDGED_MS, endMs) ||
+        conditions.bothWays('storage', enteredMs - STORAGE_JUDGED_MS, endMs))
+    );
   }
 }
 

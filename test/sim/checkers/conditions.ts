@@ -50,8 +50,13 @@ export class Conditions {
 
   /** True when one way was good in both directions over the whole time. */
   someWayGood(fromMs: number, untilMs: number): boolean {
-    const ways = [this.networkGood.bind(this), this.storageGood.bind(this)];
-    return ways.some((good) => good(0, fromMs, untilMs) && good(1, fromMs, untilMs));
+    return this.bothWays('network', fromMs, untilMs) || this.bothWays('storage', fromMs, untilMs);
+  }
+
+  /** True when this way was good in both directions over the whole time. */
+  bothWays(way: 'network' | 'storage', fromMs: number, untilMs: number): boolean {
+    const isGood = way === 'network' ? this.networkGood.bind(this) : this.storageGood.bind(this);
+    return isGood(0, fromMs, untilMs) && isGood(1, fromMs, untilMs);
   }
 
   /** True when the nodes have had what they need to know each other by `atMs`, and nothing has parted them since. */

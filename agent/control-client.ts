@@ -1,9 +1,10 @@
-/** One request to a running agent over its control socket. */
+/** One request to a running agent over its control socket: a line of JSON there, a line of JSON back. */
 import { createConnection } from 'node:net';
-import { AgentError } from '../base/errors.ts';
+import { AgentError } from './base/errors.ts';
 
 const ANSWER_MS_MAX = 5000;
 
+/** Answers the agent's line; an agent that says `error`, or nothing in time, is an AgentError of one line. */
 export async function ask(
   path: string,
   request: Readonly<Record<string, unknown>>,
@@ -22,7 +23,7 @@ export async function ask(
     socket.on('data', (piece: string) => {
       got += piece;
       if (!got.includes('\n')) return;
-      socket.end();
+      socket.destroy();
       resolve(got);
     });
     socket.once('end', () => fail('closed without an answer; the agent is stopping'));
