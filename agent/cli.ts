@@ -6,6 +6,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(argv: string[]) => Promis
   bench: async () => (await import('./cli/bench.ts')).bench,
   demo: async () => (await import('./demo/demo.ts')).demo,
   format: async () => (await import('./cli/format.ts')).format,
+  inspect: async () => (await import('./cli/inspect.ts')).inspect,
   check: async () => (await import('./cli/check.ts')).check,
   run: async () => (await import('./cli/run.ts')).run,
   status: async () => (await import('./cli/status.ts')).status,

@@ -25,9 +25,3 @@ export function sizeBytes(text: string): number | null {
   const bytes = Number(match[1]) * (UNITS[(match[2] ?? '').toUpperCase()] ?? Number.NaN);
   return Number.isSafeInteger(bytes) ? bytes : null;
 }
-
-/** A size for people: the largest unit that keeps three digits. */
-export function sizeText(bytes: number): string {
-  const unit = ['T', 'G', 'M', 'K'].find((name) => bytes >= (UNITS[name] ?? 1));
-  return unit === undefined ? `${bytes} bytes` : `${Number((bytes / (UNITS[unit] ?? 1)).toPrecision(4))} ${unit}iB`;
-}

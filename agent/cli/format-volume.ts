@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { dataView, getU64, roundUp, sameBytes } from '../base/bytes.ts';
 import { AgentError } from '../base/errors.ts';
 import { deviceNumber, userOf } from '../check/block-device.ts';
+import { sizeText } from '../check/system.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { ERRNO, errnoName } from '../platform/native.ts';
@@ -24,7 +25,6 @@ import {
 } from '../volume/layout.ts';
 import { findSignature, type ReadPiece } from '../volume/signatures.ts';
 import { chooseSuperblock, encodeSuperblock, slotBytesFor, volumeBytesMin } from '../volume/superblock.ts';
-import { sizeText } from './arguments.ts';
 
 export interface FormatRequest {
   readonly path: string;

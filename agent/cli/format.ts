@@ -5,7 +5,8 @@
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
 import { NODES_MAX } from '../volume/layout.ts';
-import { refuseUsage, reportError, sizeBytes, sizeText } from './arguments.ts';
+import { sizeText } from '../check/system.ts';
+import { refuseUsage, reportError, sizeBytes } from './arguments.ts';
 import { formatVolume, type FormatRequest, type FormattedVolume } from './format-volume.ts';
 
 const USAGE = 'usage: stillbeat format VOLUME --cluster NAME --nodes a,b[,c…] [--size 64M] [--force] [--json]';

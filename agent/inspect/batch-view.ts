@@ -1,0 +1,118 @@
+/** A place of a ring as the document that `inspect --json` prints: stable names, nothing for the eye. */
+import { toHex } from '../base/bytes.ts';
+import { PACKET_TYPES } from '../base/packet-type.ts';
+import { acknowledgements, recordSpan } from '../volume/batch.ts';
+import { BATCH_FLAG } from '../volume/layout.ts';
+import { walkRecords, type RecordHeader } from '../wire/record.ts';
+import { isInTime, type Filter } from './filter.ts';
+import { frameText } from './frame-text.ts';
+import type { InspectedVolume } from './inspected-volume.ts';
+import { timeText } from './node-view.ts';
+import { REASONS, type BadPlace, type FoundBatch, type Place } from './ring-walk.ts';
+
+export interface RecordView {
+  readonly type: string;
+  readonly target: string;
+  readonly sequence: number;
+  readonly ageMs: number;
+  readonly frameBytes: number;
+  readonly text: string;
+}
+
+export interface BatchView {
+  readonly kind: 'batch';
+  readonly node: string;
+  readonly orderMark: number;
+  readonly time: string;
+  readonly monotonicUs: number;
+  readonly position: number;
+  readonly bytes: number;
+  readonly incarnation: string;
+  readonly wrap: boolean;
+  readonly sealed: boolean;
+  readonly recordCount: number;
+  /** Null: sealed, and there is no key. */
+  readonly records: readonly RecordView[] | null;
+  readonly acknowledgements:
+    | readonly {
+        readonly peer: string;
+        readonly readPosition: number;
+        readonly nextData: number;
+        readonly nextBulk: number;
+      }[]
+    | null;
+}
+
+export interface BadView {
+  readonly kind: 'damaged';
+  readonly node: string;
+  readonly position: number;
+  readonly bytes: number;
+  readonly fault: string;
+  readonly reason: string;
+}
+
+export type PlaceView = BatchView | BadView;
+
+/** A frame of an opened batch; header and frame are valid during the call only. */
+type Visit = (record: RecordHeader, frame: Uint8Array) => void;
+
+/** The records of a batch that the filter wants. */
+export function wantedRecords(batch: FoundBatch, filter: Filter, visit: Visit): void {
+  const { bytes, header } = batch;
+  const [start, end] = recordSpan(header);
+  walkRecords(bytes, start, end, (record, offset) => {
+    if (filter.type !== null && record.type !== filter.type) return;
+    visit(record, bytes.subarray(offset, offset + record.frameBytes));
+  });
+}
+
+/** The document for a place; null when the filter does not want it. */
+export function placeView(volume: InspectedVolume, place: Place, filter: Filter): PlaceView | null {
+  if (place.kind === 'damaged') return badView(volume, place);
+  if (!isInTime(filter, place.header)) return null;
+  const view = batchView(volume, place, filter);
+  return filter.type !== null && view.records !== null && view.records.length === 0 ? null : view;
+}
+
+function badView(volume: InspectedVolume, place: BadPlace): BadView {
+  const { position, bytes, fault } = place;
+  return { kind: 'damaged', node: volume.nodeName(place.slot), position, bytes, fault, reason: REASONS[fault] };
+}
+
+function batchView(volume: InspectedVolume, batch: FoundBatch, filter: Filter): BatchView {
+  const { header } = batch;
+  return {
+    kind: 'batch',
+    node: volume.nodeName(batch.slot),
+    orderMark: header.orderMark,
+    time: timeText(header.wallUs),
+    monotonicUs: header.monotonicUs,
+    position: header.position,
+    bytes: header.batchBytes,
+    incarnation: toHex(header.incarnation),
+    wrap: (header.flags & BATCH_FLAG.wrap) !== 0,
+    sealed: (header.flags & BATCH_FLAG.sealed) !== 0,
+    recordCount: header.recordCount,
+    records: batch.isOpen ? recordViews(volume, batch, filter) : null,
+    acknowledgements: batch.isOpen ? acknowledgementViews(volume, batch) : null,
+  };
+}
+
+function recordViews(volume: InspectedVolume, batch: FoundBatch, filter: Filter): RecordView[] {
+  const views: RecordView[] = [];
+  wantedRecords(batch, filter, ({ type, peer, sequence, ageMs, frameBytes }, frame) => {
+    const name = PACKET_TYPES[type] ?? `type ${type}`;
+    views.push({ type: name, target: volume.nodeName(peer), sequence, ageMs, frameBytes, text: frameText(frame) });
+  });
+  return views;
+}
+
+function acknowledgementViews(volume: InspectedVolume, batch: FoundBatch): NonNullable<BatchView['acknowledgements']> {
+  return [...acknowledgements(batch.bytes, batch.header)].map((ack) => ({
+    peer: volume.nodeName(ack.peerIndex),
+    readPosition: ack.readPosition,
+    nextData: ack.nextData,
+    nextBulk: ack.nextBulk,
+  }));
+}

@@ -1,0 +1,75 @@
+/**
+ * A volume that is only looked at: opened for reading, around the page cache where that is possible, so that what another
+ * host or a running agent writes is seen and nobody is disturbed. Works on a file copy of a volume as well.
+ */
+import { AgentError } from '../base/errors.ts';
+import { BlockDevice } from '../platform/block-device.ts';
+import { alignedMemory } from '../platform/memory.ts';
+import { BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET, SUPERBLOCK_COPIES } from '../volume/layout.ts';
+import { chooseSuperblock, decodeSuperblock, type Superblock, type SuperblockFault } from '../volume/superblock.ts';
+
+const FAULTS: Readonly<Record<SuperblockFault, string>> = {
+  absent: 'is not a stillbeat volume: check the path, or make it one with "stillbeat format"',
+  version: 'has a newer format than this version knows: look at it with a newer stillbeat',
+  checksum: 'has a damaged superblock, both copies: restore one of its two first blocks from a copy',
+  geometry: 'has impossible sizes in its superblock: restore one of its two first blocks from a copy',
+};
+
+export class InspectedVolume {
+  readonly device: BlockDevice;
+  readonly superblock: Superblock;
+  /** What each copy of the superblock is: good, or its fault. */
+  readonly copies: readonly ('good' | SuperblockFault)[];
+  readonly #heads: Uint8Array;
+
+  private constructor(device: BlockDevice, superblock: Superblock, copies: readonly ('good' | SuperblockFault)[]) {
+    this.device = device;
+    this.superblock = superblock;
+    this.copies = copies;
+    const bytes = superblock.slotCount * BLOCK_BYTES;
+    this.#heads = new Uint8Array(alignedMemory(bytes)).subarray(0, bytes);
+  }
+
+  /** Throws an AgentError when it is no volume that this version can read. */
+  static open(path: string): InspectedVolume {
+    const device = BlockDevice.open(path, { readOnly: true });
+    try {
+      const memory = new Uint8Array(alignedMemory(BLOCK_BYTES));
+      const blocks = Array.from({ length: SUPERBLOCK_COPIES }, (_, copy) => {
+        const got = device.read(copy * BLOCK_BYTES, memory.subarray(0, BLOCK_BYTES));
+        return memory.slice(0, Math.max(0, got));
+      });
+      const chosen = chooseSuperblock(blocks);
+      if (!chosen.ok) throw new AgentError('volume', `volume ${path} ${FAULTS[chosen.fault]}`);
+      const results = blocks.map((block) => decodeSuperblock(block));
+      const copies = results.map((result) => (result.ok ? ('good' as const) : result.fault));
+      return new InspectedVolume(device, chosen.superblock, copies);
+    } catch (error) {
+      device.close();
+      throw error;
+    }
+  }
+
+  /** Every node's head block in one read; valid until the next call. Null when the device answers an error. */
+  readHeads(): readonly Uint8Array[] | null {
+    if (this.device.read(HEAD_TABLE_OFFSET, this.#heads) !== this.#heads.length) return null;
+    return this.superblock.nodes.map((_, slot) => this.#heads.slice(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES));
+  }
+
+  /** Slots that belong to a node. */
+  get slots(): readonly number[] {
+    return this.superblock.nodes.flatMap((name, slot) => (name === '' ? [] : [slot]));
+  }
+
+  nodeName(slot: number): string {
+    return this.superblock.nodes[slot] || `slot ${slot}`;
+  }
+
+  slotOffset(slot: number): number {
+    return SLOTS_OFFSET + slot * this.superblock.slotBytes;
+  }
+
+  close(): void {
+    this.device.close();
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * What can be opened with the key that is at hand. A key that is not the volume's is told as such, by the key id in the
+ * head blocks: with it every block would only look damaged. Without a key sealed parts are shown by their structure.
+ */
+import { sameBytes } from '../base/bytes.ts';
+import { AgentError } from '../base/errors.ts';
+import { volumeSeals } from '../threads.ts';
+import type { BatchHeader } from '../volume/batch.ts';
+import { headKeyId } from '../volume/head.ts';
+import { BATCH_FLAG } from '../volume/layout.ts';
+import { keyId } from '../wire/keys.ts';
+import type { Seal, SealFactory } from '../wire/seal.ts';
+import type { InspectedVolume } from './inspected-volume.ts';
+
+export class Openers {
+  readonly hasKey: boolean;
+  readonly #open: SealFactory;
+  readonly #sealed: SealFactory | null;
+
+  constructor(volume: InspectedVolume, clusterKey: Uint8Array | null) {
+    const { clusterUuid } = volume.superblock;
+    this.hasKey = clusterKey !== null;
+    this.#open = volumeSeals(null, clusterUuid);
+    this.#sealed = clusterKey === null ? null : volumeSeals(clusterKey, clusterUuid);
+  }
+
+  /** What opens this batch; null when it is sealed and there is no key. */
+  forBatch(header: BatchHeader): Seal | null {
+    const factory = (header.flags & BATCH_FLAG.sealed) === 0 ? this.#open : this.#sealed;
+    return factory && factory(header.incarnation, header.nodeIndex, 'batch');
+  }
+
+  /** What opens this head block; null when it is sealed and there is no key. */
+  forHead(block: Uint8Array): SealFactory | null {
+    return isSealed(block) ? this.#sealed : this.#open;
+  }
+}
+
+/** True when a head block bears a key id. */
+function isSealed(block: Uint8Array): boolean {
+  return headKeyId(block)?.some((byte) => byte !== 0) ?? false;
+}
+
+export const isVolumeSealed = (heads: readonly Uint8Array[]): boolean => heads.some((block) => isSealed(block));
+
+/** Throws when a node on the volume uses another key than this one. */
+export function checkKey(volume: InspectedVolume, heads: readonly Uint8Array[], clusterKey: Uint8Array): void {
+  const ours = keyId(clusterKey, volume.superblock.clusterUuid);
+  for (const slot of volume.slots) {
+    const block = heads[slot];
+    if (!block || !isSealed(block)) continue;
+    const theirs = headKeyId(block);
+    if (theirs && sameBytes(theirs, 0, ours, 0, ours.length)) continue;
+    const where = `node ${volume.nodeName(slot)} on volume ${volume.device.path}`;
+    throw new AgentError('key', `the key differs: ${where} uses another one; give the key file of this cluster`);
+  }
+}

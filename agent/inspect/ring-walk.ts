@@ -1,0 +1,237 @@
+/**
+ * Walks the ring of one slot from its oldest batch to its newest.
+ *
+ * All positions that a ring of `slotBytes` can hold lie in [end - slotBytes, end), where `end` is the position behind the
+ * newest batch; so each place in the ring has exactly one position at which a batch there is in order. Behind a good
+ * batch the next one must follow: what lies there instead is told with its reason. Before the first good one lie the
+ * remains of a batch that the writer has half overwritten; they are passed over.
+ *
+ * A running agent goes on writing meanwhile: a place that looks bad is read again before it is told.
+ */
+import { dataView, getU64 } from '../base/bytes.ts';
+import { alignedMemory } from '../platform/memory.ts';
+import { openBatch, peekBatch, type BatchFault, type BatchHeader } from '../volume/batch.ts';
+import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BATCH_MAGIC, BATCH_TAIL_BYTES, BLOCK_BYTES } from '../volume/layout.ts';
+import type { InspectedVolume } from './inspected-volume.ts';
+import type { Openers } from './openers.ts';
+
+export interface FoundBatch {
+  readonly kind: 'batch';
+  readonly slot: number;
+  readonly header: BatchHeader;
+  /** The whole batch; its payload is plain when `isOpen`. */
+  readonly bytes: Uint8Array;
+  /** False: sealed, and there is no key. */
+  readonly isOpen: boolean;
+}
+
+export type PlaceFault = BatchFault | 'replayed' | 'unreadable';
+
+/** A part of the ring where a batch must be and no good one is. */
+export interface BadPlace {
+  readonly kind: 'damaged';
+  readonly slot: number;
+  readonly position: number;
+  readonly bytes: number;
+  readonly fault: PlaceFault;
+}
+
+export type Place = FoundBatch | BadPlace;
+
+export const REASONS: Readonly<Record<PlaceFault, string>> = {
+  absent: 'no batch where one must be: overwritten, or its write was lost',
+  version: 'a batch of another format version',
+  foreign: 'a batch of another cluster or node: a misdirected write or copy',
+  stale: 'an older batch where a newer one must be: a write was lost, or not copied yet',
+  ahead: 'a newer batch where an older one must be: overrun',
+  torn: 'begin and end differ: the write was cut off, or is under way',
+  damaged: 'the proof does not hold: altered on the disk or on the way to it',
+  replayed: 'an order mark that came before: an old copy was put back',
+  unreadable: 'the device answers an error',
+};
+
+type Look = { readonly ok: true; readonly batch: FoundBatch } | { readonly ok: false; readonly fault: PlaceFault };
+
+export class RingWalk {
+  readonly slot: number;
+  readonly #volume: InspectedVolume;
+  readonly #openers: Openers;
+  readonly #slotBytes: number;
+  readonly #memory = new Uint8Array(alignedMemory(BATCH_BYTES_MAX));
+  /** What of the slot is in memory: from this offset on, so many bytes. */
+  #windowStart = 0;
+  #windowBytes = 0;
+  #lastMark = 0;
+  /** Bytes of the slot that were looked at, for showing progress. */
+  readBytes = 0;
+
+  constructor(volume: InspectedVolume, slot: number, openers: Openers) {
+    this.#volume = volume;
+    this.slot = slot;
+    this.#openers = openers;
+    this.#slotBytes = volume.superblock.slotBytes;
+  }
+
+  /** Bytes of the slot at `offset`, valid until the next call; null when the device answers an error. */
+  #bytes(offset: number, length: number): Uint8Array | null {
+    const inside = offset >= this.#windowStart && offset + length <= this.#windowStart + this.#windowBytes;
+    if (!inside && !this.#load(offset, BATCH_BYTES_MAX) && !this.#load(offset, length)) return null;
+    const start = offset - this.#windowStart;
+    return this.#memory.subarray(start, start + length);
+  }
+
+  #load(offset: number, wanted: number): boolean {
+    const length = Math.min(wanted, this.#slotBytes - offset);
+    const place = this.#volume.slotOffset(this.slot) + offset;
+    const got = this.#volume.device.read(place, this.#memory.subarray(0, length));
+    this.#windowStart = offset;
+    this.#windowBytes = got === length ? length : 0;
+    if (got === length) this.readBytes += length;
+    return got === length;
+  }
+
+  /** What lies at a position. */
+  look(position: number): Look {
+    const offset = position % this.#slotBytes;
+    const space = this.#slotBytes - offset;
+    const block = this.#bytes(offset, BLOCK_BYTES);
+    if (!block) return { ok: false, fault: 'unreadable' };
+    const peek = peekBatch(block, this.slot, this.#volume.superblock.clusterUuid, position, space);
+    if (!peek.ok) return peek;
+    const { header } = peek;
+    const whole = this.#bytes(offset, header.batchBytes);
+    if (!whole) return { ok: false, fault: 'unreadable' };
+    const bytes = whole.slice();
+    const seal = this.#openers.forBatch(header);
+    const opened = seal ? openBatch(bytes, header, seal) : tailOf(bytes, header);
+    if (opened !== 'ok') return { ok: false, fault: opened };
+    if (header.orderMark <= this.#lastMark) return { ok: false, fault: 'replayed' };
+    return { ok: true, batch: { kind: 'batch', slot: this.slot, header, bytes, isOpen: seal !== null } };
+  }
+
+  /** Forgets what is in memory, so that the next look reads anew. */
+  refresh(): void {
+    this.#windowBytes = 0;
+  }
+
+  /**
+   * The position behind the newest batch. `headPosition` is the writer's own word, which may be a little old: batches
+   * that follow it count. Without it (null) the whole ring is searched.
+   */
+  findEnd(headPosition: number | null): number {
+    let position = headPosition ?? this.#searchEnd();
+    for (let steps = 0; steps < this.#slotBytes / BLOCK_BYTES; steps++) {
+      const header = this.#headerAt(position % this.#slotBytes);
+      if (header?.position !== position) break;
+      position = this.endOf(header);
+    }
+    return position;
+  }
+
+  #searchEnd(): number {
+    let end = 0;
+    for (let offset = 0; offset < this.#slotBytes; offset += BLOCK_BYTES) {
+      const header = this.#headerAt(offset);
+      if (header) end = Math.max(end, this.endOf(header));
+    }
+    return end;
+  }
+
+  /** A header that may lie at this place, of whichever lap. Not authenticated. */
+  #headerAt(offset: number): BatchHeader | null {
+    const block = this.#bytes(offset, BLOCK_BYTES);
+    if (!block) return null;
+    const position = getU64(dataView(block), BATCH.at.position);
+    if (position % this.#slotBytes !== offset) return null;
+    const { clusterUuid } = this.#volume.superblock;
+    const peek = peekBatch(block, this.slot, clusterUuid, position, this.#slotBytes - offset);
+    return peek.ok ? peek.header : null;
+  }
+
+  /** Where the batch behind this one begins. */
+  endOf(header: BatchHeader): number {
+    const wraps = (header.flags & BATCH_FLAG.wrap) !== 0;
+    return header.position + (wraps ? this.#slotBytes - (header.position % this.#slotBytes) : header.batchBytes);
+  }
+
+  /** Everything that the ring holds, when the newest batch ends at `end`. */
+  *history(end: number): Generator<Place> {
+    const from = Math.max(0, end - this.#slotBytes);
+    yield* this.places(from, end, from === 0);
+    yield* this.#strays(end);
+  }
+
+  /** What lies in [from, to), in order. `follows`: a good batch must be right at `from`. */
+  *places(from: number, to: number, follows: boolean): Generator<Place> {
+    let mustFollow = follows;
+    let bad: BadPlace | null = null;
+    for (let position = from; position < to;) {
+      let found = this.look(position);
+      if (!found.ok && mustFollow && bad === null) {
+        this.refresh();
+        found = this.look(position);
+      }
+      if (found.ok) {
+        if (bad) yield bad;
+        bad = null;
+        const { header } = found.batch;
+        this.#lastMark = header.orderMark;
+        yield found.batch;
+        position = this.endOf(header);
+        mustFollow = true;
+        continue;
+      }
+      // The writer has come round while we read: what was here is history no more.
+      if (found.fault === 'ahead') mustFollow = false;
+      else if (mustFollow) bad = extended(bad, this.slot, position, found.fault);
+      position += BLOCK_BYTES;
+    }
+    if (bad) yield bad;
+  }
+
+  /** On its first lap a ring is empty behind its end: a batch there does not belong to it. */
+  *#strays(end: number): Generator<Place> {
+    let bad: BadPlace | null = null;
+    for (let position = end; position < this.#slotBytes; position += BLOCK_BYTES) {
+      const block = this.#bytes(position, BLOCK_BYTES);
+      if (!block || dataView(block).getUint32(BATCH.at.magic, true) !== BATCH_MAGIC) continue;
+      this.refresh();
+      const found = this.look(position);
+      if (found.ok || found.fault === 'torn') return; // a running agent has just written it
+      if (bad && bad.position + bad.bytes < position) {
+        yield bad;
+        bad = null;
+      }
+      bad = extended(bad, this.slot, position, found.fault);
+    }
+    if (bad) yield bad;
+  }
+}
+
+function extended(bad: BadPlace | null, slot: number, position: number, fault: PlaceFault): BadPlace {
+  if (bad === null) return { kind: 'damaged', slot, position, bytes: BLOCK_BYTES, fault };
+  return { ...bad, bytes: position + BLOCK_BYTES - bad.position };
+}
+
+/** All that can be said of a sealed batch without the key. */
+function tailOf(bytes: Uint8Array, header: BatchHeader): 'ok' | 'torn' {
+  const tail = getU64(dataView(bytes), header.batchBytes - BATCH_TAIL_BYTES);
+  return tail === header.orderMark ? 'ok' : 'torn';
+}
+
+/** The places of several rings, one after the other by time mark; within a ring the order of the ring. */
+export function* merged(rings: readonly Iterator<Place>[]): Generator<Place> {
+  const heads = rings.map((iterator) => ({ iterator, place: iterator.next(), timeUs: 0 }));
+  for (;;) {
+    let first: (typeof heads)[number] | undefined;
+    for (const head of heads) {
+      if (head.place.done === true) continue;
+      // A bad place has no time of its own: it comes right behind the batch before it.
+      if (head.place.value.kind === 'batch') head.timeUs = head.place.value.header.wallUs;
+      if (!first || head.timeUs < first.timeUs) first = head;
+    }
+    if (!first || first.place.done === true) return;
+    yield first.place.value;
+    first.place = first.iterator.next();
+  }
+}

@@ -1,0 +1,401 @@
+/** `inspect` as people run it, on volumes written by the production writer; tshark is the judge of the packets. */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, copyFileSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { newKeyText } from '../../agent/settings/key.ts';
+import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../../agent/volume/layout.ts';
+import { WRITER } from '../../agent/volume/slot-writer.ts';
+import { withPartialChecksum } from '../support/offload.ts';
+import { asSuperPacket, buildIcmpEcho4, buildTcp4, buildTcp6, buildUdp4, buildUdp6 } from '../support/packets.ts';
+import { VolumeFile } from '../support/volume-file.ts';
+import { CLUSTER_KEY } from '../support/volume.ts';
+
+const CLI = new URL('../../dist/agent/cli.js', import.meta.url).pathname;
+let file: VolumeFile;
+let key: string[];
+
+interface Document {
+  readonly cluster: string;
+  readonly sealed: boolean;
+  readonly key: string;
+  readonly superblock: Record<string, unknown>;
+  readonly nodes: { node: string; state: string; proven: boolean; head: Record<string, unknown> | null }[];
+  readonly batches: { node: string; orderMark: number; time: string; records: Record<string, unknown>[] | null }[];
+  readonly damaged: Record<string, unknown>[];
+  readonly totals: Record<string, number>;
+}
+
+function cli(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [CLI, 'inspect', ...args], { encoding: 'utf8' });
+}
+
+function inspect(...args: string[]): string {
+  const { status, stdout, stderr } = cli(file.path, ...key, ...args);
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  return stdout;
+}
+
+const document = (...args: string[]): Document => JSON.parse(inspect('--json', ...args)) as Document;
+
+const payload = (bytes: number): Uint8Array => Uint8Array.from({ length: bytes }, (_, i) => i & 0xff);
+const superTcp = asSuperPacket(
+  withPartialChecksum(buildTcp4({ sourcePort: 40_000, targetPort: 40_001, flags: 0x10, payload: payload(20_000) })),
+  1,
+  1460,
+);
+/** What an agent carries: each protocol, finished and unfinished checksums, a super-packet. */
+const FRAMES = [
+  buildUdp4({ sourcePort: 5405, targetPort: 5405, payload: payload(60) }),
+  withPartialChecksum(buildTcp4({ sourcePort: 4000, targetPort: 40_002, flags: 0x18, payload: payload(501) })),
+  withPartialChecksum(buildTcp6({ sourcePort: 4000, targetPort: 40_003, flags: 0x18, payload: payload(502) })),
+  withPartialChecksum(buildUdp4({ payload: payload(503) })),
+  withPartialChecksum(buildUdp6({ payload: payload(504) })),
+  buildIcmpEcho4({ type: 8, identifier: 1, sequence: 2 }),
+  superTcp,
+];
+
+/** Two nodes that know each other; a sends all frames, b a heartbeat after each of three batches. */
+async function fill(withKey: boolean): Promise<void> {
+  file = await VolumeFile.make(withKey ? CLUSTER_KEY : null);
+  key = withKey ? ['--key-file', file.keyFile] : [];
+  const [a, b] = [file.writer(0), file.writer(1)];
+  for (const writer of [a, b]) writer.head();
+  a.batch(FRAMES.slice(0, 3), { peer: 1, type: 2, sequence: 1 });
+  b.batch(FRAMES.slice(0, 1), { peer: 0, type: 1, sequence: 1 });
+  a.batch(FRAMES.slice(3), { peer: 1, type: 2, sequence: 4 });
+  b.batch(FRAMES.slice(0, 1), { peer: 0, type: 1, sequence: 2 });
+  a.head(HEAD_STATE.running, [file.entry(1)]);
+  b.head(HEAD_STATE.stopped, [file.entry(0)]);
+}
+
+beforeEach(() => fill(true));
+afterEach(() => file.remove());
+
+function damage(offset: number, value = 0xff): void {
+  const fd = openSync(file.path, 'r+');
+  writeSync(fd, Uint8Array.of(value), 0, 1, offset);
+  closeSync(fd);
+}
+
+describe.each([
+  ['sealed', true],
+  ['open', false],
+])('a volume that is %s', (_, withKey) => {
+  beforeEach(async () => {
+    file.remove();
+    await fill(withKey);
+  });
+
+  test('as text: superblock, heads, batches in order of time, records', () => {
+    const lines = inspect().split('\n');
+    expect(lines[0]).toContain(`volume ${file.path}: cluster lab, `);
+    expect(lines[1]).toContain('format 1.0, 2 slots of');
+    const [nodeA = '', nodeB = ''] = lines.filter((line) => line.startsWith('node '));
+    expect(nodeA).toMatch(/^node a \(slot 0\): running, beacon \d+ h ago, start 1 \(01010101\), pid 4711/);
+    expect(nodeB).toContain('node b (slot 1): stopped in order');
+    expect(lines).toContainEqual(
+      expect.stringMatching(/ {2}to b: storage; has read to 4096 \(4 KiB behind\), next data 5/),
+    );
+    const stamps = lines.filter((line) => line.startsWith('20')).map((line) => line.split(' ').slice(1, 3).join(' '));
+    expect(stamps).toEqual(['a #1', 'b #1', 'a #2', 'b #2']);
+    expect(lines).toContainEqual(
+      expect.stringMatching(/heartbeat to a 1, .*: UDP 10\.77\.0\.1:5405 > 10\.77\.0\.2:5405 60 bytes \(corosync\)$/),
+    );
+    expect(lines.at(-2)).toBe('4 batches, 9 records, 0 damaged places');
+  });
+
+  test('as one JSON document', () => {
+    const found = document();
+    expect(found).toMatchObject({
+      cluster: 'lab',
+      sealed: withKey,
+      key: withKey ? 'given' : 'none needed',
+      damaged: [],
+    });
+    expect(found.superblock).toMatchObject({ version: '1.0', slotCount: 2, copies: ['good', 'good'] });
+    expect(found.nodes.map(({ node, state, proven }) => [node, state, proven])).toEqual([
+      ['a', 'running', true],
+      ['b', 'stopped', true],
+    ]);
+    expect(found.nodes[0]?.head).toMatchObject({
+      orderMark: 2,
+      position: 7 * BLOCK_BYTES,
+      pid: 4711,
+      unreadBytes: 6 * BLOCK_BYTES,
+    });
+    expect(found.batches.map(({ node, orderMark }) => `${node}${orderMark}`)).toEqual(['a1', 'b1', 'a2', 'b2']);
+    expect(found.batches[0]?.records?.[0]).toMatchObject({
+      type: 'data',
+      target: 'b',
+      sequence: 1,
+      frameBytes: FRAMES[0]?.length,
+    });
+    expect(found.totals).toEqual({ batches: 4, records: 9, damagedPlaces: 0 });
+  });
+
+  test('as packets that tshark reads without complaint', () => {
+    const packets = join(file.folder, 'packets.pcapng');
+    expect(inspect('--pcap', packets)).toBe(`9 packets in ${packets}\n`);
+    const checks = ['tcp.check_checksum', 'udp.check_checksum', 'ip.check_checksum'].flatMap((name) => [
+      '-o',
+      `${name}:TRUE`,
+    ]);
+    const fields = [
+      'frame.interface_name',
+      'frame.time_epoch',
+      'frame.comment',
+      '_ws.col.Protocol',
+      '_ws.expert.message',
+    ];
+    const lines = execFileSync('tshark', ['-n', '-r', packets, ...checks, '-T', 'fields', '-E', 'separator=|', ...fields.flatMap((name) => ['-e', name])], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trimEnd().split('\n'); // prettier-ignore
+    expect(lines.length).toBe(9);
+    expect(lines.map((line) => line.split('|')[0])).toEqual(['a', 'a', 'a', 'b', 'a', 'a', 'a', 'a', 'b']);
+    expect(lines[0]).toMatch(/^a\|\d+\.\d{6}000\|order mark 1, time mark .*, a to b, data 1, position 0\|/);
+    for (const line of lines) expect(line).not.toMatch(/malformed|bad checksum|incorrect|exceeds/i);
+    const statuses = execFileSync('tshark', ['-r', packets, ...checks, '-T', 'fields', '-e', 'tcp.checksum.status', '-e', 'udp.checksum.status', '-e', 'ip.checksum.status'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }); // prettier-ignore
+    expect(statuses).not.toMatch(/[02-9]/); // 1 is "good"
+    expect(statSync(packets).mode & 0o777).toBe(0o600);
+  });
+});
+
+describe('packets', () => {
+  test('go to standard output with "-", and nothing else does', () => {
+    const argv = [process.execPath, CLI, 'inspect', file.path, ...key, '--pcap', '-', '--type', 'heartbeat'];
+    const command = `${argv.map((word) => `'${word}'`).join(' ')} | tshark -r - -T fields -e udp.dstport`;
+    const { stdout } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+    expect(stdout).toBe('5405\n5405\n');
+  });
+
+  test('are never written over a device or the volume itself', () => {
+    const before = readFileSync(file.path);
+    for (const target of [file.path, '/dev/null']) {
+      const { status, stderr } = cli(file.path, ...key, '--pcap', target);
+      expect(status).toBe(2);
+      expect(stderr).toMatch(/name another/);
+    }
+    expect(readFileSync(file.path).equals(before)).toBe(true);
+  });
+});
+
+describe('filters', () => {
+  test('by type', () => {
+    expect(document('--type', 'heartbeat').batches.map(({ node }) => node)).toEqual(['b', 'b']);
+    expect(document('--type', 'bulk').totals).toEqual({ batches: 0, records: 0, damagedPlaces: 0 });
+  });
+
+  test('by time, as ISO and relative', () => {
+    const times = document().batches.map(({ time }) => time);
+    const [, second = '', third = ''] = times;
+    expect(document('--since', second, '--until', third).batches.map(({ time }) => time)).toEqual([second, third]);
+    expect(document('--since', '-5m').batches).toEqual([]);
+    expect(document('--until', '-5m').batches.length).toBe(4);
+  });
+});
+
+describe('keys', () => {
+  test('without the key: structure, and how to give it, in one line', () => {
+    key = [];
+    const text = inspect();
+    expect(text).toContain('sealed, and no key is given: structure only; give --key-file FILE or --config FILE');
+    expect(text).toMatch(/a #1 at 0, 4096 bytes, 3 records, sealed/);
+    expect(text).not.toContain('10.77.0.1');
+    const found = document();
+    expect([found.key, found.batches[0]?.records, found.nodes[0]?.proven]).toEqual(['missing', null, false]);
+    const pcap = cli(file.path, '--pcap', '-');
+    expect([pcap.status, pcap.stdout]).toEqual([4, '']);
+    expect(pcap.stderr).toContain('is sealed, its packets cannot be read: give its key');
+  });
+
+  test('with another key: the key differs, nothing is called damaged', () => {
+    writeFileSync(file.keyFile, newKeyText(new Uint8Array(32).fill(1)));
+    const { status, stdout, stderr } = cli(file.path, ...key);
+    expect([status, stdout]).toEqual([4, '']);
+    expect(stderr.trimEnd()).toBe(
+      `stillbeat inspect: the key differs: node a on volume ${file.path} uses another one; give the key file of this cluster`,
+    );
+  });
+
+  test('from the settings', () => {
+    const config = join(file.folder, 'a.yaml');
+    writeFileSync(
+      config,
+      JSON.stringify({
+        cluster: 'lab',
+        node: 'a',
+        keyFile: file.keyFile,
+        vnic: { address: '10.77.0.1/24' },
+        storage: { send: { volume: file.path } },
+        primary: { mode: 'none' },
+        peers: [{ node: 'b', address: '10.77.0.2', receive: { volume: file.path } }],
+      }),
+    );
+    key = ['--config', config];
+    expect(document().key).toBe('given');
+  });
+});
+
+describe('damage', () => {
+  test('in a batch, a head and a superblock copy is told, and the rest shown', () => {
+    damage(file.offset(0, 0) + 300);
+    damage(HEAD_TABLE_OFFSET + BLOCK_BYTES + 1000);
+    damage(200);
+    const found = document();
+    expect(found.superblock['copies']).toEqual(['checksum', 'good']);
+    expect(found.nodes.map(({ state }) => state)).toEqual(['running', 'damaged']);
+    expect(found.batches.map(({ node, orderMark }) => `${node}${orderMark}`)).toEqual(['b1', 'a2', 'b2']);
+    expect(found.damaged).toEqual([
+      expect.objectContaining({
+        node: 'a',
+        position: 0,
+        bytes: 4096,
+        fault: 'damaged',
+        reason: expect.stringContaining('proof') as unknown,
+      }),
+    ]);
+    expect(inspect()).toMatch(/! a at 0: 4096 bytes damaged: the proof does not hold/);
+  });
+
+  test('a copy that was cut short', () => {
+    const copy = join(file.folder, 'copy');
+    writeFileSync(copy, readFileSync(file.path).subarray(0, file.offset(1, 0) + 4096));
+    const { status, stdout } = cli(copy, ...key);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/! only \d+ of \d+ bytes are here/);
+    expect(stdout).toContain('a #2');
+  });
+
+  test('names that a terminal would obey are cleaned', () => {
+    expect(cli(file.path, '--key-file', join(file.folder, '\u001b[31m')).stderr).not.toBe('');
+    expect(inspect()).not.toMatch(/\u001b/);
+  });
+});
+
+describe('refusals', () => {
+  test.each<[string[], number, string]>([
+    [[], 2, 'VOLUME is missing'],
+    [['VOLUME', '--since', 'yesterday'], 2, '--since yesterday is no time such as'],
+    [['VOLUME', '--type', 'beat'], 2, '--type beat is none of control, heartbeat, data, bulk'],
+    [['VOLUME', '--json', '--pcap', '-'], 2, 'choose one'],
+    [['VOLUME', '--nonsense'], 2, "Unknown option '--nonsense'"],
+    [['/dev/null'], 3, 'neither a block device nor a file'],
+    [['VOLUME.no'], 3, 'does not exist'],
+    [['EMPTY'], 3, 'is not a stillbeat volume'],
+    [['VOLUME', '--key-file', 'EMPTY.no'], 4, 'is missing'],
+  ])('%j: status %i, one line', (args, status, words) => {
+    writeFileSync(join(file.folder, 'empty'), new Uint8Array(65_536));
+    const real = args.map((arg) => arg.replace('VOLUME', file.path).replace('EMPTY', join(file.folder, 'empty')));
+    const result = cli(...real);
+    expect([result.status, result.stdout]).toEqual([status, '']);
+    expect(result.stderr).toContain(words);
+    expect(result.stderr.trimEnd()).not.toContain('\n');
+  });
+});
+
+test('nothing is written to what is inspected', () => {
+  const copy = join(file.folder, 'copy');
+  copyFileSync(file.path, copy);
+  const before = statSync(file.path, { bigint: true }).mtimeNs;
+  inspect();
+  document();
+  expect(readFileSync(copy).equals(readFileSync(file.path))).toBe(true);
+  expect(statSync(file.path, { bigint: true }).mtimeNs).toBe(before);
+});
+
+describe('--follow', () => {
+  let child: ChildProcess | null = null;
+  afterEach(() => child?.kill('SIGKILL'));
+
+  /** Starts it, and writes until the first batch is told, so that the rest of a test knows that it follows. */
+  async function following(...args: string[]): Promise<{ out: () => string; ended: Promise<unknown[]> }> {
+    const argv = [CLI, 'inspect', file.path, ...key, '--follow', ...args];
+    const started = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+    child = started;
+    let text = '';
+    started.stdout.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+    const ended = once(started, 'exit');
+    const told = args.includes('--json') ? '"batch"' : 'order mark';
+    await until(() => {
+      if (text.includes(told)) return true;
+      write(0);
+      return false;
+    });
+    await delay(300);
+    return { out: () => text, ended };
+  }
+
+  function write(slot: number): number {
+    file.writer(slot).batch(FRAMES.slice(0, 1), { peer: 1 - slot });
+    file.writer(slot).head();
+    return file.writer(slot).state[WRITER.orderMark] ?? 0;
+  }
+
+  const parsed = (text: string): Record<string, unknown>[] =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+  async function until(look: () => boolean): Promise<void> {
+    for (let i = 0; i < 100 && !look(); i++) await delay(50);
+    expect(look()).toBe(true);
+  }
+
+  test('tells each batch as it comes, one line of JSON each, until SIGINT', async () => {
+    const { out, ended } = await following('--json');
+    const before = parsed(out()).length;
+    const marks: number[] = [];
+    for (let i = 1; i <= 3; i++) {
+      marks.push(write(0));
+      await until(() => parsed(out()).length === before + i);
+    }
+    expect(parsed(out()).slice(before)).toMatchObject(
+      marks.map((orderMark) => ({ kind: 'batch', node: 'a', orderMark })),
+    );
+    child?.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+  });
+
+  test('with --since it begins with what is there', async () => {
+    const { out } = await following('--json', '--since', '2000-01-01');
+    expect(parsed(out()).slice(0, 4)).toMatchObject(['a', 'b', 'a', 'b'].map((node) => ({ node })));
+  });
+
+  test('tells a batch that stays damaged, and goes on', async () => {
+    const { out } = await following('--json');
+    const before = parsed(out()).length;
+    const { position } = file.writer(1).writer;
+    file.writer(1).batch(FRAMES.slice(0, 1), { peer: 0 });
+    damage(file.offset(1, position) + 200);
+    const orderMark = write(1);
+    await until(() => parsed(out()).length === before + 2);
+    expect(parsed(out()).slice(before)).toMatchObject([
+      { kind: 'damaged', node: 'b', position, fault: 'damaged' },
+      { kind: 'batch', node: 'b', orderMark },
+    ]);
+  });
+
+  test('a capture can be followed', async () => {
+    const { out, ended } = await following('--pcap', '-');
+    expect(out().startsWith('\n\r\r\n')).toBe(true);
+    const orderMark = write(1);
+    await until(() => out().includes(`order mark ${orderMark}, `));
+    child?.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+  });
+});
+
+test('a reader that goes away early ends it in order', () => {
+  const frames = Array.from({ length: 40 }, () => FRAMES[0] ?? new Uint8Array(0));
+  for (let i = 0; i < 100; i++) file.writer(0).batch(frames, { peer: 1 });
+  const command = `set -o pipefail; "${process.execPath}" "${CLI}" inspect "${file.path}" --key-file "${file.keyFile}" | head -1`;
+  const { status, stdout, stderr } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([0, '']);
+  expect(stdout).toContain('cluster lab');
+});
