@@ -123,6 +123,8 @@ export class PeerLink {
   #candidateSinceMs = 0;
   /** The peer has accepted us since we accepted it. */
   #isOpen = false;
+  /** The peer's clock in the word by which it did: what it says in older ones is not about us. */
+  #openedUs = 0;
   #peerAccepts = false;
   #peerFlags = 0;
   #lastHead: HeadWord | null = null;
@@ -398,7 +400,7 @@ export class PeerLink {
     this.#peerFlags = hello.flags;
     if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
-    if (echoesUs) {
+    if (accepts) {
       this.#confirmed(hello, nowMs);
       const roundTripMs = this.clock.roundTripUs / 1000;
       this.#inSmallMessages(nowMs, () => {
@@ -420,6 +422,7 @@ export class PeerLink {
   #open(hello: Hello): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
+    this.#openedUs = hello.monotonicUs;
     this.#lane(DATA)?.reset(hello.floorData);
     this.#lane(BULK)?.reset(hello.floorBulk);
     if (this.#lastHead && isSame(this.#lastHead.incarnation, this.#accepted)) this.#startReading(this.#lastHead);
@@ -485,7 +488,9 @@ export class PeerLink {
     this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
   }
 
+  /** Before the peer accepted us its confirmations were for our predecessor's numbers. */
   #confirmed(prefix: Prefix, nowMs: number): void {
+    if (!this.#isOpen || prefix.monotonicUs < this.#openedUs) return;
     this.data.confirm(prefix.nextData);
     this.bulk.confirm(prefix.nextBulk);
     this.#lane(DATA)?.floor(prefix.floorData, nowMs);
