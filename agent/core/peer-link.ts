@@ -107,6 +107,8 @@ export class PeerLink {
   #messages: FrameMessages | null = null;
 
   readonly #acquaintance: Acquaintance;
+  /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
+  #openedUs = 0;
   #peerFlags = 0;
   #lastHead: HeadWord | null = null;
   #ownStorage = false;
@@ -357,7 +359,7 @@ export class PeerLink {
     this.#peerFlags = hello.flags;
     if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
-    if (echoesUs) {
+    if (accepts) {
       this.#confirmed(hello, nowMs);
       const roundTripMs = this.clock.roundTripUs / 1000;
       this.#inSmallMessages(nowMs, () => {
@@ -371,6 +373,7 @@ export class PeerLink {
   #open(hello: Hello): void {
     if (this.#acquaintance.isOpen) return;
     this.#acquaintance.isOpen = true;
+    this.#openedUs = hello.monotonicUs;
     this.#lane(DATA)?.reset(hello.floorData);
     this.#lane(BULK)?.reset(hello.floorBulk);
     if (this.#lastHead && this.#acquaintance.isAccepted(this.#lastHead.incarnation)) this.#startReading(this.#lastHead);
@@ -431,7 +434,9 @@ export class PeerLink {
     this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
   }
 
+  /** Before the peer accepted us its confirmations were for our predecessor's numbers. */
   #confirmed(prefix: Prefix, nowMs: number): void {
+    if (!this.#acquaintance.isOpen || prefix.monotonicUs < this.#openedUs) return;
     this.data.confirm(prefix.nextData);
     this.bulk.confirm(prefix.nextBulk);
     this.#lane(DATA)?.floor(prefix.floorData, nowMs);

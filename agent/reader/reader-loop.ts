@@ -19,6 +19,7 @@ import type { Disk } from '../volume/disk.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
 import { walkRecords } from '../wire/record.ts';
 import type { SealFactory } from '../wire/seal.ts';
 import { pollPause, type PaceSettings } from './pace.ts';
@@ -207,6 +208,8 @@ export class ReaderLoop {
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {
     const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
     if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
+    // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
+    if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
     if (entry.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
       times[PEER_TIME.peerReadPosition] = entry.readPosition;
       this.#ringMoved();

@@ -88,7 +88,8 @@ class Agent {
   #makeFlushLoop(): FlushLoop {
     const { context } = this;
     const { send, memory, settings } = context;
-    const { disk, clock } = this.#node;
+    const { clock } = this.#node;
+    const disk = this.#node.disk.own;
     const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
     const identity = {
       nodeIndex: send.ownSlot,

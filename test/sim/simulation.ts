@@ -40,7 +40,7 @@ export class Simulation {
     this.world = new World(seed, print);
     this.settings = { ...SIM_SETTINGS, ...settings };
     this.conditions = new Conditions(this.settings.slotBytes < SLOT_BYTES_MIN);
-    this.account = new Account(this.conditions, this.settings.maxAgeMs);
+    this.account = new Account(this.conditions, this.settings);
     const { slotBytes } = this.settings;
     this.#volume = new Volume(SLOTS_OFFSET + 2 * slotBytes);
     this.network = new Network(this.world, (to, datagram) => this.nodes[to].arrive(datagram));
@@ -186,8 +186,9 @@ export class Simulation {
     this.network.set(from, change);
     const { up, lossPerMille, delayMs, jitterMs } = this.network.from[from];
     const isBad = !up || lossPerMille > 0 || delayMs + jitterMs > GOOD_DELAY_MS || this.settings.mode === 'none';
-    // What is under way when the network worsens had its time.
     this.conditions.network[from].set(isBad, this.nowMs);
+    this.conditions.lossy[from].set(up && lossPerMille > 0, this.nowMs);
+    this.conditions.delayed[from].set(up && delayMs + jitterMs > GOOD_DELAY_MS, this.nowMs);
     this.world.note(`network from ${from}: ${JSON.stringify(change)}`);
   }
 

@@ -14,6 +14,9 @@ export class Conditions {
   readonly #ringIsSmall: boolean;
   /** By sender: the network did not carry everything in good time. */
   readonly network: readonly [Spells, Spells] = pair();
+  /** By sender: the network loses some, or is slow, and may yet count as healthy. */
+  readonly lossy: readonly [Spells, Spells] = pair();
+  readonly delayed: readonly [Spells, Spells] = pair();
   /** By node: its writes or reads failed, hung, were slow, missed or showed the past. */
   readonly writes: readonly [Spells, Spells] = pair();
   readonly reads: readonly [Spells, Spells] = pair();
@@ -57,6 +60,15 @@ export class Conditions {
   bothWays(way: 'network' | 'storage', fromMs: number, untilMs: number): boolean {
     const isGood = way === 'network' ? this.networkGood.bind(this) : this.storageGood.bind(this);
     return isGood(0, fromMs, untilMs) && isGood(1, fromMs, untilMs);
+  }
+
+  /**
+   * True when a packet of `datagrams` datagrams gets through a network that is healthy or cut: one that loses some owes
+   * no packet that all of many datagrams must arrive for, and none whose few repetitions take long.
+   */
+  repeatable(datagrams: number, fromMs: number, untilMs: number): boolean {
+    const none = (spells: readonly [Spells, Spells]) => spells.every((side) => side.none(fromMs, untilMs));
+    return none(this.lossy) || (datagrams === 1 && none(this.delayed));
   }
 
   /** True when the nodes have had what they need to know each other by `atMs`, and nothing has parted them since. */
