@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs the Debian packages that the demo or the tests need, and says which. Does nothing when they are there.
-# usage: install-debian.sh demo|test
+# usage: install-debian.sh demo|test|bench
 set -eu
 case "${1:-}" in
   demo) wanted="iproute2:ip iputils-ping:ping nftables:nft" ;;
   test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark util-linux:losetup" ;;
-  *) echo "install-debian.sh: say demo or test" >&2; exit 2 ;;
+  bench) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 sbd:sbd" ;;
+  *) echo "install-debian.sh: say demo, test or bench" >&2; exit 2 ;;
 esac
 missing=""
 for pair in $wanted; do

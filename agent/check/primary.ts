@@ -1,8 +1,8 @@
 /** The primary network on this host: the interface, its carrier and MTU, the address and port to listen on. */
 import { createSocket } from 'node:dgram';
 import { existsSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
 import systeminformation from 'systeminformation';
+import { interfaceOf } from '../platform/interface-mtu.ts';
 import { endpointText, familyOf, inSubnet } from '../settings/address.ts';
 import type { Endpoint, Settings } from '../settings/settings.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
@@ -14,7 +14,7 @@ const MTU_MIN = 1280 + 40 + 8 + 64;
 export async function checkPrimary(settings: Settings): Promise<Finding[]> {
   const { mode, listen } = settings.primary;
   if (mode === 'none' || listen === null) return [ok('primary.mode', 'none: the storage is always used')];
-  const holder = holderOf(listen.host);
+  const holder = interfaceOf(listen.host);
   const name = settings.primary.interface;
   const looked = name ?? holder;
   const address = listenFinding(listen, holder, name);
@@ -27,14 +27,6 @@ export async function checkPrimary(settings: Settings): Promise<Finding[]> {
   // No port of an address that is not here can be free.
   if (address.level === 'error') return findings;
   return [...findings, portFinding(listen, await bindFault(listen), await agentAnswers(settings.controlSocket))];
-}
-
-/** The interface that has this address; null when none has, or when it stands for all of them. */
-function holderOf(host: string): string | null {
-  const found = Object.entries(networkInterfaces()).find(([, addresses = []]) =>
-    addresses.some(({ address }) => address === host),
-  );
-  return found?.[0] ?? null;
 }
 
 function unwatched(holder: string | null): Finding {

@@ -1,6 +1,6 @@
 /** The virtual interface: TUN, the right to make it, its name and its addresses. */
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
+import { hostAddresses } from '../platform/interface-mtu.ts';
 import type { InterfaceAddress, Settings } from '../settings/settings.ts';
 import { error, ok, type Finding } from './finding.ts';
 import { CAP_NET_ADMIN, codeOf, hasCapability, readText } from './system.ts';
@@ -69,9 +69,9 @@ export interface HeldAddress {
 
 /** Addresses of the host's other interfaces. */
 function otherAddresses(own: string): HeldAddress[] {
-  return Object.entries(networkInterfaces())
-    .filter(([holder]) => holder !== own)
-    .flatMap(([holder, addresses = []]) => addresses.map(({ address }) => ({ address, holder })));
+  return hostAddresses()
+    .filter(({ name }) => name !== own)
+    .map(({ name, address }) => ({ address, holder: name }));
 }
 
 export function addressFindings(

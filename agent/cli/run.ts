@@ -28,6 +28,8 @@ class Program {
   readonly #events: LoggedEvent[] = [];
   #agent: Agent | null = null;
   #end: (status: number) => void = () => {};
+  #reading: Promise<void> | null = null;
+  #readWanted = false;
 
   constructor(file: string, log: Log) {
     this.#file = file;
@@ -38,12 +40,14 @@ class Program {
     const ended = new Promise<number>((resolve) => (this.#end = resolve));
     const control = await ControlServer.open(settings.controlSocket, async (request) => this.#answer(request));
     try {
-      await this.#start(settings);
+      // From here on a signal finds somebody who cleans up, also while the agent starts or starts again.
       const end = () => this.#end(0);
       process.once('SIGTERM', end);
       process.once('SIGINT', end);
-      process.on('SIGHUP', () => void this.#readAgain());
+      await this.#start(settings);
+      process.on('SIGHUP', () => this.#wantSettings());
       const status = await ended;
+      await this.#reading;
       // A successor finds the interface of an agent that died, with its address.
       await this.#agent?.close(status === EXIT.died);
       this.#log.info('stopped');
@@ -73,6 +77,19 @@ class Program {
       interface: settings.vnic.name,
       volume: volumes.send.path,
     });
+  }
+
+  /** A SIGHUP that comes while the settings are being taken over makes them be read once more: the newest file counts. */
+  #wantSettings(): void {
+    this.#readWanted = true;
+    this.#reading ??= this.#readWhileWanted().finally(() => (this.#reading = null));
+  }
+
+  async #readWhileWanted(): Promise<void> {
+    while (this.#readWanted) {
+      this.#readWanted = false;
+      await this.#readAgain();
+    }
   }
 
   /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */

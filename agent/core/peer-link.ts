@@ -79,7 +79,9 @@ const RESENT_BYTES_WANTED = 1400;
 const FRESH_BEACONS = 3;
 /** A word older than this is not a sign of life now: probes come every 50 ms. */
 const HEARING_AGE_MS = 1000;
+/** A gap in the heartbeats waits for the other way: for what storage usually takes, but a late heartbeat helps nobody. */
 const HEARTBEAT_PATIENCE_MS = 60;
+const HEARTBEAT_PATIENCE_MS_MAX = 400;
 const AGAIN_EVERY_MS = 5;
 const CONFIRM_BY_HEAD_MS = 50;
 
@@ -541,7 +543,7 @@ export class PeerLink {
   #giveUpOldGaps(nowMs: number): void {
     const lagMs = this.#words.times[PEER_TIME.lagMs] ?? 0;
     const patience = this.#storageFresh
-      ? Math.min(this.settings.maxAgeMs, Math.max(HEARTBEAT_PATIENCE_MS, 2 * lagMs + 40))
+      ? Math.min(HEARTBEAT_PATIENCE_MS_MAX, Math.max(HEARTBEAT_PATIENCE_MS, 2 * lagMs + 40))
       : HEARTBEAT_PATIENCE_MS;
     this.#lane(HEARTBEAT)?.expire(nowMs, patience);
     this.#lane(DATA)?.expire(nowMs, this.settings.maxAgeMs);

@@ -238,16 +238,20 @@ export class ReaderLoop {
     const { words, times, incarnation } = source.words;
     const epoch = Atomics.load(words, PEER.epoch);
     if (epoch === source.epoch) return;
+    // The successor of a thread that died goes on where that one was; positions never go back.
+    const isFirst = source.epoch === 0;
     source.epoch = epoch;
     const start = times[PEER_TIME.startPosition] ?? -1;
     if (start < 0) {
       source.reader.refuse();
       return;
     }
-    times[PEER_TIME.peerReadPosition] = 0;
+    const known = isFirst ? (times[PEER_TIME.readPosition] ?? 0) : 0;
+    if (!isFirst) times[PEER_TIME.peerReadPosition] = 0;
     const { slotBytes } = this.#settings;
     const head = times[PEER_TIME.headPosition] ?? 0;
-    source.reader.accept(incarnation, Math.max(start, head - slotBytes / 2), times[PEER_TIME.startMark] ?? 0);
+    const from = Math.max(start, known, head - slotBytes / 2);
+    source.reader.accept(incarnation, from, times[PEER_TIME.startMark] ?? 0);
     source.headMark = 0; // the head is news again: now it can be believed
     this.#headsMs = -Infinity;
     times[PEER_TIME.readPosition] = source.reader.position;

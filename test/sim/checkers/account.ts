@@ -13,8 +13,8 @@ import type { Sent, SentType } from '../workload.ts';
 import { readId } from '../workload.ts';
 import type { Conditions } from './conditions.ts';
 
-/** A heartbeat's life on a good way, resequencing and an idle reader's poll included. */
-const HEARTBEAT_LIFE_MS = 250;
+/** A heartbeat comes out within this, whatever the other way still holds back: resequencing and an idle poll. */
+const HEARTBEAT_LIFE_MS = 600;
 /** After a fault of the storage it is used again so soon: the longest pause between retries, and a head. */
 const STORAGE_SETTLED_MS = 1500;
 const NETWORK_SETTLED_MS = 100;
@@ -89,9 +89,13 @@ export class Account {
     for (const sent of this.sent.values()) {
       if (sent.enteredMs < 0 || sent.isDropped || !this.#isOwed(sent, untilMs)) continue;
       this.counts.owed++;
-      if (sent.deliveredMs >= 0) continue;
-      this.counts.lost++;
       const text = `${sent.type} ${sent.number} of node ${sent.from} (id ${sent.id}), entered at ${sent.enteredMs.toFixed(1)}`;
+      if (sent.deliveredMs >= 0) {
+        const isLate = sent.type === 'heartbeat' && sent.deliveredMs - sent.enteredMs > HEARTBEAT_LIFE_MS;
+        if (isLate) this.violation(sent.deliveredMs, 'late', text);
+        continue;
+      }
+      this.counts.lost++;
       this.violation(sent.enteredMs, 'lost', text);
     }
   }
