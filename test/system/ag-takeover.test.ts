@@ -22,14 +22,23 @@ afterEach(async () => {
 });
 afterAll(async () => cluster?.close());
 
-async function throughACutAndBack(): Promise<void> {
+/** `meanwhile` happens while the network is cut. */
+async function throughACutAndBack(meanwhile: () => Promise<unknown>): Promise<void> {
   await delay(500);
   await cluster.lab.cut('silent');
   await cluster.untilPath('storage');
-  await delay(1000);
+  await meanwhile();
   await cluster.lab.heal();
   await cluster.untilPath('network');
   await delay(500);
+}
+
+/** Until each figure has grown by its step. */
+async function allGrow(figures: () => readonly (readonly [value: number, step: number])[]): Promise<void> {
+  const before = figures();
+  await eventually('everything goes on', SOON_MS, () =>
+    figures().every(([value, step], i) => value >= (before[i]?.[0] ?? 0) + step),
+  );
 }
 
 /** The interactive program between the nodes; `stop` ends it and answers what it saw. */
@@ -71,7 +80,13 @@ test('[AG5] unmodified applications go on through a cut and a return: TCP, UDP a
     await startPing(lab, { ...ends, intervalSeconds: 0.05 }),
     await startPing(lab, { ...back, family: 6, intervalSeconds: 0.05 }),
   ];
-  await throughACutAndBack();
+  await throughACutAndBack(async () =>
+    allGrow(() => [
+      ...tcp.map(({ progress }) => [progress.bytes, 1e6] as const),
+      ...udp.map(({ progress }) => [progress.received, 25] as const),
+      ...pings.map(({ samples }) => [samples.length, 10] as const),
+    ]),
+  );
   for (const ping of pings) {
     const { sent, received } = await ping.stop();
     expect(sent).toBeGreaterThan(20);
@@ -94,14 +109,20 @@ test('[AG5] iperf3, as the distribution ships it, carries its stream through a c
   await eventually('the server listens', SOON_MS, async () => {
     return (await lab.exec('b', ['ss', '-Hltn', 'sport', '=', ':5201'])).stdout.includes(':5201');
   });
-  const argv = ['iperf3', '-c', lab.vnicAddress('b'), '-t', '6', '-b', '80M', '-J'];
+  const argv = ['iperf3', '-c', lab.vnicAddress('b'), '-t', '8', '-b', '80M', '-J'];
   const client = lab.exec('a', argv, { timeoutMs: 60_000 });
-  await throughACutAndBack();
+  // Long enough to hold two whole intervals of its report.
+  await throughACutAndBack(async () => delay(3000));
   const { status, stdout } = await client;
   if (server.exitCode === null) server.kill('SIGKILL');
   expect(status).toBe(0);
-  const report = JSON.parse(stdout) as { error?: string; end: { sum_received: { bytes: number } } };
+  const report = JSON.parse(stdout) as {
+    error?: string;
+    intervals: { sum: { bytes: number } }[];
+    end: { sum_received: { bytes: number } };
+  };
   expect(report.error).toBeUndefined();
+  expect(Math.min(...report.intervals.map(({ sum }) => sum.bytes))).toBeGreaterThan(0);
   expect(report.end.sum_received.bytes).toBeGreaterThan(10e6);
 });
 

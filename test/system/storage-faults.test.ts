@@ -155,10 +155,12 @@ describe('a disk that hangs or fails', () => {
     await cluster.untilPath('isolated', SOON_MS, ['a']);
     const records = () => countByType(batchesOf(disk.file, 'a', cluster.clusterKey));
     const before = records();
+    const heartbeats = await heartbeatStream(lab, { ...AtoB, perSecond: 100 });
     const data = await dataStream(lab, { ...AtoB, perSecond: 100 });
-    await eventually('data is sent', SOON_MS, () => data.progress.sent > 100);
+    await eventually('both are sent', SOON_MS, () => data.progress.sent > 100 && heartbeats.progress.sent > 100);
     const { queues } = (await lab.status('a')) as unknown as { queues: Record<string, number> };
-    expect(queues['data']).toBe(0);
+    expect(queues).toMatchObject({ heartbeat: 0, data: 0 });
+    await heartbeats.stop();
     await data.stop();
     expect(records()[DATA]).toBe(before[DATA]);
   });
