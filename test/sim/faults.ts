@@ -49,8 +49,8 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     msMax: 4000,
   },
   replay: {
-    begin: (sim, node) => sim.network.replay(node, sim.world.prng.between(1, 100)),
-    end: (sim, node) => sim.network.replay(node, sim.world.prng.between(1, 100)),
+    begin: (sim, node) => sim.replay(node, sim.world.prng.between(1, 100)),
+    end: (sim, node) => sim.replay(node, sim.world.prng.between(1, 100)),
     msMax: 3000,
   },
   garbage: {
@@ -128,7 +128,7 @@ function restartBefore(sim: Simulation, node: NodeIndex, then: () => void): void
 
 function repeat(sim: Simulation, node: NodeIndex, untilMs: number): void {
   if (sim.nowMs >= untilMs) return;
-  sim.network.replay(node, 20);
+  sim.replay(node, 20);
   sim.world.after(30, () => repeat(sim, node, untilMs));
 }
 

@@ -38,6 +38,8 @@ export interface Observer {
   /** A write begins: the bytes as they were sealed. */
   written(node: NodeIndex, bytes: Uint8Array): void;
   started(node: NodeIndex): void;
+  /** A message of the accepted incarnation was opened and taken. */
+  heard(node: NodeIndex, incarnation: Uint8Array, counter: number): void;
   /** The agent says that somebody else writes its slot. */
   slotTaken(node: NodeIndex): void;
 }

@@ -14,6 +14,10 @@ export class Conditions {
   readonly #ringIsSmall: boolean;
   /** By sender: the network did not carry everything in good time. */
   readonly network: readonly [Spells, Spells] = pair();
+  /** By sender: the network carries nothing. */
+  readonly cut: readonly [Spells, Spells] = pair();
+  /** Somebody sends recorded datagrams; one that was lost the first time is as good as new. */
+  readonly replays = new Spells();
   /** By sender: the network loses some, or is slow, and may yet count as healthy. */
   readonly lossy: readonly [Spells, Spells] = pair();
   readonly delayed: readonly [Spells, Spells] = pair();
@@ -35,11 +39,12 @@ export class Conditions {
   }
 
   storageGood(from: NodeIndex, fromMs: number, untilMs: number): boolean {
-    const there = this.#carries(from, fromMs, untilMs);
-    return there && (!this.#ringIsSmall || this.#carries(other(from), fromMs, untilMs));
+    const there = this.carries(from, fromMs, untilMs);
+    return there && (!this.#ringIsSmall || this.carries(other(from), fromMs, untilMs));
   }
 
-  #carries(from: NodeIndex, fromMs: number, untilMs: number): boolean {
+  /** Storage carries `from`'s words, confirmations not needed. */
+  carries(from: NodeIndex, fromMs: number, untilMs: number): boolean {
     return this.writes[from].none(fromMs, untilMs) && this.reads[other(from)].none(fromMs, untilMs);
   }
 

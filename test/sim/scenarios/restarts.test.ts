@@ -40,7 +40,7 @@ test('restart before somebody who repeats everything while the network is cut: t
     sim.run(1000);
     sim.cut();
     for (let i = 0; i < 40; i++) {
-      for (const node of [0, 1] as const) sim.network.replay(node, 20);
+      for (const node of [0, 1] as const) sim.replay(node, 20);
       sim.run(50);
     }
     const accepted = sim.nodes[1].agent?.switchThread.link.accepted;
