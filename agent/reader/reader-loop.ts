@@ -58,6 +58,8 @@ export interface ReaderPorts {
 /** Confirm at the latest after this many bytes read: the writer's ring and memory wait for it. */
 const CONFIRM_EVERY_BYTES = 2 * 1024 * 1024;
 const BATCHES_PER_STEP = 32;
+/** Large batches follow one another within this time while a flood lasts. */
+const FLOOD_MS = 5;
 
 class Source {
   readonly peer: ReaderPeer;
@@ -166,9 +168,14 @@ export class ReaderLoop {
       const isWorthIt = needed || source.reader.isBehind || nowMs - this.#newsMs < 200;
       if (isWorthIt && this.#readBatches(source)) busy = true;
     }
-    if (busy) return 0;
+    if (busy) {
+      Atomics.store(words, AGENT.flood, this.#isFlood ? 1 : 0);
+      return 0;
+    }
     const after = this.#now();
-    const questionMs = this.#isFlood ? -Infinity : (times[AGENT_TIME.questionMs] ?? 0);
+    const isFlood = this.#isFlood && after - this.#newsMs < FLOOD_MS;
+    Atomics.store(words, AGENT.flood, isFlood ? 1 : 0);
+    const questionMs = isFlood ? -Infinity : (times[AGENT_TIME.questionMs] ?? 0);
     const pause = pollPause(pace, after, this.#newsMs, questionMs, needed);
     return Math.min(pause, Math.max(0, this.#headsMs + pace.idle - after));
   }
