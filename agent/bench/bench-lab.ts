@@ -22,8 +22,20 @@ export class BenchLab {
     this.floorMs = floorMs;
   }
 
-  static async create(): Promise<BenchLab> {
-    const lab = await Lab.create({ nodes: ['a', 'b'], volumeBytes: VOLUME_BYTES, tag: 'bench' });
+  /** Runs `work` in a lab and removes it. `volumeDirectory`: where the volume lies, in memory unless it is said. */
+  static async with<T>(work: (bench: BenchLab) => Promise<T>, volumeDirectory?: string): Promise<T> {
+    const bench = await BenchLab.open(volumeDirectory);
+    try {
+      return await work(bench);
+    } finally {
+      await bench.close();
+    }
+  }
+
+  /** For callers that close it themselves. */
+  static async open(volumeDirectory?: string): Promise<BenchLab> {
+    const where = volumeDirectory === undefined ? {} : { volumeDirectory };
+    const lab = await Lab.create({ nodes: ['a', 'b'], volumeBytes: VOLUME_BYTES, tag: 'bench', ...where });
     await layRawVeth(lab);
     const floorMs = storageRoundTrips(lab.volume.path);
     await lab.format();

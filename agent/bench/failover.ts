@@ -2,14 +2,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { dataStream, heartbeatStream } from '../demo/workload.ts';
 import { below, type Figure } from './figure.ts';
-import type { BenchLab } from './bench-lab.ts';
+import { BenchLab } from './bench-lab.ts';
 
 const CUTS_OF_EACH_KIND = 10;
 const HEARTBEATS_PER_SECOND = 1000;
 const DATA_PER_SECOND = 200;
 const CUT_MS = 700;
 
-export async function failover(bench: BenchLab, say: (line: string) => void): Promise<Figure[]> {
+export async function failover(say: (line: string) => void): Promise<Figure[]> {
+  return BenchLab.with(async (bench) => measure(bench, say));
+}
+
+async function measure(bench: BenchLab, say: (line: string) => void): Promise<Figure[]> {
   const { lab } = bench;
   await bench.onNetwork();
   say(`${2 * CUTS_OF_EACH_KIND} cuts and returns under ${HEARTBEATS_PER_SECOND} heartbeats a second each way`);

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../platform/clock.ts';
 import { below, type Figure } from './figure.ts';
-import type { BenchLab } from './bench-lab.ts';
+import { BenchLab } from './bench-lab.ts';
 import { cpuSeconds, residentBytes } from './process-cost.ts';
 
 const SECONDS = 15;
@@ -14,7 +14,11 @@ interface Look {
   readonly operations: number;
 }
 
-export async function idle(bench: BenchLab, say: (line: string) => void): Promise<Figure[]> {
+export async function idle(say: (line: string) => void): Promise<Figure[]> {
+  return BenchLab.with(async (bench) => measure(bench, say));
+}
+
+async function measure(bench: BenchLab, say: (line: string) => void): Promise<Figure[]> {
   const { lab } = bench;
   await bench.onNetwork();
   await bench.watcher.stop(); // its questions would be traffic

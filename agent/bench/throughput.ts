@@ -3,12 +3,16 @@ import { percentile } from '../demo/figures.ts';
 import { startPing } from '../demo/workload.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atLeast, below, type Figure } from './figure.ts';
-import type { BenchLab } from './bench-lab.ts';
+import { BenchLab } from './bench-lab.ts';
 import { iperf, rawAddress } from './limits.ts';
 
 const SECONDS = 8;
 
-export async function throughput(bench: BenchLab, say: (line: string) => void): Promise<Figure[]> {
+export async function throughput(say: (line: string) => void): Promise<Figure[]> {
+  return BenchLab.with(async (bench) => measure(bench, say));
+}
+
+async function measure(bench: BenchLab, say: (line: string) => void): Promise<Figure[]> {
   const { lab } = bench;
   const target = lab.vnicAddress('b');
   await bench.onNetwork();

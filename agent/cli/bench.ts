@@ -1,7 +1,6 @@
 /** `stillbeat bench [latency|throughput|failover|idle] [--json]`: figures, each beside its limit of the same run. */
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
-import { BenchLab } from '../bench/bench-lab.ts';
 import { failover } from '../bench/failover.ts';
 import { type BenchDocument, type Figure, figureLines } from '../bench/figure.ts';
 import { idle } from '../bench/idle.ts';
@@ -9,7 +8,7 @@ import { latency } from '../bench/latency.ts';
 import { throughput } from '../bench/throughput.ts';
 import { paint, wantsColour } from '../demo/terminal.ts';
 
-type Part = (bench: BenchLab, say: (line: string) => void) => Promise<Figure[]>;
+type Part = (say: (line: string) => void) => Promise<Figure[]>;
 
 const PARTS: Readonly<Record<string, Part>> = { latency, throughput, failover, idle };
 
@@ -26,14 +25,7 @@ export async function bench(argv: string[]): Promise<number> {
   }
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const figures: Figure[] = [];
-  for (const name of wanted) {
-    const lab = await BenchLab.create();
-    try {
-      figures.push(...((await PARTS[name]?.(lab, say)) ?? []));
-    } finally {
-      await lab.close();
-    }
-  }
+  for (const name of wanted) figures.push(...((await PARTS[name]?.(say)) ?? []));
   const document: BenchDocument = { name: wanted.join('+'), figures };
   if (values.json === true) process.stdout.write(`${JSON.stringify(document)}\n`);
   else

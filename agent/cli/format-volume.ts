@@ -7,6 +7,7 @@ import { closeSync, existsSync, fstatSync, fsyncSync, openSync, rmSync, statSync
 import { setTimeout as delay } from 'node:timers/promises';
 import { dataView, getU64, roundUp, sameBytes } from '../base/bytes.ts';
 import { AgentError } from '../base/errors.ts';
+import { withoutControls } from '../base/text.ts';
 import { deviceNumber, userOf } from '../check/block-device.ts';
 import { sizeText } from '../check/system.ts';
 import { BlockDevice } from '../platform/block-device.ts';
@@ -197,7 +198,7 @@ function saysRunning(heads: Uint8Array, slot: number): boolean {
 
 function nodeName(read: ReadPiece, slot: number): string {
   const chosen = chooseSuperblock([read(0, BLOCK_BYTES), read(BLOCK_BYTES, BLOCK_BYTES)]);
-  return (chosen.ok && chosen.superblock.nodes[slot]) || `in slot ${slot}`;
+  return withoutControls((chosen.ok && chosen.superblock.nodes[slot]) || `in slot ${slot}`);
 }
 
 function writeVolume(device: BlockDevice, request: FormatRequest): FormattedVolume {

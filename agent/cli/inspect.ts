@@ -174,17 +174,18 @@ async function write(
     for (const place of merged(histories)) {
       if (await progress.step(stop.signal)) break;
       output.place(place);
+      if (sink.isFull) await sink.flush();
     }
     progress.end();
-    sink.flush();
+    await sink.flush();
     if (request.follow) {
       for await (const place of follow(volume, openers, walks, ends, stop.signal)) {
         output.place(place);
-        sink.flush();
+        await sink.flush();
       }
     }
     output.end();
-    sink.flush();
+    await sink.flush();
   } finally {
     stop.forget();
     sink.close();

@@ -10,7 +10,7 @@
  *   that a former incarnation of ours may have delivered.
  * - Frames of the failover lanes leave only when the peer has said that it accepts us: nothing is sent to nobody.
  */
-import { sameBytes, toHex } from '../base/bytes.ts';
+import { toHex } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import { PATHS } from '../base/paths.ts';
 import { EPOCH_MASK } from '../queue/inbound.ts';
@@ -26,14 +26,15 @@ import {
   readPrefix,
   writeAgain,
   writeHello,
-  writePrefix,
   type Hello,
   type Prefix,
 } from '../wire/message.ts';
-import { emptyRecordHeader, recordBytes, RECORD_HEADER_BYTES, walkRecords, writeRecordHeader } from '../wire/record.ts';
-import { MESSAGE_BYTES_MAX, type TunnelReceiver, type TunnelSender } from '../wire/tunnel.ts';
+import { walkRecords } from '../wire/record.ts';
+import type { TunnelReceiver, TunnelSender } from '../wire/tunnel.ts';
 import { dataView } from '../base/bytes.ts';
+import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
+import { FrameMessages } from './frame-messages.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
@@ -68,14 +69,9 @@ export interface StorageRecord {
   readonly epoch: number;
 }
 
-const isSame = (a: Uint8Array, b: Uint8Array | null): boolean => b !== null && sameBytes(a, 0, b, 0, 16);
-
 const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
 /** A word is sent after this many bytes received without one, so that the sender may forget them. */
 const CONFIRM_EVERY_BYTES = 256 * 1024;
-/** Small frames share a message up to this size. */
-const MESSAGE_BYTES_WANTED = 60_000;
-const RESENT_BYTES_WANTED = 1400;
 /** A peer's beacon is fresh for this many beacons. */
 const FRESH_BEACONS = 3;
 /** A word older than this is not a sign of life now: probes come every 50 ms. */
@@ -97,7 +93,6 @@ export class PeerLink {
   readonly settings: LinkSettings;
   readonly #words: PeerWords;
   readonly #ports: CorePorts;
-  readonly #ours: Uint8Array;
   readonly judge: Judge;
   readonly storage: StorageWatch;
   readonly clock: ClockOffset = new ClockOffset();
@@ -109,21 +104,11 @@ export class PeerLink {
 
   #sender: TunnelSender | null = null;
   #receiver: TunnelReceiver | null = null;
-  readonly #message = new Uint8Array(MESSAGE_BYTES_MAX);
-  readonly #messageView = dataView(this.#message);
-  readonly #record = emptyRecordHeader();
-  #messageEnd = 0;
-  #messageWanted = MESSAGE_BYTES_WANTED;
-  #sendBlocked = false;
+  #messages: FrameMessages | null = null;
 
-  #accepted: Uint8Array | null = null;
-  #retired: Uint8Array | null = null;
-  /** A stranger, and our clock when we first saw it. */
-  #candidate: Uint8Array | null = null;
-  #candidateSinceMs = 0;
-  /** The peer has accepted us since we accepted it. */
-  #isOpen = false;
-  #peerAccepts = false;
+  readonly #acquaintance: Acquaintance;
+  /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
+  #openedUs = 0;
   #peerFlags = 0;
   #lastHead: HeadWord | null = null;
   #ownStorage = false;
@@ -135,7 +120,7 @@ export class PeerLink {
     this.settings = settings;
     this.#words = words;
     this.#ports = ports;
-    this.#ours = ourIncarnation;
+    this.#acquaintance = new Acquaintance(ourIncarnation);
     this.storage = new StorageWatch(FRESH_BEACONS * settings.beaconMs);
     this.judge = new Judge(settings.judge, nowMs);
     this.#helloDueMs = nowMs;
@@ -162,6 +147,7 @@ export class PeerLink {
   attachTunnel(sender: TunnelSender, receiver: TunnelReceiver): void {
     this.#sender = sender;
     this.#receiver = receiver;
+    this.#messages = new FrameMessages(sender, (nowMs) => this.#prefix(KIND.frames, nowMs));
   }
 
   get receiver(): TunnelReceiver | null {
@@ -169,11 +155,11 @@ export class PeerLink {
   }
 
   get accepted(): Uint8Array | null {
-    return this.#accepted;
+    return this.#acquaintance.accepted;
   }
 
   get peerAccepts(): boolean {
-    return this.#peerAccepts;
+    return this.#acquaintance.peerAccepts;
   }
 
   get peerFlags(): number {
@@ -216,40 +202,21 @@ export class PeerLink {
   }
 
   #overNetwork(type: TypeIndex, sequence: number, frame: Uint8Array, enteredMs: number, nowMs: number): boolean {
-    if (!this.#sender || this.#sendBlocked) return false;
-    if (this.#messageEnd > 0 && this.#messageEnd + recordBytes(frame.length) > this.#messageWanted) this.flush(nowMs);
-    if (this.#sendBlocked) return false;
-    if (this.#messageEnd === 0) this.#messageEnd = PREFIX_BYTES;
-    const record = this.#record;
-    record.frameBytes = frame.length;
-    record.type = type;
-    record.peer = 0;
-    record.sequence = sequence;
-    record.ageMs = nowMs - enteredMs;
-    writeRecordHeader(this.#messageView, this.#messageEnd, record);
-    this.#message.set(frame, this.#messageEnd + RECORD_HEADER_BYTES);
-    this.#messageEnd += recordBytes(frame.length);
-    return true;
+    return this.#messages?.add(type, sequence, frame, nowMs - enteredMs, nowMs) ?? false;
   }
 
   /** Sends the message of frames that has been put together; at the end of each round of the switch. */
   flush(nowMs: number): void {
-    const end = this.#messageEnd;
-    if (end === 0 || !this.#sender) return;
-    this.#messageEnd = 0;
-    writePrefix(this.#messageView, this.#prefix(KIND.frames, nowMs));
-    this.#unconfirmedBytes = 0;
-    // What a full socket refuses is lost here and asked for again by the peer.
-    if (!this.#sender.send(this.#message, end)) this.#sendBlocked = true;
+    if (this.#messages?.flush(nowMs) === true) this.#unconfirmedBytes = 0;
   }
 
   /** The socket has room again. */
   unblock(): void {
-    this.#sendBlocked = false;
+    if (this.#messages) this.#messages.isBlocked = false;
   }
 
   get isSendBlocked(): boolean {
-    return this.#sendBlocked;
+    return this.#messages?.isBlocked ?? false;
   }
 
   #prefix(kind: number, nowMs: number): Prefix {
@@ -279,7 +246,7 @@ export class PeerLink {
 
   #flags(nowMs: number): number {
     const { words, times, echoIncarnation } = this.#words;
-    const echoesAccepted = this.#accepted !== null && sameBytes(echoIncarnation, 0, this.#accepted, 0, 16);
+    const echoesAccepted = this.#acquaintance.isAccepted(echoIncarnation);
     return (
       (this.judge.hears(nowMs) ? HELLO_FLAG.hearsNetwork : 0) |
       (this.storage.fresh ? HELLO_FLAG.hearsStorage : 0) |
@@ -304,7 +271,7 @@ export class PeerLink {
   message(incarnation: Uint8Array, bytes: Uint8Array, nowMs: number): void {
     const prefix = readPrefix(bytes);
     if (!prefix) return;
-    const isAccepted = this.#accepted !== null && sameBytes(incarnation, 0, this.#accepted, 0, 16);
+    const isAccepted = this.#acquaintance.isAccepted(incarnation);
     if (prefix.kind === KIND.hello) {
       const hello = readHello(bytes, prefix);
       if (hello) this.#onHello(incarnation, hello, 'network', nowMs);
@@ -327,7 +294,7 @@ export class PeerLink {
     this.#unconfirmedBytes += bytes.length;
     walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
       const lane = this.#lane(header.type as TypeIndex);
-      if (!lane || (!this.#isOpen && header.type !== HEARTBEAT)) return;
+      if (!lane || (!this.#acquaintance.isOpen && header.type !== HEARTBEAT)) return;
       this.counters.receivedNetwork++;
       const bornMs = nowMs - Math.max(0, ageMs) - header.ageMs;
       lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), bornMs, nowMs);
@@ -341,13 +308,10 @@ export class PeerLink {
       this.#inSmallMessages(nowMs, () => (again.lane === BULK ? this.bulk : this.data).again(again.missing, nowMs));
   }
 
-  /** What was lost goes again in messages of a datagram or two: a long one is lost again with any one of its many. */
+  /** Over the network in short messages; over storage the size of a message does not matter. */
   #inSmallMessages(nowMs: number, send: () => void): void {
-    this.flush(nowMs);
-    this.#messageWanted = RESENT_BYTES_WANTED;
-    send();
-    this.flush(nowMs);
-    this.#messageWanted = MESSAGE_BYTES_WANTED;
+    if (this.#messages) this.#messages.inSmallMessages(nowMs, send);
+    else send();
   }
 
   /** A frame that the reader could not deliver in turn came by storage. `epoch`: when it was read. */
@@ -362,23 +326,20 @@ export class PeerLink {
   head(head: HeadWord, nowMs: number): void {
     this.#lastHead = head;
     this.#onHello(head.incarnation, head, 'storage', nowMs);
-    if (this.#accepted && sameBytes(head.incarnation, 0, this.#accepted, 0, 16)) this.#startReading(head);
+    if (this.#acquaintance.isAccepted(head.incarnation)) this.#startReading(head);
   }
 
   #onHello(incarnation: Uint8Array, hello: Hello, way: 'network' | 'storage', nowMs: number): void {
-    const isAccepted = isSame(incarnation, this.#accepted);
-    if (isSame(incarnation, this.#retired)) return;
-    // A stranger is not listened to while the accepted one speaks: neither a recording on the network nor the head block
-    // that a former incarnation left on the volume may unsettle a good link.
-    if (!isAccepted && this.#accepted && this.judge.hears(nowMs)) return;
-    const echoesUs = (hello.flags & HELLO_FLAG.echoes) !== 0 && sameBytes(hello.echoIncarnation, 0, this.#ours, 0, 16);
-    if (!isAccepted && !this.#isAlive(incarnation, echoesUs ? hello.echoMonotonicUs : -1, nowMs)) {
+    const standing = this.#acquaintance.standing(incarnation, hello, this.judge.hears(nowMs), nowMs);
+    if (standing === 'ignored') return;
+    if (standing === 'stranger') {
       this.#remember(incarnation, hello, nowMs);
       this.#helloDueMs = nowMs;
       this.#ports.wantHead();
       return;
     }
-    if (!isAccepted) this.#accept(incarnation, hello, nowMs);
+    if (standing === 'newcomer') this.#accept(incarnation, hello, nowMs);
+    const echoesUs = this.#acquaintance.echoesUs(hello);
     if (echoesUs) this.clock.exchange(hello.echoMonotonicUs, hello.echoDelayUs, hello.monotonicUs, nowMs * 1000);
     const age = this.clock.known ? this.clock.ageMs(hello.monotonicUs, nowMs * 1000) : 0;
     this.#publishClock(nowMs);
@@ -389,12 +350,12 @@ export class PeerLink {
     this.#remember(incarnation, hello, nowMs);
     const accepts = echoesUs && (hello.flags & HELLO_FLAG.accepts) !== 0;
     // The peer waits for our echo, or we for its acceptance: the next beacon would be a second away.
-    if (!accepts || accepts !== this.#peerAccepts) this.#ports.wantHead();
-    this.#peerAccepts = accepts;
+    if (!accepts || accepts !== this.#acquaintance.peerAccepts) this.#ports.wantHead();
+    this.#acquaintance.peerAccepts = accepts;
     this.#peerFlags = hello.flags;
     if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
-    if (echoesUs) {
+    if (accepts) {
       this.#confirmed(hello, nowMs);
       const roundTripMs = this.clock.roundTripUs / 1000;
       this.#inSmallMessages(nowMs, () => {
@@ -404,27 +365,20 @@ export class PeerLink {
     }
   }
 
-  /** True when the stranger echoes a word of ours that was sent after we first saw it: it lives now. */
-  #isAlive(incarnation: Uint8Array, echoUs: number, nowMs: number): boolean {
-    if (isSame(incarnation, this.#candidate)) return echoUs >= Math.floor(this.#candidateSinceMs * 1000);
-    this.#candidate = incarnation.slice();
-    this.#candidateSinceMs = nowMs;
-    return false;
-  }
-
   /** The peer has accepted us: what it sends from now on was never delivered by a former incarnation of ours. */
   #open(hello: Hello): void {
-    if (this.#isOpen) return;
-    this.#isOpen = true;
+    if (this.#acquaintance.isOpen) return;
+    this.#acquaintance.isOpen = true;
+    this.#openedUs = hello.monotonicUs;
     this.#lane(DATA)?.reset(hello.floorData);
     this.#lane(BULK)?.reset(hello.floorBulk);
-    if (this.#lastHead && isSame(this.#lastHead.incarnation, this.#accepted)) this.#startReading(this.#lastHead);
+    if (this.#lastHead && this.#acquaintance.isAccepted(this.#lastHead.incarnation)) this.#startReading(this.#lastHead);
   }
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
     const { times, echoIncarnation } = this.#words;
     // A newcomer begins to listen at our floors: they must not be older than its first word.
-    if (!isSame(incarnation, echoIncarnation)) this.#publishFloors();
+    if (!isSameIncarnation(incarnation, echoIncarnation)) this.#publishFloors();
     echoIncarnation.set(incarnation);
     times[PEER_TIME.echoMonotonicUs] = hello.monotonicUs;
     times[PEER_TIME.echoSeenMs] = nowMs;
@@ -432,13 +386,8 @@ export class PeerLink {
 
   #accept(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
     const { words, times, incarnation: shared } = this.#words;
-    const isSuccessor = this.#accepted !== null;
-    this.#retired = this.#accepted;
-    this.#accepted = incarnation.slice();
-    this.#candidate = null;
-    this.#isOpen = false;
+    const isSuccessor = this.#acquaintance.accept(incarnation);
     this.clock.reset();
-    this.#peerAccepts = false;
     this.#receiver?.accept(incarnation);
     // The reader is told first: what it still has of the predecessor finds no gate open.
     times[PEER_TIME.startPosition] = -1;
@@ -470,7 +419,7 @@ export class PeerLink {
   /** Reading begins where the incarnation began: gates and ages drop what is of no use. */
   #startReading(head: HeadWord): void {
     const { times, words } = this.#words;
-    if (!this.#isOpen || (times[PEER_TIME.startPosition] ?? -1) >= 0) return;
+    if (!this.#acquaintance.isOpen || (times[PEER_TIME.startPosition] ?? -1) >= 0) return;
     times[PEER_TIME.startPosition] = head.startPosition;
     times[PEER_TIME.startMark] = 0;
     Atomics.add(words, PEER.epoch, 1);
@@ -481,7 +430,9 @@ export class PeerLink {
     this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
   }
 
+  /** Before the peer accepted us its confirmations were for our predecessor's numbers. */
   #confirmed(prefix: Prefix, nowMs: number): void {
+    if (!this.#acquaintance.isOpen || prefix.monotonicUs < this.#openedUs) return;
     this.data.confirm(prefix.nextData);
     this.bulk.confirm(prefix.nextBulk);
     this.#lane(DATA)?.floor(prefix.floorData, nowMs);
@@ -495,7 +446,7 @@ export class PeerLink {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
-    const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.#accepted !== null);
+    const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
     const isSilent = nowMs >= this.#helloDueMs;
     if (transition) {
       this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
@@ -535,7 +486,7 @@ export class PeerLink {
     words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
     this.#publishFloors();
-    words[PEER.live] = this.#accepted !== null && this.storage.fresh ? 1 : 0;
+    words[PEER.live] = this.accepted !== null && this.storage.fresh ? 1 : 0;
   }
 
   #publishFloors(): void {
@@ -547,7 +498,7 @@ export class PeerLink {
 
   /** Which way the failover lanes take. */
   get way(): Way {
-    if (!this.#peerAccepts) return 'none';
+    if (!this.#acquaintance.peerAccepts) return 'none';
     const path = this.judge.path;
     if (path === 'network' || path === 'suspect') return 'network';
     return path === 'isolated' ? 'none' : 'storage';
@@ -556,7 +507,7 @@ export class PeerLink {
   /** Moves what is due, after every round of the switch. */
   pump(nowMs: number): void {
     const { words } = this.#words;
-    if (this.#accepted) {
+    if (this.accepted) {
       const confirmedData = Atomics.load(words, PEER.confirmedData) >>> 0;
       const confirmedBulk = Atomics.load(words, PEER.confirmedBulk) >>> 0;
       if (confirmedData !== 0) this.data.confirm(confirmedData);

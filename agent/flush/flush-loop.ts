@@ -28,6 +28,8 @@ export interface FlushSettings {
 const HEAD_INTERVAL_MS = 20;
 /** A batch up to this size is a few messages, to which answers may come at once. */
 export const QUESTION_BYTES_MAX = 8192;
+/** How long answers to a flood may wait for one another. */
+const FLOOD_DEADLINE_MS = 0.7;
 const RETRY_MS_MIN = 5;
 const RETRY_MS_MAX = 200;
 /** The owner of the slot is looked at with every beacon; after this many without a look nothing is written before one. */
@@ -109,7 +111,9 @@ export class FlushLoop {
     const { words } = this.#state;
     if (Atomics.exchange(words, AGENT.flushNow, 0) === 1) return 0;
     if (this.#buffer.reachedThreshold) return 0;
-    return this.#buffer.oldestEnteredMs() + this.#settings.deadlineMs - nowMs;
+    const isFlood = Atomics.load(words, AGENT.flood) === 1;
+    const deadlineMs = isFlood ? Math.max(FLOOD_DEADLINE_MS, this.#settings.deadlineMs) : this.#settings.deadlineMs;
+    return this.#buffer.oldestEnteredMs() + deadlineMs - nowMs;
   }
 
   /** Fills and seals a batch from the write buffer; false when there is nothing to write, or no room in the ring. */

@@ -3,6 +3,7 @@
  * host or a running agent writes is seen and nobody is disturbed. Works on a file copy of a volume as well.
  */
 import { AgentError } from '../base/errors.ts';
+import { withoutControls } from '../base/text.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET, SUPERBLOCK_COPIES } from '../volume/layout.ts';
@@ -61,8 +62,9 @@ export class InspectedVolume {
     return this.superblock.nodes.flatMap((name, slot) => (name === '' ? [] : [slot]));
   }
 
+  /** For showing: whatever a superblock says, a terminal gets nothing that it would obey. */
   nodeName(slot: number): string {
-    return this.superblock.nodes[slot] || `slot ${slot}`;
+    return withoutControls(this.superblock.nodes[slot] || `slot ${slot}`);
   }
 
   slotOffset(slot: number): number {

@@ -10,21 +10,24 @@ import { finishedPacket, pcapngHeader, pcapngPacket } from './pcapng.ts';
 import type { FoundBatch, Place } from './ring-walk.ts';
 import { nodeText, placeText, totalsText, volumeText, type Totals } from './text.ts';
 
-/** Collects what is written, for fewer and larger writes. */
+/**
+ * Collects what is written, for fewer and larger writes. `flush` waits until the reader of a pipe has taken it: whoever
+ * ends the process before loses the rest.
+ */
 export class Sink {
-  readonly #write: (bytes: Buffer) => void;
+  readonly #write: (bytes: Buffer) => Promise<void> | void;
   readonly close: () => void;
   #parts: Buffer[] = [];
   #bytes = 0;
 
-  private constructor(write: (bytes: Buffer) => void, close: () => void) {
+  private constructor(write: (bytes: Buffer) => Promise<void> | void, close: () => void) {
     this.#write = write;
     this.close = close;
   }
 
   static stdout(): Sink {
     return new Sink(
-      (bytes) => void process.stdout.write(bytes),
+      async (bytes) => new Promise((resolve) => void process.stdout.write(bytes, () => resolve())),
       () => {},
     );
   }
@@ -53,13 +56,19 @@ export class Sink {
     const bytes = typeof part === 'string' ? Buffer.from(part) : part;
     this.#parts.push(bytes);
     this.#bytes += bytes.length;
-    if (this.#bytes >= 65_536) this.flush();
   }
 
-  flush(): void {
-    if (this.#bytes > 0) this.#write(Buffer.concat(this.#parts));
+  /** Time to flush. */
+  get isFull(): boolean {
+    return this.#bytes >= 65_536;
+  }
+
+  async flush(): Promise<void> {
+    if (this.#bytes === 0) return;
+    const bytes = Buffer.concat(this.#parts);
     this.#parts = [];
     this.#bytes = 0;
+    await this.#write(bytes);
   }
 }
 

@@ -1,13 +1,9 @@
 /** The same documents as lines for people. Whatever comes from the volume is cleaned of what a terminal would obey. */
+import { withoutControls } from '../base/text.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import type { PlaceView } from './batch-view.ts';
 import type { NodeView, PeerView } from './node-view.ts';
 import { sizeText } from '../check/system.ts';
-
-/** Text without control characters. */
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
-export const clean = (text: string): string => text.replaceAll(CONTROL, '?');
 
 export function volumeText(volume: InspectedVolume, uuid: string): string[] {
   const { device, superblock, copies } = volume;
@@ -16,7 +12,7 @@ export function volumeText(volume: InspectedVolume, uuid: string): string[] {
   const bad = copies.flatMap((copy, index) => (copy === 'good' ? [] : [`copy ${index} of the superblock: ${copy}`]));
   const lost = device.bytes < volumeBytes ? [`only ${device.bytes} of ${volumeBytes} bytes are here`] : [];
   return [
-    clean(`volume ${device.path}: cluster ${superblock.clusterName}, ${uuid}`),
+    withoutControls(`volume ${device.path}: cluster ${superblock.clusterName}, ${uuid}`),
     `  format ${format}, ${slotCount} slots of ${sizeText(slotBytes)}, sectors of ${sectorBytes} bytes, ` +
       `made ${new Date(createdWallMs).toISOString()}`,
     ...[...bad, ...lost].map((line) => `  ! ${line}`),
@@ -33,7 +29,7 @@ const STATES: Readonly<Record<NodeView['state'], string>> = {
 };
 
 export function nodeText(view: NodeView): string[] {
-  const title = clean(`node ${view.node} (slot ${view.slot}): ${STATES[view.state]}`);
+  const title = withoutControls(`node ${view.node} (slot ${view.slot}): ${STATES[view.state]}`);
   if (view.head === null) return [title];
   const { head } = view;
   return [
@@ -47,7 +43,7 @@ export function nodeText(view: NodeView): string[] {
 
 function peerText(peer: PeerView): string {
   const lag = peer.lagBytes === null ? 'of a former start' : `${sizeText(peer.lagBytes)} behind`;
-  return clean(
+  return withoutControls(
     `  to ${peer.node}: ${peer.path}; has read to ${peer.readPosition} (${lag}), next data ${peer.nextData}, ` +
       `bulk ${peer.nextBulk}; ${peer.flags.join(' ') || 'knows nothing of it'}`,
   );
@@ -63,15 +59,15 @@ function ageText(ms: number): string {
 
 export function placeText(view: PlaceView): string[] {
   if (view.kind === 'damaged') {
-    return [clean(`! ${view.node} at ${view.position}: ${view.bytes} bytes ${view.fault}: ${view.reason}`)];
+    return [withoutControls(`! ${view.node} at ${view.position}: ${view.bytes} bytes ${view.fault}: ${view.reason}`)];
   }
   const { time, node, orderMark, position, bytes, recordCount } = view;
   const what = view.wrap ? 'end of the lap' : `${recordCount} record${recordCount === 1 ? '' : 's'}`;
   const sealed = view.records === null ? ', sealed' : '';
   return [
-    clean(`${time} ${node} #${orderMark} at ${position}, ${bytes} bytes, ${what}${sealed}`),
+    withoutControls(`${time} ${node} #${orderMark} at ${position}, ${bytes} bytes, ${what}${sealed}`),
     ...(view.records ?? []).map((record) =>
-      clean(
+      withoutControls(
         `    ${record.type} to ${record.target} ${record.sequence}, ${record.frameBytes} bytes` +
           `${record.ageMs > 0 ? `, ${record.ageMs} ms old` : ''}: ${record.text}`,
       ),

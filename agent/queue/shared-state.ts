@@ -39,6 +39,8 @@ export const AGENT = {
   acknowledgeWanted: 15,
   /** flush: the ring is full of what a live reader has not read: wake it when that moves. */
   ringFull: 16,
+  /** reader: 1 while large batches come: what we send meanwhile are confirmations, and may share a batch. */
+  flood: 17,
 } as const;
 const AGENT_WORDS = 32;
 

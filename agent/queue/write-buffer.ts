@@ -12,6 +12,8 @@ import { AGENT, type SharedState } from './shared-state.ts';
  * enough for a processor's cache: one largest batch of data, for the bytes are written by one thread and read by another.
  */
 const CAPACITY_BYTES: readonly number[] = [262_144, 262_144, 1_048_576, 1_048_576];
+/** More than this in the buffer are no mere answers. */
+const ANSWERS_BYTES_MAX = 16_384;
 const PRIORITY: readonly TypeIndex[] = [CONTROL, HEARTBEAT, DATA, BULK];
 
 export const writeBufferBytes: number = CAPACITY_BYTES.reduce((sum, bytes) => sum + ringBytes(bytes), 0);
@@ -62,6 +64,7 @@ export class WriteBuffer {
     ring.bytes.set(frame, offset);
     ring.commit(frame.length, sequence, peer, enteredMs);
     // The first packet starts the deadline; the one that reaches the set point ends the wait.
+    if (wasEmpty) this.#isArmed = false;
     const starts = wasEmpty && !this.isRound;
     if (starts || this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
     return true;
@@ -78,6 +81,20 @@ export class WriteBuffer {
     Atomics.store(this.#state.words, AGENT.flushNow, 1);
     this.#state.wake(AGENT.flushWake);
   }
+
+  /**
+   * Client thread, at the end of a round: in a flood the few small packets that answer it wait for more of their kind, at
+   * most until the flood's deadline; each batch saved is a write here and a read there. Heartbeats never wait.
+   */
+  endRound(): void {
+    this.isRound = false;
+    const mayWait = Atomics.load(this.#state.words, AGENT.flood) === 1 && this.#ring(HEARTBEAT).isEmpty;
+    if (!mayWait || this.usedBytes > ANSWERS_BYTES_MAX) this.flushNow();
+    else if (!this.#isArmed) this.#state.wake(AGENT.flushWake);
+    this.#isArmed = true;
+  }
+  /** The flush thread has been told of what lies in the buffer, and counts its deadline. */
+  #isArmed = false;
 
   get usedBytes(): number {
     let sum = 0;

@@ -19,6 +19,7 @@ import type { Disk } from '../volume/disk.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
 import { walkRecords } from '../wire/record.ts';
 import type { SealFactory } from '../wire/seal.ts';
 import { pollPause, type PaceSettings } from './pace.ts';
@@ -57,6 +58,8 @@ export interface ReaderPorts {
 /** Confirm at the latest after this many bytes read: the writer's ring and memory wait for it. */
 const CONFIRM_EVERY_BYTES = 2 * 1024 * 1024;
 const BATCHES_PER_STEP = 32;
+/** Large batches follow one another within this time while a flood lasts. */
+const FLOOD_MS = 5;
 
 class Source {
   readonly peer: ReaderPeer;
@@ -165,9 +168,14 @@ export class ReaderLoop {
       const isWorthIt = needed || source.reader.isBehind || nowMs - this.#newsMs < 200;
       if (isWorthIt && this.#readBatches(source)) busy = true;
     }
-    if (busy) return 0;
+    if (busy) {
+      Atomics.store(words, AGENT.flood, this.#isFlood ? 1 : 0);
+      return 0;
+    }
     const after = this.#now();
-    const questionMs = this.#isFlood ? -Infinity : (times[AGENT_TIME.questionMs] ?? 0);
+    const isFlood = this.#isFlood && after - this.#newsMs < FLOOD_MS;
+    Atomics.store(words, AGENT.flood, isFlood ? 1 : 0);
+    const questionMs = isFlood ? -Infinity : (times[AGENT_TIME.questionMs] ?? 0);
     const pause = pollPause(pace, after, this.#newsMs, questionMs, needed);
     return Math.min(pause, Math.max(0, this.#headsMs + pace.idle - after));
   }
@@ -207,6 +215,8 @@ export class ReaderLoop {
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {
     const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
     if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
+    // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
+    if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
     if (entry.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
       times[PEER_TIME.peerReadPosition] = entry.readPosition;
       this.#ringMoved();

@@ -148,11 +148,8 @@ class Switch {
       }
       more = this.#takeFrames(nowMs) || more;
       waitMs = this.#core.round(nowMs);
-      this.#buffer.isRound = false;
-      if (this.#submitted) {
-        this.#submitted = false;
-        this.#buffer.flushNow();
-      }
+      if (this.#submitted) this.#buffer.endRound();
+      this.#submitted = false;
       if (more) waitMs = 0;
       if (this.#waiting !== null) waitMs = Math.min(waitMs, 1);
     }

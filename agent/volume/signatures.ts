@@ -6,6 +6,7 @@
  * The order matters where two would match: a GPT has a protective MBR, a FAT boot sector ends like an MBR.
  */
 import { dataView, sameBytes } from '../base/bytes.ts';
+import { withoutControls } from '../base/text.ts';
 import { BLOCK_BYTES, SUPERBLOCK_COPIES, SUPERBLOCK_MAGIC } from './layout.ts';
 import { chooseSuperblock } from './superblock.ts';
 
@@ -110,7 +111,9 @@ function findStillbeat(read: ReadPiece, ownCluster: string | undefined): FoundSi
   const chosen = chooseSuperblock(copies.map((at) => read(at, BLOCK_BYTES)).filter((block) => block.length > 0));
   if (chosen.ok) {
     const { clusterName } = chosen.superblock;
-    return clusterName === ownCluster ? null : { name: `stillbeat volume of cluster ${clusterName}`, offset };
+    return clusterName === ownCluster
+      ? null
+      : { name: `stillbeat volume of cluster ${withoutControls(clusterName)}`, offset };
   }
   if (chosen.fault === 'version') return { name: 'stillbeat volume of another format version', offset };
   return { name: 'damaged stillbeat volume', offset };

@@ -80,10 +80,22 @@ export class NodeDisk implements Disk {
     this.#node = node;
     this.#slotBytes = slotBytes;
     this.bytes = volume.bytes.length;
+    this.own = {
+      bytes: this.bytes,
+      read: (offset, into) => this.#read(offset, into, null),
+      write: (offset, from) => this.write(offset, from),
+    };
   }
 
+  /** The way of the writer to its own slot: copies lag, what was written to the original does not. */
+  readonly own: Disk;
+
   read(offset: number, into: Uint8Array): number {
-    const { readErrno, past } = this.faults;
+    return this.#read(offset, into, this.faults.past);
+  }
+
+  #read(offset: number, into: Uint8Array, past: Uint8Array | null): number {
+    const { readErrno } = this.faults;
     if (readErrno !== 0) return -readErrno;
     const source = past && this.#world.prng.chance(1, 2) ? past : this.#volume.bytes;
     into.set(source.subarray(offset, offset + into.length));

@@ -49,8 +49,8 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     msMax: 4000,
   },
   replay: {
-    begin: (sim, node) => sim.network.replay(node, sim.world.prng.between(1, 100)),
-    end: (sim, node) => sim.network.replay(node, sim.world.prng.between(1, 100)),
+    begin: (sim, node) => sim.replay(node, sim.world.prng.between(1, 100)),
+    end: (sim, node) => sim.replay(node, sim.world.prng.between(1, 100)),
     msMax: 3000,
   },
   garbage: {
@@ -97,12 +97,40 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   crash: { begin: (sim, node) => sim.crash(node), end: (sim, node) => sim.start(node), msMax: 1500 },
   reboot: { begin: (sim, node) => sim.crash(node, true), end: (sim, node) => sim.start(node), msMax: 4000 },
   freeze: { begin: (sim, node) => sim.freeze(node), end: (sim, node) => sim.thaw(node), msMax: 5000 },
+  'restart before a volume that shows the past': {
+    begin: (sim, node) => restartBefore(sim, node, () => sim.showPast(node === 0 ? 1 : 0)),
+    end: (sim, node) => sim.disk(node === 0 ? 1 : 0, { past: null }),
+    msMax: 1500,
+  },
+  'restart before somebody who repeats everything': {
+    begin: (sim, node, ms) => {
+      const untilMs = sim.nowMs + ms;
+      restartBefore(sim, node, () => {
+        sim.cut();
+        repeat(sim, node, untilMs);
+      });
+    },
+    end: (sim) => sim.heal(),
+    msMax: 2000,
+  },
   operator: {
     begin: (sim, node) => sim.override(node, sim.world.prng.chance(1, 2) ? 'storage' : 'network'),
     end: (sim, node) => sim.override(node, 'auto'),
     msMax: 3000,
   },
 };
+
+function restartBefore(sim: Simulation, node: NodeIndex, then: () => void): void {
+  sim.crash(node);
+  then();
+  sim.world.after(sim.world.within(20, 300), () => sim.start(node));
+}
+
+function repeat(sim: Simulation, node: NodeIndex, untilMs: number): void {
+  if (sim.nowMs >= untilMs) return;
+  sim.replay(node, 20);
+  sim.world.after(30, () => repeat(sim, node, untilMs));
+}
 
 function flap(sim: Simulation, untilMs: number): void {
   if (sim.nowMs >= untilMs) return;

@@ -38,6 +38,8 @@ export interface Observer {
   /** A write begins: the bytes as they were sealed. */
   written(node: NodeIndex, bytes: Uint8Array): void;
   started(node: NodeIndex): void;
+  /** A message of the accepted incarnation was opened and taken. */
+  heard(node: NodeIndex, incarnation: Uint8Array, counter: number): void;
   /** The agent says that somebody else writes its slot. */
   slotTaken(node: NodeIndex): void;
 }
@@ -88,7 +90,8 @@ class Agent {
   #makeFlushLoop(): FlushLoop {
     const { context } = this;
     const { send, memory, settings } = context;
-    const { disk, clock } = this.#node;
+    const { clock } = this.#node;
+    const disk = this.#node.disk.own;
     const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
     const identity = {
       nodeIndex: send.ownSlot,

@@ -2,6 +2,7 @@
  * A whole cluster in one object: two nodes, their network, their volume, their applications and the checkers over all of
  * it. Scenarios and the swarm speak to this; every fault goes through it, so that the checkers know what to excuse.
  */
+import { toHex } from '../../agent/base/bytes.ts';
 import type { Override } from '../../agent/base/paths.ts';
 import { PEER } from '../../agent/queue/shared-state.ts';
 import { SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
@@ -11,7 +12,7 @@ import { Account, type Violation } from './checkers/account.ts';
 import { Conditions } from './checkers/conditions.ts';
 import { Marks } from './checkers/marks.ts';
 import { NodeDisk, Volume, type DiskFaults } from './disk.ts';
-import { GOOD_NETWORK, Network, other, type Direction, type NodeIndex } from './network.ts';
+import { GOOD_NETWORK, Network, type Direction, type NodeIndex } from './network.ts';
 import { Node, type Observer } from './node.ts';
 import { SIM_SETTINGS, type SimSettings } from './settings.ts';
 import { readId, Workload } from './workload.ts';
@@ -20,8 +21,10 @@ import { World } from './world.ts';
 /** The network is good while it carries everything within this time. */
 const GOOD_DELAY_MS = 25;
 const BOTH = [0, 1] as const;
-/** A writer may overrun a reader that was not seen for three beacons; this much earlier it must not. */
-const LIVE_READER_MS = 2500;
+/** A reader whose beacons come counts as live, however long its reads take: it must have been so for this long. */
+const LIVE_READER_MS = 6500;
+/** A cut is known to both sides after this, whatever delays and losses the words about it suffer. */
+const CUT_KNOWN_MS = 1500;
 
 export class Simulation {
   readonly world: World;
@@ -33,6 +36,8 @@ export class Simulation {
   readonly workload: Workload;
   readonly #volume: Volume;
   readonly #marks = new Marks();
+  /** By receiver: the messages that its agent has taken, by incarnation and counter. */
+  readonly #heard: readonly [Set<string>, Set<string>] = [new Set(), new Set()];
   readonly #disks: readonly [NodeDisk, NodeDisk];
   readonly #overruns: [number, number] = [0, 0];
 
@@ -40,7 +45,7 @@ export class Simulation {
     this.world = new World(seed, print);
     this.settings = { ...SIM_SETTINGS, ...settings };
     this.conditions = new Conditions(this.settings.slotBytes < SLOT_BYTES_MIN);
-    this.account = new Account(this.conditions, this.settings.maxAgeMs);
+    this.account = new Account(this.conditions, this.settings);
     const { slotBytes } = this.settings;
     this.#volume = new Volume(SLOTS_OFFSET + 2 * slotBytes);
     this.network = new Network(this.world, (to, datagram) => this.nodes[to].arrive(datagram));
@@ -76,7 +81,13 @@ export class Simulation {
         const wrong = this.#marks.written(node, bytes);
         if (wrong !== null) account.violation(world.nowMs, 'marks', `node ${node}: ${wrong}`);
       },
-      started: () => {},
+      heard: (node, incarnation, counter) => {
+        const name = `${toHex(incarnation)} ${counter}`;
+        if (this.#heard[node].has(name))
+          account.violation(world.nowMs, 'replay', `node ${node} hears message ${name} again`);
+        this.#heard[node].add(name);
+      },
+      started: (node) => this.#heard[node].clear(),
       slotTaken: (node) => account.violation(world.nowMs, 'taken', `node ${node} says that its slot is another's`),
     };
   }
@@ -85,6 +96,7 @@ export class Simulation {
   #sample(): void {
     this.world.after(50, () => this.#sample());
     for (const i of BOTH) {
+      this.#checkPath(i);
       const { agent } = this.nodes[i];
       if (!agent) {
         this.#overruns[i] = 0;
@@ -99,13 +111,24 @@ export class Simulation {
     }
   }
 
+  /** Neither side of a network that is cut, if only in one direction, may call it the way. */
+  #checkPath(node: NodeIndex): void {
+    const { nowMs } = this.world;
+    const { conditions } = this;
+    const sinceMs = nowMs - CUT_KNOWN_MS;
+    const isCut = BOTH.some((from) => conditions.cut[from].throughout(sinceMs, nowMs));
+    if (!isCut || !conditions.bothUp(sinceMs, nowMs) || !conditions.noOverride(sinceMs, nowMs)) return;
+    if (!conditions.replays.none(sinceMs, nowMs) || !['network', 'suspect'].includes(this.path(node))) return;
+    this.account.violation(nowMs, 'path', `node ${node} calls a network the way that is cut`);
+  }
+
   #wasLiveReader(node: NodeIndex): boolean {
     const { nowMs } = this.world;
     const { conditions } = this;
-    const since = nowMs - LIVE_READER_MS;
-    const wasHeard =
-      conditions.storageGood(node, since - 3000, nowMs) && conditions.reads[other(node)].none(since, nowMs);
-    return wasHeard && conditions.acquainted(since) && conditions.bothUp(since - 3000, nowMs);
+    const sinceMs = nowMs - LIVE_READER_MS;
+    return (
+      conditions.carries(node, sinceMs, nowMs) && conditions.acquainted(sinceMs) && conditions.bothUp(sinceMs, nowMs)
+    );
   }
 
   // --- running -------------------------------------------------------------------------------------------------------
@@ -186,9 +209,17 @@ export class Simulation {
     this.network.set(from, change);
     const { up, lossPerMille, delayMs, jitterMs } = this.network.from[from];
     const isBad = !up || lossPerMille > 0 || delayMs + jitterMs > GOOD_DELAY_MS || this.settings.mode === 'none';
-    // What is under way when the network worsens had its time.
     this.conditions.network[from].set(isBad, this.nowMs);
+    this.conditions.cut[from].set(!up, this.nowMs);
+    this.conditions.lossy[from].set(up && lossPerMille > 0, this.nowMs);
+    this.conditions.delayed[from].set(up && delayMs + jitterMs > GOOD_DELAY_MS, this.nowMs);
     this.world.note(`network from ${from}: ${JSON.stringify(change)}`);
+  }
+
+  /** Somebody sends recorded datagrams of `from` again. */
+  replay(from: NodeIndex, count: number): void {
+    this.conditions.replays.add(this.nowMs, this.nowMs + 200);
+    this.network.replay(from, count);
   }
 
   cut(which: NodeIndex | 'both' = 'both'): void {

@@ -15,6 +15,7 @@ import { headWordFor, linkSettings } from '../../agent/switch/link-settings.ts';
 import { inboundRing, sharedState, tunnelSeal, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
 import { parseHead } from '../../agent/volume/head.ts';
 import { datagramSender, TunnelReceiver, TunnelSender } from '../../agent/wire/tunnel.ts';
+import type { Seal } from '../../agent/wire/seal.ts';
 import type { Node } from './node.ts';
 
 const FRAMES_PER_ROUND = 64;
@@ -97,9 +98,24 @@ export class SwitchThread {
         return true;
       },
     );
+    let openedCounter = 0;
+    const watched = (seal: Seal): Seal => ({
+      seal: (...sealed) => seal.seal(...sealed),
+      open: (counter, ...opened) => {
+        openedCounter = counter;
+        return seal.open(counter, ...opened);
+      },
+    });
     const receiver = new TunnelReceiver(
-      (theirs) => tunnelSeal(this.#context, theirs, peer, settings.node),
-      (session, message) => this.link.message(session.incarnation, message, clock.monotonicMs()),
+      (theirs) => watched(tunnelSeal(this.#context, theirs, peer, settings.node)),
+      (session, message) => {
+        // What strangers and predecessors say is heard as often as it is said, and believed never.
+        const { accepted } = this.link;
+        if (accepted && Buffer.compare(accepted, session.incarnation) === 0) {
+          this.#node.observer.heard(index, accepted, openedCounter);
+        }
+        this.link.message(session.incarnation, message, clock.monotonicMs());
+      },
     );
     this.link.attachTunnel(sender, receiver);
   }

@@ -11,7 +11,7 @@ import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
 import { batchesOf, headOf } from '../support/slot-content.ts';
 
 const KILLS = 50;
-const WRITING_MS_MAX = 250;
+const WRITING_MS_MAX = 150;
 const MAX_AGE_MS = 2000;
 const NOTED_LATE_MS = 500;
 const FREEZE_MS = 5000;

@@ -1,19 +1,15 @@
 /** `inspect` as people run it, on volumes written by the production writer; tshark is the judge of the packets. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, copyFileSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { withoutControls } from '../../agent/base/text.ts';
 import { newKeyText } from '../../agent/settings/key.ts';
-import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../../agent/volume/layout.ts';
-import { WRITER } from '../../agent/volume/slot-writer.ts';
-import { withPartialChecksum } from '../support/offload.ts';
-import { asSuperPacket, buildIcmpEcho4, buildTcp4, buildTcp6, buildUdp4, buildUdp6 } from '../support/packets.ts';
-import { VolumeFile } from '../support/volume-file.ts';
-import { CLUSTER_KEY } from '../support/volume.ts';
+import { BLOCK_BYTES, HEAD_TABLE_OFFSET } from '../../agent/volume/layout.ts';
+import { decodeSuperblock, encodeSuperblock } from '../../agent/volume/superblock.ts';
+import { CLI, filledVolume, FRAMES, keyOptions } from '../support/inspected.ts';
+import type { VolumeFile } from '../support/volume-file.ts';
 
-const CLI = new URL('../../dist/agent/cli.js', import.meta.url).pathname;
 let file: VolumeFile;
 let key: string[];
 
@@ -41,35 +37,9 @@ function inspect(...args: string[]): string {
 
 const document = (...args: string[]): Document => JSON.parse(inspect('--json', ...args)) as Document;
 
-const payload = (bytes: number): Uint8Array => Uint8Array.from({ length: bytes }, (_, i) => i & 0xff);
-const superTcp = asSuperPacket(
-  withPartialChecksum(buildTcp4({ sourcePort: 40_000, targetPort: 40_001, flags: 0x10, payload: payload(20_000) })),
-  1,
-  1460,
-);
-/** What an agent carries: each protocol, finished and unfinished checksums, a super-packet. */
-const FRAMES = [
-  buildUdp4({ sourcePort: 5405, targetPort: 5405, payload: payload(60) }),
-  withPartialChecksum(buildTcp4({ sourcePort: 4000, targetPort: 40_002, flags: 0x18, payload: payload(501) })),
-  withPartialChecksum(buildTcp6({ sourcePort: 4000, targetPort: 40_003, flags: 0x18, payload: payload(502) })),
-  withPartialChecksum(buildUdp4({ payload: payload(503) })),
-  withPartialChecksum(buildUdp6({ payload: payload(504) })),
-  buildIcmpEcho4({ type: 8, identifier: 1, sequence: 2 }),
-  superTcp,
-];
-
-/** Two nodes that know each other; a sends all frames, b a heartbeat after each of three batches. */
 async function fill(withKey: boolean): Promise<void> {
-  file = await VolumeFile.make(withKey ? CLUSTER_KEY : null);
-  key = withKey ? ['--key-file', file.keyFile] : [];
-  const [a, b] = [file.writer(0), file.writer(1)];
-  for (const writer of [a, b]) writer.head();
-  a.batch(FRAMES.slice(0, 3), { peer: 1, type: 2, sequence: 1 });
-  b.batch(FRAMES.slice(0, 1), { peer: 0, type: 1, sequence: 1 });
-  a.batch(FRAMES.slice(3), { peer: 1, type: 2, sequence: 4 });
-  b.batch(FRAMES.slice(0, 1), { peer: 0, type: 1, sequence: 2 });
-  a.head(HEAD_STATE.running, [file.entry(1)]);
-  b.head(HEAD_STATE.stopped, [file.entry(0)]);
+  file = await filledVolume(withKey);
+  key = keyOptions(file, withKey);
 }
 
 beforeEach(() => fill(true));
@@ -272,8 +242,15 @@ describe('damage', () => {
   });
 
   test('names that a terminal would obey are cleaned', () => {
-    expect(cli(file.path, '--key-file', join(file.folder, '\u001b[31m')).stderr).not.toBe('');
-    expect(inspect()).not.toMatch(/\u001b/);
+    const found = decodeSuperblock(new Uint8Array(readFileSync(file.path)).subarray(0, BLOCK_BYTES));
+    if (!found.ok) throw new Error(found.fault);
+    const hostile = { ...found.superblock, clusterName: 'lab\u001b]0;x\u0007', nodes: ['a\u001b[2J', 'b\n'] };
+    const fd = openSync(file.path, 'r+');
+    for (const copy of [0, 1]) writeSync(fd, encodeSuperblock(hostile, copy), 0, BLOCK_BYTES, copy * BLOCK_BYTES);
+    closeSync(fd);
+    const text = inspect();
+    expect(text).toContain('node a?[2J (slot 0)');
+    expect(withoutControls(text.replaceAll('\n', ''))).toBe(text.replaceAll('\n', ''));
   });
 });
 
@@ -306,96 +283,4 @@ test('nothing is written to what is inspected', () => {
   document();
   expect(readFileSync(copy).equals(readFileSync(file.path))).toBe(true);
   expect(statSync(file.path, { bigint: true }).mtimeNs).toBe(before);
-});
-
-describe('--follow', () => {
-  let child: ChildProcess | null = null;
-  afterEach(() => child?.kill('SIGKILL'));
-
-  /** Starts it, and writes until the first batch is told, so that the rest of a test knows that it follows. */
-  async function following(...args: string[]): Promise<{ out: () => string; ended: Promise<unknown[]> }> {
-    const argv = [CLI, 'inspect', file.path, ...key, '--follow', ...args];
-    const started = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
-    child = started;
-    let text = '';
-    started.stdout.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
-    const ended = once(started, 'exit');
-    const told = args.includes('--json') ? '"batch"' : 'order mark';
-    await until(() => {
-      if (text.includes(told)) return true;
-      write(0);
-      return false;
-    });
-    await delay(300);
-    return { out: () => text, ended };
-  }
-
-  function write(slot: number): number {
-    file.writer(slot).batch(FRAMES.slice(0, 1), { peer: 1 - slot });
-    file.writer(slot).head();
-    return file.writer(slot).state[WRITER.orderMark] ?? 0;
-  }
-
-  const parsed = (text: string): Record<string, unknown>[] =>
-    text
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-
-  async function until(look: () => boolean): Promise<void> {
-    for (let i = 0; i < 100 && !look(); i++) await delay(50);
-    expect(look()).toBe(true);
-  }
-
-  test('tells each batch as it comes, one line of JSON each, until SIGINT', async () => {
-    const { out, ended } = await following('--json');
-    const before = parsed(out()).length;
-    const marks: number[] = [];
-    for (let i = 1; i <= 3; i++) {
-      marks.push(write(0));
-      await until(() => parsed(out()).length === before + i);
-    }
-    expect(parsed(out()).slice(before)).toMatchObject(
-      marks.map((orderMark) => ({ kind: 'batch', node: 'a', orderMark })),
-    );
-    child?.kill('SIGINT');
-    expect(await ended).toEqual([0, null]);
-  });
-
-  test('with --since it begins with what is there', async () => {
-    const { out } = await following('--json', '--since', '2000-01-01');
-    expect(parsed(out()).slice(0, 4)).toMatchObject(['a', 'b', 'a', 'b'].map((node) => ({ node })));
-  });
-
-  test('tells a batch that stays damaged, and goes on', async () => {
-    const { out } = await following('--json');
-    const before = parsed(out()).length;
-    const { position } = file.writer(1).writer;
-    file.writer(1).batch(FRAMES.slice(0, 1), { peer: 0 });
-    damage(file.offset(1, position) + 200);
-    const orderMark = write(1);
-    await until(() => parsed(out()).length === before + 2);
-    expect(parsed(out()).slice(before)).toMatchObject([
-      { kind: 'damaged', node: 'b', position, fault: 'damaged' },
-      { kind: 'batch', node: 'b', orderMark },
-    ]);
-  });
-
-  test('a capture can be followed', async () => {
-    const { out, ended } = await following('--pcap', '-');
-    expect(out().startsWith('\n\r\r\n')).toBe(true);
-    const orderMark = write(1);
-    await until(() => out().includes(`order mark ${orderMark}, `));
-    child?.kill('SIGTERM');
-    expect(await ended).toEqual([0, null]);
-  });
-});
-
-test('a reader that goes away early ends it in order', () => {
-  const frames = Array.from({ length: 40 }, () => FRAMES[0] ?? new Uint8Array(0));
-  for (let i = 0; i < 100; i++) file.writer(0).batch(frames, { peer: 1 });
-  const command = `set -o pipefail; "${process.execPath}" "${CLI}" inspect "${file.path}" --key-file "${file.keyFile}" | head -1`;
-  const { status, stdout, stderr } = spawnSync('bash', ['-c', command], { encoding: 'utf8' });
-  expect([status, stderr]).toEqual([0, '']);
-  expect(stdout).toContain('cluster lab');
 });

@@ -9,6 +9,7 @@
  * "Good" is without any fault: a way that loses or delays owes nothing.
  */
 import { other, type NodeIndex } from '../network.ts';
+import type { SimSettings } from '../settings.ts';
 import type { Sent, SentType } from '../workload.ts';
 import { readId } from '../workload.ts';
 import type { Conditions } from './conditions.ts';
@@ -24,6 +25,8 @@ const STORAGE_JUDGED_MS = 2500;
 const NETWORK_JUDGED_MS = 3500;
 /** Scheduling, and the drift of two clocks between exchanges. */
 const AGE_SLACK_MS = 10;
+/** Headers and proof of a datagram, a message and a record. */
+const DATAGRAM_OVERHEAD_BYTES = 120;
 
 export interface Violation {
   readonly atMs: number;
@@ -37,11 +40,13 @@ export class Account {
   readonly counts = { entered: 0, delivered: 0, byReader: 0, owed: 0, lost: 0 };
   readonly #conditions: Conditions;
   readonly #maxAgeMs: number;
+  readonly #datagramBytes: number;
   readonly #newest = new Map<string, number>();
 
-  constructor(conditions: Conditions, maxAgeMs: number) {
+  constructor(conditions: Conditions, settings: SimSettings) {
     this.#conditions = conditions;
-    this.#maxAgeMs = maxAgeMs;
+    this.#maxAgeMs = settings.maxAgeMs;
+    this.#datagramBytes = settings.datagramBytes - DATAGRAM_OVERHEAD_BYTES;
   }
 
   violation(atMs: number, rule: string, text: string): void {
@@ -113,8 +118,10 @@ export class Account {
       );
     }
     const isFree = conditions.noOverride(enteredMs - STORAGE_JUDGED_MS, endMs);
+    const datagrams = Math.ceil(sent.frame.length / this.#datagramBytes);
     return (
       isFree &&
+      conditions.repeatable(datagrams, enteredMs - NETWORK_SETTLED_MS, endMs) &&
       (conditions.bothWays('network', enteredMs - NETWORK_JUDGED_MS, endMs) ||
         conditions.bothWays('storage', enteredMs - STORAGE_JUDGED_MS, endMs))
     );

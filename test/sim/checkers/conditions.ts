@@ -14,6 +14,13 @@ export class Conditions {
   readonly #ringIsSmall: boolean;
   /** By sender: the network did not carry everything in good time. */
   readonly network: readonly [Spells, Spells] = pair();
+  /** By sender: the network carries nothing. */
+  readonly cut: readonly [Spells, Spells] = pair();
+  /** Somebody sends recorded datagrams; one that was lost the first time is as good as new. */
+  readonly replays = new Spells();
+  /** By sender: the network loses some, or is slow, and may yet count as healthy. */
+  readonly lossy: readonly [Spells, Spells] = pair();
+  readonly delayed: readonly [Spells, Spells] = pair();
   /** By node: its writes or reads failed, hung, were slow, missed or showed the past. */
   readonly writes: readonly [Spells, Spells] = pair();
   readonly reads: readonly [Spells, Spells] = pair();
@@ -32,11 +39,12 @@ export class Conditions {
   }
 
   storageGood(from: NodeIndex, fromMs: number, untilMs: number): boolean {
-    const there = this.#carries(from, fromMs, untilMs);
-    return there && (!this.#ringIsSmall || this.#carries(other(from), fromMs, untilMs));
+    const there = this.carries(from, fromMs, untilMs);
+    return there && (!this.#ringIsSmall || this.carries(other(from), fromMs, untilMs));
   }
 
-  #carries(from: NodeIndex, fromMs: number, untilMs: number): boolean {
+  /** Storage carries `from`'s words, confirmations not needed. */
+  carries(from: NodeIndex, fromMs: number, untilMs: number): boolean {
     return this.writes[from].none(fromMs, untilMs) && this.reads[other(from)].none(fromMs, untilMs);
   }
 
@@ -57,6 +65,15 @@ export class Conditions {
   bothWays(way: 'network' | 'storage', fromMs: number, untilMs: number): boolean {
     const isGood = way === 'network' ? this.networkGood.bind(this) : this.storageGood.bind(this);
     return isGood(0, fromMs, untilMs) && isGood(1, fromMs, untilMs);
+  }
+
+  /**
+   * True when a packet of `datagrams` datagrams gets through a network that is healthy or cut: one that loses some owes
+   * no packet that all of many datagrams must arrive for, and none whose few repetitions take long.
+   */
+  repeatable(datagrams: number, fromMs: number, untilMs: number): boolean {
+    const none = (spells: readonly [Spells, Spells]) => spells.every((side) => side.none(fromMs, untilMs));
+    return none(this.lossy) || (datagrams === 1 && none(this.delayed));
   }
 
   /** True when the nodes have had what they need to know each other by `atMs`, and nothing has parted them since. */

@@ -32,6 +32,11 @@ export class Spells {
     this.#spells.push({ fromMs, untilMs });
   }
 
+  /** True when one spell covers the time from `fromMs` to `untilMs`. */
+  throughout(fromMs: number, untilMs: number): boolean {
+    return this.#spells.some((spell) => spell.fromMs <= fromMs && spell.untilMs >= untilMs);
+  }
+
   /** True when no spell touches the time from `fromMs` to `untilMs`. */
   none(fromMs: number, untilMs: number): boolean {
     return this.#spells.every((spell) => spell.untilMs < fromMs || spell.fromMs > untilMs);

@@ -98,7 +98,7 @@ test('replayed, altered and invented datagrams: none is delivered, and the paths
   scenario((sim) => {
     for (let i = 0; i < 20; i++) {
       for (const node of [0, 1] as const) {
-        sim.network.replay(node, 50);
+        sim.replay(node, 50);
         sim.network.garbage(node, 50);
       }
       sim.run(100);

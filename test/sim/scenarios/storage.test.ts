@@ -108,3 +108,15 @@ test('a copy that shows the past for half a second: nothing is delivered twice o
     expectFlow(sim, 8000);
   });
 });
+
+test('a reader that stalls while its beacons come: the writer waits at the end of a small ring', () => {
+  scenario(
+    (sim) => {
+      sim.run(4000);
+      sim.hang(1, 5000, 'reads');
+      sim.run(9000);
+      expectFlow(sim, 2100);
+    },
+    { slotBytes: 256 * 1024 },
+  );
+});

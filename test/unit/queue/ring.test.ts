@@ -65,8 +65,7 @@ describe('ring', () => {
     let next = 0;
     for (let step = 0; step < 50_000; step++) {
       if (prng.chance(1, 2)) {
-        const bytes = new Uint8Array(prng.below(300));
-        prng.fill(bytes);
+        const bytes = Uint8Array.from({ length: prng.below(300) }, () => prng.u32());
         if (!put(ring, bytes, next, step, step)) continue;
         model.push(bytes);
         next++;

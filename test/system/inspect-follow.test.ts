@@ -1,0 +1,132 @@
+/** `inspect --follow`, and readers of its output that are slow or go away. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { WRITER } from '../../agent/volume/slot-writer.ts';
+import { CLI, filledVolume, FRAMES, keyOptions } from '../support/inspected.ts';
+import type { VolumeFile } from '../support/volume-file.ts';
+
+let file: VolumeFile;
+let key: string[];
+
+beforeEach(async () => {
+  file = await filledVolume(true);
+  key = keyOptions(file, true);
+});
+afterEach(() => file.remove());
+
+function damage(offset: number): void {
+  const fd = openSync(file.path, 'r+');
+  writeSync(fd, Uint8Array.of(0xff), 0, 1, offset);
+  closeSync(fd);
+}
+
+describe('--follow', () => {
+  let child: ChildProcess | null = null;
+  afterEach(() => child?.kill('SIGKILL'));
+
+  /** Starts it, and writes until the first batch is told, so that the rest of a test knows that it follows. */
+  async function following(...args: string[]): Promise<{ out: () => string; ended: Promise<unknown[]> }> {
+    const argv = [CLI, 'inspect', file.path, ...key, '--follow', ...args];
+    const started = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+    child = started;
+    let text = '';
+    started.stdout.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+    const ended = once(started, 'exit');
+    const told = args.includes('--json') ? '"batch"' : 'order mark';
+    await until(() => {
+      if (text.includes(told)) return true;
+      write(0);
+      return false;
+    });
+    await delay(300);
+    return { out: () => text, ended };
+  }
+
+  function write(slot: number): number {
+    file.writer(slot).batch(FRAMES.slice(0, 1), { peer: 1 - slot });
+    file.writer(slot).head();
+    return file.writer(slot).state[WRITER.orderMark] ?? 0;
+  }
+
+  const parsed = (text: string): Record<string, unknown>[] =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+  async function until(look: () => boolean): Promise<void> {
+    for (let i = 0; i < 100 && !look(); i++) await delay(50);
+    expect(look()).toBe(true);
+  }
+
+  test('tells each batch as it comes, one line of JSON each, until SIGINT', async () => {
+    const { out, ended } = await following('--json');
+    const before = parsed(out()).length;
+    const marks: number[] = [];
+    for (let i = 1; i <= 3; i++) {
+      marks.push(write(0));
+      await until(() => parsed(out()).length === before + i);
+    }
+    expect(parsed(out()).slice(before)).toMatchObject(
+      marks.map((orderMark) => ({ kind: 'batch', node: 'a', orderMark })),
+    );
+    child?.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+  });
+
+  test('with --since it begins with what is there', async () => {
+    const { out } = await following('--json', '--since', '2000-01-01');
+    expect(parsed(out()).slice(0, 4)).toMatchObject(['a', 'b', 'a', 'b'].map((node) => ({ node })));
+  });
+
+  test('tells a batch that stays damaged, and goes on', async () => {
+    const { out } = await following('--json');
+    const before = parsed(out()).length;
+    const { position } = file.writer(1).writer;
+    file.writer(1).batch(FRAMES.slice(0, 1), { peer: 0 });
+    damage(file.offset(1, position) + 200);
+    const orderMark = write(1);
+    await until(() => parsed(out()).length === before + 2);
+    expect(parsed(out()).slice(before)).toMatchObject([
+      { kind: 'damaged', node: 'b', position, fault: 'damaged' },
+      { kind: 'batch', node: 'b', orderMark },
+    ]);
+  });
+
+  test('a capture can be followed', async () => {
+    const { out, ended } = await following('--pcap', '-');
+    expect(out().startsWith('\n\r\r\n')).toBe(true);
+    const orderMark = write(1);
+    await until(() => out().includes(`order mark ${orderMark}, `));
+    child?.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+  });
+});
+
+describe('a reader', () => {
+  beforeEach(() => {
+    const frames = Array.from({ length: 40 }, () => FRAMES[0] ?? new Uint8Array(0));
+    for (let i = 0; i < 100; i++) file.writer(0).batch(frames, { peer: 1 });
+  });
+
+  function piped(into: string): { status: number | null; stdout: string; stderr: string } {
+    const command = `set -o pipefail; "${process.execPath}" "${CLI}" inspect "${file.path}" --key-file "${file.keyFile}" | ${into}`;
+    return spawnSync('bash', ['-c', command], { encoding: 'utf8' });
+  }
+
+  test('that goes away early ends it in order', () => {
+    const { status, stdout, stderr } = piped('head -1');
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('cluster lab');
+  });
+
+  test('that is slow gets everything', () => {
+    const { status, stdout } = piped('(sleep 1; cat)');
+    expect(status).toBe(0);
+    expect(stdout.length).toBeGreaterThan(3 * 65_536);
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe('104 batches, 4009 records, 0 damaged places');
+  });
+});
