@@ -41,6 +41,7 @@ import { mayEnterWriteBuffer, POLICY } from './policy.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
+import { StorageWatch } from './storage-watch.ts';
 
 export interface LinkSettings {
   readonly name: string;
@@ -86,8 +87,6 @@ export interface LinkCounters {
   refused: number;
   receivedNetwork: number;
   receivedStorage: number;
-  /** [AG9] How often the peer's word was not read from storage within its time. */
-  storageMisses: number;
 }
 
 export class PeerLink {
@@ -95,12 +94,13 @@ export class PeerLink {
   readonly #words: PeerWords;
   readonly #ports: CorePorts;
   readonly judge: Judge;
+  readonly storage: StorageWatch;
   readonly clock: ClockOffset = new ClockOffset();
   readonly heartbeat: BothLane;
   readonly data: FailoverLane;
   readonly bulk: FailoverLane;
   readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
-  readonly counters: LinkCounters = { tooOld: 0, refused: 0, receivedNetwork: 0, receivedStorage: 0, storageMisses: 0 };
+  readonly counters: LinkCounters = { tooOld: 0, refused: 0, receivedNetwork: 0, receivedStorage: 0 };
 
   #sender: TunnelSender | null = null;
   #receiver: TunnelReceiver | null = null;
@@ -112,7 +112,6 @@ export class PeerLink {
   #peerFlags = 0;
   #lastHead: HeadWord | null = null;
   #ownStorage = false;
-  #storageFresh = false;
   #unconfirmedBytes = 0;
   #helloDueMs: number;
   #againMs = -Infinity;
@@ -122,6 +121,7 @@ export class PeerLink {
     this.#words = words;
     this.#ports = ports;
     this.#acquaintance = new Acquaintance(ourIncarnation);
+    this.storage = new StorageWatch(FRESH_BEACONS * settings.beaconMs);
     this.judge = new Judge(settings.judge, nowMs);
     this.#helloDueMs = nowMs;
     const ways = (type: TypeIndex): LaneWays => ({
@@ -160,10 +160,6 @@ export class PeerLink {
 
   get peerAccepts(): boolean {
     return this.#acquaintance.peerAccepts;
-  }
-
-  get storageFresh(): boolean {
-    return this.#storageFresh;
   }
 
   get peerFlags(): number {
@@ -253,7 +249,7 @@ export class PeerLink {
     const echoesAccepted = this.#acquaintance.isAccepted(echoIncarnation);
     return (
       (this.judge.hears(nowMs) ? HELLO_FLAG.hearsNetwork : 0) |
-      (this.#storageFresh ? HELLO_FLAG.hearsStorage : 0) |
+      (this.storage.fresh ? HELLO_FLAG.hearsStorage : 0) |
       (this.#ownStorage ? HELLO_FLAG.storageAvailable : 0) |
       (times[PEER_TIME.echoSeenMs] === 0 ? 0 : HELLO_FLAG.echoes) |
       (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0)
@@ -448,8 +444,9 @@ export class PeerLink {
   /** Judges, probes, gives up what lasts too long. `ownStorage`: our own writes to storage succeed. */
   tick(nowMs: number, ownStorage: boolean): void {
     this.#ownStorage = ownStorage;
-    this.#judgeStorage(nowMs);
-    const transition = this.judge.tick(nowMs, ownStorage && this.#storageFresh && this.accepted !== null);
+    const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
+    if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
+    const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
     const isSilent = nowMs >= this.#helloDueMs;
     if (transition) {
       this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
@@ -460,24 +457,6 @@ export class PeerLink {
     this.#confirmByHead(nowMs);
     this.#publish(nowMs);
   }
-
-  /** [AG9] What the peer writes is read within a set time; a miss is counted and told, once. */
-  #judgeStorage(nowMs: number): void {
-    const seenMs = this.#words.times[PEER_TIME.storageSeenMs] ?? 0;
-    const silentMs = nowMs - seenMs;
-    const wasFresh = this.#storageFresh;
-    this.#storageFresh = seenMs > 0 && silentMs <= FRESH_BEACONS * this.settings.beaconMs;
-    const peer = this.settings.name;
-    if (wasFresh && !this.#storageFresh) {
-      this.#silentSinceMs = seenMs;
-      this.counters.storageMisses++;
-      this.#ports.event({ kind: 'storage-silent', peer, atMs: nowMs, silentMs });
-    } else if (!wasFresh && this.#storageFresh && this.#silentSinceMs >= 0) {
-      this.#ports.event({ kind: 'storage-heard', peer, atMs: nowMs, silentMs: nowMs - this.#silentSinceMs });
-      this.#silentSinceMs = -1;
-    }
-  }
-  #silentSinceMs = -1;
 
   /** What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. */
   #confirmByHead(nowMs: number): void {
@@ -493,7 +472,7 @@ export class PeerLink {
 
   #giveUpOldGaps(nowMs: number): void {
     const lagMs = this.#words.times[PEER_TIME.lagMs] ?? 0;
-    const patience = this.#storageFresh
+    const patience = this.storage.fresh
       ? Math.min(HEARTBEAT_PATIENCE_MS_MAX, Math.max(HEARTBEAT_PATIENCE_MS, 2 * lagMs + 40))
       : HEARTBEAT_PATIENCE_MS;
     this.#lane(HEARTBEAT)?.expire(nowMs, patience);
@@ -507,7 +486,7 @@ export class PeerLink {
     words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
     this.#publishFloors();
-    words[PEER.live] = this.accepted !== null && this.#storageFresh ? 1 : 0;
+    words[PEER.live] = this.accepted !== null && this.storage.fresh ? 1 : 0;
   }
 
   #publishFloors(): void {

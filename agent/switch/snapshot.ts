@@ -114,8 +114,8 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
       garbage: tunnel?.garbage ?? 0,
     },
     storage: {
-      fresh: link.storageFresh,
-      misses: link.counters.storageMisses,
+      fresh: link.storage.fresh,
+      misses: link.storage.misses,
       lagMs: times[PEER_TIME.storageSeenMs] === 0 ? null : (times[PEER_TIME.lagMs] ?? 0),
       behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
     },

@@ -1,9 +1,10 @@
 /** A volume for a lab whose storage can be made to hang or to fail: see `system/fixtures/fault-disk.mjs`. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Lab } from '../../agent/demo/lab.ts';
 import { TOOL_PATH } from '../../agent/demo/shell.ts';
@@ -21,10 +22,15 @@ export class FaultDisk {
   readonly path: string;
   /** The file that holds the bytes, to be looked at whatever the faults are. */
   readonly file: string;
-  readonly #child: ChildProcess;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: Interface;
 
-  private constructor(path: string, file: string, child: ChildProcess, lines: Interface) {
+  private constructor(
+    path: string,
+    file: string,
+    child: ChildProcessByStdio<Writable, Readable, null>,
+    lines: Interface,
+  ) {
     this.path = path;
     this.file = file;
     this.#child = child;
@@ -42,7 +48,7 @@ export class FaultDisk {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, PATH: TOOL_PATH },
     });
-    const lines = createInterface(child.stdout!);
+    const lines = createInterface(child.stdout);
     const [first] = (await Promise.race([once(lines, 'line'), once(child, 'exit')])) as [unknown];
     if (typeof first !== 'string') throw new Error(`the disk with faults could not be made (status ${String(first)})`);
     const disk = new FaultDisk(first, file, child, lines);
@@ -53,7 +59,7 @@ export class FaultDisk {
   /** From now on; what hangs and is no longer to hang goes on. */
   async fault(read: Fault, write: Fault): Promise<void> {
     const done = once(this.#lines, 'line');
-    this.#child.stdin!.write(`${JSON.stringify({ read, write })}\n`);
+    this.#child.stdin.write(`${JSON.stringify({ read, write })}\n`);
     await done;
   }
 
@@ -64,7 +70,7 @@ export class FaultDisk {
   async close(): Promise<void> {
     if (this.#child.exitCode === null) {
       const ended = once(this.#child, 'exit');
-      this.#child.stdin!.end();
+      this.#child.stdin.end();
       await ended;
     }
     rmSync(this.file, { force: true });

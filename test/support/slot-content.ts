@@ -63,10 +63,11 @@ export function batchesOf(file: string, node: string, key: Uint8Array, from?: nu
   for (;;) {
     const inRing = position % slotBytes;
     const space = Math.min(slotBytes - inRing, BATCH_BYTES_MAX);
-    const bytes = readAt(file, SLOTS_OFFSET + slot * slotBytes + inRing, space);
-    const peek = peekBatch(bytes, slot, superblock.clusterUuid, position, space);
+    const offset = SLOTS_OFFSET + slot * slotBytes + inRing;
+    const peek = peekBatch(readAt(file, offset, BLOCK_BYTES), slot, superblock.clusterUuid, position, space);
     if (!peek.ok) return found;
     const { header } = peek;
+    const bytes = readAt(file, offset, header.batchBytes);
     if (openBatch(bytes, header, seals(header.incarnation, slot, 'batch')) !== 'ok') return found;
     const wraps = (header.flags & BATCH_FLAG.wrap) !== 0;
     position += wraps ? slotBytes - inRing : header.batchBytes;

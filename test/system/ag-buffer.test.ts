@@ -68,7 +68,7 @@ test('[AG1] packets are queued by type: the counters of each queue, and each rec
   expect(after.data.sent - before.data.sent).toBe(sent.data);
   expect(after.bulk.sent - before.bulk.sent).toBe(sent.bulk);
   const records = slotOfA(from).flatMap((batch) => batch.records);
-  const ports = new Map([HEARTBEAT, DATA, BULK].map((type) => [type as number, new Set<number>()]));
+  const ports = new Map<number, Set<number>>([HEARTBEAT, DATA, BULK].map((type) => [type, new Set()]));
   for (const { type, frame } of records) ports.get(type)?.add(udpPort(frame));
   expect(Object.fromEntries([...ports].map(([type, set]) => [type, [...set]]))).toEqual({
     [HEARTBEAT]: [5405],

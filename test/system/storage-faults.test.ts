@@ -34,7 +34,11 @@ describe('a disk that hangs or fails', () => {
     await disk.heal();
     await cluster.lab.heal();
     await cluster.untilPath('network');
-    await eventually('the storage works', SOON_MS, async () => (await cluster.status('a')).storage.available);
+    await eventually('the storage works, and that is told', SOON_MS, async () => {
+      const { storage, events } = await cluster.status('a');
+      const told = events.filter(({ kind }) => kind === 'storage-error' || kind === 'storage-good').at(-1);
+      return storage.available && told?.kind !== 'storage-error';
+    });
   });
   afterAll(async () => {
     await disk?.close();
