@@ -120,3 +120,17 @@ test('a reader that stalls while its beacons come: the writer waits at the end o
     { slotBytes: 256 * 1024 },
   );
 });
+
+test('storage that hangs after it was slow, and a network that blinks: heartbeats on the network do not wait', () => {
+  scenario((sim) => {
+    for (const node of [0, 1] as const) sim.disk(node, { slowWriteMs: 300, slowReadMs: 300 });
+    sim.run(2000);
+    for (const node of [0, 1] as const) sim.hang(node, 4000);
+    sim.cut();
+    sim.run(150);
+    sim.heal();
+    sim.run(3000);
+    sim.healDisks();
+    sim.run(4000);
+  });
+});
