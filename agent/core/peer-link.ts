@@ -355,6 +355,8 @@ export class PeerLink {
     this.#peerFlags = hello.flags;
     if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
+    // Both sides' probes fall into step, and one waking serves for theirs and ours.
+    if (way === 'network' && this.#helloDueMs - nowMs < this.settings.judge.intervalMs / 2) this.#helloDueMs = nowMs;
     if (accepts) {
       this.#confirmed(hello, nowMs);
       const roundTripMs = this.clock.roundTripUs / 1000;
