@@ -51,6 +51,8 @@ export interface LinkSettings {
   readonly maxAgeMs: number;
   readonly beaconMs: number;
   readonly retainBytes: number;
+  /** What a newcomer reads of the time before it was known, at most: more would keep it from reading what is new. */
+  readonly readAgainBytes: number;
 }
 
 /** A head block of the peer, as far as it is for us; the same words as a hello. */
@@ -418,11 +420,15 @@ export class PeerLink {
     });
   }
 
-  /** Reading begins where the incarnation began: gates and ages drop what is of no use. */
+  /**
+   * Reading begins where the incarnation began, when that is near: gates and ages drop what is of no use. Of an older
+   * one nothing but what comes from now on can be for us, for it did not know us.
+   */
   #startReading(head: HeadWord): void {
     const { times, words } = this.#words;
     if (!this.#acquaintance.isOpen || (times[PEER_TIME.startPosition] ?? -1) >= 0) return;
-    times[PEER_TIME.startPosition] = head.startPosition;
+    const behind = head.position - head.startPosition;
+    times[PEER_TIME.startPosition] = behind > this.settings.readAgainBytes ? head.position : head.startPosition;
     times[PEER_TIME.startMark] = 0;
     Atomics.add(words, PEER.epoch, 1);
   }

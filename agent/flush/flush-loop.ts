@@ -184,11 +184,12 @@ export class FlushLoop {
 
   /** [RING1] Ring bytes before the slowest live reader. */
   #ringSpace(): number {
-    const { position, startPosition } = this.#writer;
+    const { position } = this.#writer;
     let oldest = position;
     for (const { words, times } of this.#state.peers) {
-      if (Atomics.load(words, PEER.live) !== 1) continue;
-      oldest = Math.min(oldest, Math.max(startPosition, times[PEER_TIME.peerReadPosition] ?? 0));
+      const read = times[PEER_TIME.peerReadPosition] ?? 0;
+      // A newcomer that has not said yet where it reads begins near our head: nothing of the past is kept for it.
+      if (read > 0 && Atomics.load(words, PEER.live) === 1) oldest = Math.min(oldest, read);
     }
     return this.#settings.slotBytes - (position - oldest);
   }

@@ -258,9 +258,7 @@ export class ReaderLoop {
     }
     const known = isFirst ? (times[PEER_TIME.readPosition] ?? 0) : 0;
     if (!isFirst) times[PEER_TIME.peerReadPosition] = 0;
-    const { slotBytes } = this.#settings;
-    const head = times[PEER_TIME.headPosition] ?? 0;
-    const from = Math.max(start, known, head - slotBytes / 2);
+    const from = Math.max(start, known);
     source.reader.accept(incarnation, from, times[PEER_TIME.startMark] ?? 0);
     source.headMark = 0; // the head is news again: now it can be believed
     this.#headsMs = -Infinity;

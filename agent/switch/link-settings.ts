@@ -1,7 +1,7 @@
 /** From settings and volumes to what each peer's link needs. */
 import { sameBytes } from '../base/bytes.ts';
 import type { HeadWord, LinkSettings } from '../core/peer-link.ts';
-import type { ThreadContext } from '../threads.ts';
+import type { ReceiveFacts, ThreadContext } from '../threads.ts';
 import type { Head } from '../volume/head.ts';
 import { HELLO_FLAG, KIND } from '../wire/message.ts';
 
@@ -15,15 +15,20 @@ export function linkSettings(context: ThreadContext): LinkSettings[] {
     maxAgeMs: settings.storage.maxAgeMs,
     beaconMs: settings.storage.beaconMs,
     retainBytes: settings.queues.retainBytes,
+    readAgainBytes: Math.min(READ_AGAIN_BYTES_MAX, (receiveOf(context, i)?.volume.slotBytes ?? 0) / 4),
   }));
 }
+
+const READ_AGAIN_BYTES_MAX = 4 * 1024 * 1024;
+
+const receiveOf = (context: ThreadContext, peer: number): ReceiveFacts | undefined =>
+  context.receive.find(({ peers }) => peers.some(({ index }) => index === peer));
 
 const NOTHING = new Uint8Array(16);
 
 /** The part of a peer's head block that is for us, as the words of a hello. */
 export function toHeadWord(context: ThreadContext, peer: number, head: Head): HeadWord {
-  const receive = context.receive.find(({ peers }) => peers.some(({ index }) => index === peer));
-  return headWordFor(head, receive?.volume.ownSlot ?? -1);
+  return headWordFor(head, receiveOf(context, peer)?.volume.ownSlot ?? -1);
 }
 
 export function headWordFor(head: Head, ownSlot: number): HeadWord {

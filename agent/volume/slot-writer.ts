@@ -93,10 +93,6 @@ export class SlotWriter {
     return this.#word(WRITER.position);
   }
 
-  get startPosition(): number {
-    return this.#word(WRITER.startPosition);
-  }
-
   /** Bytes of the batch that is sealed and not yet written. */
   get pendingBytes(): number {
     return this.#word(WRITER.pendingBytes);

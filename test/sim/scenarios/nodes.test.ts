@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { expectFlow, paths, scenario } from './scenario.ts';
+import { expectFlow, longestSilenceMs, paths, scenario } from './scenario.ts';
 
 test('dead peer: the survivor finds it isolated, and hears it again when it is back', () => {
   scenario((sim) => {
@@ -29,6 +29,21 @@ test('dead peer with the network cut: found again through storage alone', () => 
       expect(paths(sim)).toEqual(['storage', 'storage']);
     }
     expectFlow(sim, 9000);
+  });
+});
+
+test('late peer: the ring went round many times without it, and from its start on nothing waits', () => {
+  scenario((sim) => {
+    sim.cut();
+    sim.crash(1);
+    Object.assign(sim.workload.everyMs, { heartbeat: 5 });
+    sim.run(10_000);
+    sim.start(1);
+    sim.run(1000);
+    const knownMs = sim.nowMs;
+    sim.run(1000);
+    expect(paths(sim)).toEqual(['storage', 'storage']);
+    expect(longestSilenceMs(sim, 0, 'heartbeat', knownMs)).toBeLessThan(200);
   });
 });
 
