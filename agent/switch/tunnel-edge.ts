@@ -10,6 +10,8 @@ const OVERHEAD_BYTES = { 4: 28, 6: 48 } as const;
 /** A path MTU that every network has. */
 const SEGMENT_BYTES_MIN = 548;
 const RECEIVES_PER_ROUND = 64;
+/** As long as the kernel itself remembers a path MTU, and no more often. */
+const FULL_SIZE_AGAIN_MS = 60_000;
 
 export interface TunnelEdgeCounters {
   strangers: number;
@@ -23,7 +25,9 @@ export class TunnelEdge {
   readonly #links: readonly PeerLink[];
   readonly #senders: TunnelSender[] = [];
   readonly #byNumber = new Map<number, PeerLink>();
+  readonly #fullBytes: number[] = [];
   #nowMs = 0;
+  #shrunkMs = Infinity;
 
   constructor(context: ThreadContext, links: readonly PeerLink[], socket: UdpSocket, mtu: number) {
     this.socket = socket;
@@ -47,6 +51,7 @@ export class TunnelEdge {
         (session, message) => link.message(session.incarnation, message, this.#nowMs),
       );
       this.#senders.push(sender);
+      this.#fullBytes.push(sender.segmentBytes);
       link.attachTunnel(sender, receiver);
       this.#byNumber.set(nodeNumbers[i + 1] ?? 0, link);
     });
@@ -61,13 +66,22 @@ export class TunnelEdge {
     this.counters.lastSendErrno = -result;
     if (result === -ERRNO.EMSGSIZE && segmentBytes > SEGMENT_BYTES_MIN) {
       sender.segmentBytes = Math.max(SEGMENT_BYTES_MIN, Math.floor(segmentBytes * 0.85));
+      this.#shrunkMs = this.#nowMs;
     }
     return true;
+  }
+
+  /** A path that was narrow for a while may be wide again: the full size is tried now and then. */
+  #tryFullSize(): void {
+    if (this.#nowMs - this.#shrunkMs < FULL_SIZE_AGAIN_MS) return;
+    this.#shrunkMs = Infinity;
+    this.#senders.forEach((sender, i) => (sender.segmentBytes = this.#fullBytes[i] ?? SEGMENT_BYTES_MIN));
   }
 
   /** Takes what has arrived, up to a bound; true when there may be more. */
   receive(nowMs: number): boolean {
     this.#nowMs = nowMs;
+    this.#tryFullSize();
     const { socket } = this;
     for (let i = 0; i < RECEIVES_PER_ROUND; i++) {
       const got = socket.receive();
