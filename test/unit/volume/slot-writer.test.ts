@@ -10,7 +10,8 @@ import {
   SLOT_BYTES_MIN,
   SLOTS_OFFSET,
 } from '../../../agent/volume/layout.ts';
-import { findStart, isStopped, MARK_RESERVE, WRITER, type SlotStart } from '../../../agent/volume/slot-writer.ts';
+import { findStart, type SlotStart } from '../../../agent/volume/slot-start.ts';
+import { isStopped, MARK_RESERVE, WRITER } from '../../../agent/volume/slot-writer.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
 import { CLUSTER_KEY, CLUSTER_UUID, incarnationOf, SEALED, slotGeometry, TestWriter } from '../../support/volume.ts';
 
