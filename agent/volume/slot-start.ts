@@ -8,6 +8,18 @@ import { BATCH, BATCH_FLAG, BLOCK_BYTES, HEAD_TABLE_OFFSET } from './layout.ts';
 import { MARK_RESERVE, WRITER } from './slot-writer.ts';
 import type { SealFactory } from '../wire/seal.ts';
 
+/**
+ * `format` zeroes this much at the start of each slot. A ring that was ever written has a batch at its very beginning,
+ * also after it has wrapped: zeros there mean that nobody wrote.
+ */
+export const SLOT_ZERO_BYTES: number = 64 * 1024;
+
+/**
+ * Order marks left out when only the ring tells which were used. Each start takes a reservation of its own, and need not
+ * write one batch: the last head block may have been this many starts beyond the newest batch.
+ */
+export const WALK_RESERVE: number = 4096 * MARK_RESERVE;
+
 /** What a new incarnation starts from, read from the volume. */
 export interface SlotStart {
   readonly incarnationNumber: number;
@@ -19,7 +31,8 @@ export interface SlotStart {
 
 /**
  * Finds where a new incarnation begins: behind the reservation of the last one, at the end of what it wrote. A head
- * block that was torn by a crash is made good by a walk over the whole ring: the highest order mark and position count.
+ * block that was torn by a crash, or lost over a ring with content, is made good by a walk over the whole ring: the
+ * highest order mark and position count.
  * A head block that cannot be read says nothing about the marks that were used: then there is no start.
  */
 export function findStart(
@@ -38,8 +51,10 @@ export function findStart(
     );
   }
   const decoded = decodeHead(block, nodeIndex, clusterUuid, sealFor);
-  if (!decoded.ok && decoded.fault === 'absent') return { incarnationNumber: 1, orderMark: 0, position: 0, head: null };
   const walk: Walk = { disk, geometry, nodeIndex, clusterUuid, sealFor, scratch };
+  if (!decoded.ok && decoded.fault === 'absent' && isFresh(walk)) {
+    return { incarnationNumber: 1, orderMark: 0, position: 0, head: null };
+  }
   if (decoded.ok) {
     const { head } = decoded;
     const { incarnationNumber, reservedMark } = head;
@@ -51,13 +66,20 @@ export function findStart(
     };
   }
   const walked = walkRing(walk);
+  const orderMark = walked.orderMark + WALK_RESERVE;
   return {
-    incarnationNumber: walked.orderMark > 0 ? 2 : 1,
-    // Without a head the reservation is unknown; no crash leaves more than one reserve unused.
-    orderMark: walked.orderMark + 2 * MARK_RESERVE,
+    // Every start has reserved marks: no number before can be higher than the reservations that fit below.
+    incarnationNumber: Math.floor(orderMark / MARK_RESERVE) + 1,
+    orderMark,
     position: walked.position,
     head: null,
   };
+}
+
+/** True when the ring's beginning is as `format` leaves it: a look that spares a new volume the walk. */
+function isFresh({ disk, geometry, scratch }: Walk): boolean {
+  const bytes = scratch.subarray(0, SLOT_ZERO_BYTES);
+  return disk.read(geometry.slotOffset, bytes) === bytes.length && bytes.every((byte) => byte === 0);
 }
 
 interface Walk {

@@ -10,7 +10,7 @@ import {
   SLOT_BYTES_MIN,
   SLOTS_OFFSET,
 } from '../../../agent/volume/layout.ts';
-import { findStart, type SlotStart } from '../../../agent/volume/slot-start.ts';
+import { findStart, WALK_RESERVE, type SlotStart } from '../../../agent/volume/slot-start.ts';
 import { isStopped, MARK_RESERVE, WRITER } from '../../../agent/volume/slot-writer.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
 import { CLUSTER_KEY, CLUSTER_UUID, incarnationOf, SEALED, slotGeometry, TestWriter } from '../../support/volume.ts';
@@ -218,17 +218,32 @@ describe('findStart', () => {
     expect(start().position).toBe(SLOT_BYTES_MIN + BLOCK_BYTES);
   });
 
-  test('[ORD2] a torn head block: the whole ring is walked, two reservations are left out', () => {
+  test('[ORD2] a torn head block: the whole ring is walked, many reservations are left out', () => {
     writer.state[WRITER.position] = SLOT_BYTES_MIN - 2 * BLOCK_BYTES;
     writer.batch(blocks(3));
     writer.batch([frame(10)]);
     tearHead();
     expect(start()).toEqual({
-      incarnationNumber: 2,
-      orderMark: 3 + 2 * MARK_RESERVE,
+      incarnationNumber: WALK_RESERVE / MARK_RESERVE + 1,
+      orderMark: 3 + WALK_RESERVE,
       position: SLOT_BYTES_MIN + 4 * BLOCK_BYTES,
       head: null,
     });
+  });
+
+  test('[ORD2] a head block of zeros over a ring with content: the same', () => {
+    writer.batch([frame(10)]);
+    disk.content.fill(0, HEAD_TABLE_OFFSET, SLOTS_OFFSET);
+    expect(start()).toMatchObject({ orderMark: 1 + WALK_RESERVE, position: BLOCK_BYTES });
+    disk.readFault = (offset) => (offset === SLOTS_OFFSET ? EIO : null);
+    expect(start()).toMatchObject({ orderMark: WALK_RESERVE });
+  });
+
+  test('a new volume is not walked', () => {
+    disk.content.fill(0);
+    const { reads } = disk;
+    start();
+    expect(disk.reads - reads).toBe(2);
   });
 
   test('that walk costs a read for each block, not a longest batch', () => {
@@ -245,7 +260,7 @@ describe('findStart', () => {
     disk.content.set(batch, SLOTS_OFFSET + 7 * BLOCK_BYTES);
     disk.content[SLOTS_OFFSET + 60] = 0xff;
     tearHead();
-    expect(start()).toMatchObject({ position: 0, orderMark: 2 * MARK_RESERVE });
+    expect(start()).toMatchObject({ position: 0, orderMark: WALK_RESERVE });
   });
 
   test('[ORD2] a head block that cannot be read is no start: marks that were used are not known', () => {
