@@ -219,6 +219,7 @@ export class SlotWriter {
   /**
    * False when a successor writes our head block: an authentic head of our slot with another incarnation, not older than
    * we are. What cannot be read, a write that went astray, and a predecessor's head that a late copy shows say nothing.
+   * The reservation tells who is older: each start begins at or beyond the last one, whatever it knew of the head block.
    */
   ownsHead(): boolean {
     const { nodeIndex, clusterUuid, incarnation } = this.#identity;
@@ -226,7 +227,7 @@ export class SlotWriter {
     if (this.#disk.read(offset, this.#headBlock) !== BLOCK_BYTES) return true;
     if (sameBytes(this.#headBlock, HEAD.at.incarnation, incarnation, 0, 16)) return true;
     const found = decodeHead(this.#headBlock, nodeIndex, clusterUuid, this.#sealFor);
-    return !found.ok || found.head.incarnationNumber < this.#word(WRITER.incarnationNumber);
+    return !found.ok || found.head.reservedMark < this.#word(WRITER.reservedMark);
   }
 }
 

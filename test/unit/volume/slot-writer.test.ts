@@ -286,4 +286,22 @@ describe('[ONE1] ownsHead', () => {
     new TestWriter(disk, { key: CLUSTER_KEY, incarnation: incarnationOf(2) }).head();
     expect(writer.writer.ownsHead()).toBe(false);
   });
+
+  test('is false when a successor began after a torn head block, however many starts there had been', () => {
+    writer.state[WRITER.incarnationNumber] = 9000;
+    writer.head();
+    tearHead();
+    new TestWriter(disk, { key: CLUSTER_KEY, incarnation: incarnationOf(2), start: start() }).head();
+    expect(writer.writer.ownsHead()).toBe(false);
+  });
+
+  test('says nothing when a late copy shows the predecessor', () => {
+    const block = disk.content.slice(HEAD_TABLE_OFFSET, HEAD_TABLE_OFFSET + BLOCK_BYTES);
+    const next = new TestWriter(disk, { key: CLUSTER_KEY, incarnation: incarnationOf(2), start: start() });
+    next.head();
+    expect(next.writer.ownsHead()).toBe(true);
+    disk.content.set(block, HEAD_TABLE_OFFSET);
+    expect(next.writer.ownsHead()).toBe(true);
+    expect(writer.writer.ownsHead()).toBe(true);
+  });
 });
