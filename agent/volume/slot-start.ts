@@ -149,4 +149,5 @@ export function initialiseState(state: Float64Array, start: SlotStart): void {
   state[WRITER.headMark] = 0;
   state[WRITER.incarnationNumber] = start.incarnationNumber;
   state[WRITER.pendingBytes] = 0;
+  state[WRITER.wrapBytes] = 0;
 }

@@ -26,6 +26,8 @@ export const WRITER = {
   incarnationNumber: 5,
   /** Bytes of a batch that was begun and not seen to end; 0 when none. */
   pendingBytes: 6,
+  /** Ring bytes that a wrap closes which is sealed and not seen written: `position` is still its place; 0 when none. */
+  wrapBytes: 7,
 } as const;
 export const WRITER_WORDS = 8;
 
@@ -103,21 +105,24 @@ export class SlotWriter {
   }
 
   /**
-   * Takes over from a thread that died: a batch that it had begun is either whole on the volume (then it counts) or not
-   * (then its place is used again; its mark is not).
+   * Takes over from a thread that died: what it had begun, a batch or the wrap before one, is either whole on the volume
+   * (then it counts: a reader may have gone on behind it) or not (then its place is used again; its mark is not).
    */
   resume(scratch: Uint8Array): void {
+    const wrap = this.#word(WRITER.wrapBytes);
     const pending = this.#word(WRITER.pendingBytes);
-    if (pending === 0) return;
-    const offset = this.#offsetOf(this.position);
-    const bytes = scratch.subarray(0, pending);
-    if (this.#disk.read(offset, bytes) === pending) {
-      const { nodeIndex, clusterUuid } = this.#identity;
-      const peek = peekBatch(bytes, nodeIndex, clusterUuid, this.position, pending);
-      const whole = peek.ok && openBatch(bytes, peek.header, this.#batchSeal) === 'ok';
-      if (whole) this.#state[WRITER.position] = this.position + pending;
-    }
+    const bytes = scratch.subarray(0, wrap > 0 ? BLOCK_BYTES : pending);
+    if (bytes.length > 0 && this.#isWhole(bytes)) this.#state[WRITER.position] = this.position + (wrap || pending);
+    this.#state[WRITER.wrapBytes] = 0;
     this.#state[WRITER.pendingBytes] = 0;
+  }
+
+  /** True when the volume has a batch of ours at the position; it is read into `bytes`. */
+  #isWhole(bytes: Uint8Array): boolean {
+    if (this.#disk.read(this.#offsetOf(this.position), bytes) !== bytes.length) return false;
+    const { nodeIndex, clusterUuid } = this.#identity;
+    const peek = peekBatch(bytes, nodeIndex, clusterUuid, this.position, bytes.length);
+    return peek.ok && openBatch(bytes, peek.header, this.#batchSeal) === 'ok';
   }
 
   #offsetOf(position: number): number {
@@ -158,31 +163,34 @@ export class SlotWriter {
     const stamp = this.#stamp;
     stamp.orderMark = this.#word(WRITER.orderMark) + 1;
     this.#state[WRITER.orderMark] = stamp.orderMark;
-    stamp.position = this.position;
+    stamp.position = this.position + this.#word(WRITER.wrapBytes);
     stamp.wallUs = times.wallUs;
     stamp.monotonicUs = times.monotonicUs;
     return stamp;
   }
 
-  /** Where the batch would not fit before the ring's end, a batch with nothing but the flag `wrap` closes the lap. */
+  /**
+   * Where the batch would not fit before the ring's end, a batch with nothing but the flag `wrap` closes the lap. The
+   * position goes on only when that is written: a thread that dies before leaves the place to its successor.
+   */
   #wrapIfNeeded(times: Times): void {
     const left = this.#geometry.slotBytes - (this.position % this.#geometry.slotBytes);
     if (left >= this.builder.batchBytes) return;
     this.#wrapBlock.begin();
     const flags = batchFlags(this.#identity.sealed, true);
     const bytes = this.#wrapBlock.finish(this.#nextIdentity(times), this.#batchSeal, flags);
-    this.#wrapPending = { offset: this.#offsetOf(this.position), bytes };
-    this.#state[WRITER.position] = this.position + left;
+    assert(bytes === BLOCK_BYTES, 'a wrap is one block');
+    this.#state[WRITER.wrapBytes] = left;
   }
-  #wrapPending: { offset: number; bytes: number } | null = null;
 
   /** Puts the sealed batch on the volume; 0, or a negative errno after which the same call is to be made again. */
   writePending(): number {
-    if (this.#wrapPending) {
-      const { offset, bytes } = this.#wrapPending;
-      const done = this.#disk.write(offset, this.#wrapBlock.memory.subarray(0, bytes));
-      if (done !== bytes) return done < 0 ? done : -5;
-      this.#wrapPending = null;
+    const wrap = this.#word(WRITER.wrapBytes);
+    if (wrap > 0) {
+      const done = this.#disk.write(this.#offsetOf(this.position), this.#wrapBlock.memory.subarray(0, BLOCK_BYTES));
+      if (done !== BLOCK_BYTES) return done < 0 ? done : -5;
+      this.#state[WRITER.position] = this.position + wrap;
+      this.#state[WRITER.wrapBytes] = 0;
     }
     const bytes = this.#word(WRITER.pendingBytes);
     const done = this.#disk.write(this.#offsetOf(this.position), this.builder.memory.subarray(0, bytes));

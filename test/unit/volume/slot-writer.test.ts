@@ -170,6 +170,32 @@ describe('a thread that takes over from a dead one', () => {
     expect(batchOnDisk(0).orderMark).toBe(2);
   });
 
+  test('writes at the place of a wrap that never came to the volume', () => {
+    const position = SLOT_BYTES_MIN - BLOCK_BYTES;
+    writer.state[WRITER.position] = position;
+    writer.seal(blocks(2));
+    const next = successor();
+    next.writer.resume(scratch());
+    expect(next.writer.position).toBe(position);
+    next.batch(blocks(2));
+    expect(batchOnDisk(position)).toMatchObject({ orderMark: 3, flags: BATCH_FLAG.wrap | BATCH_FLAG.sealed });
+    expect(batchOnDisk(SLOT_BYTES_MIN).orderMark).toBe(4);
+  });
+
+  test('goes on behind a wrap that is on the volume, for a reader may have passed it', () => {
+    writer.state[WRITER.position] = SLOT_BYTES_MIN - 2 * BLOCK_BYTES;
+    writer.seal(blocks(3));
+    disk.write(
+      SLOTS_OFFSET + SLOT_BYTES_MIN - 2 * BLOCK_BYTES,
+      writer.memory.slice(BATCH_BYTES_MAX, BATCH_BYTES_MAX + BLOCK_BYTES),
+    );
+    const next = successor();
+    next.writer.resume(scratch());
+    expect(next.writer.position).toBe(SLOT_BYTES_MIN);
+    next.batch([frame(1)]);
+    expect(batchOnDisk(SLOT_BYTES_MIN).orderMark).toBe(3);
+  });
+
   test('does nothing when none was under way', () => {
     const { reads } = disk;
     successor().writer.resume(scratch());
