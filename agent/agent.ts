@@ -24,7 +24,7 @@ import { Supervisor, type SupervisorEvent } from './supervisor.ts';
 import type { SwitchCommand } from './switch/worker.ts';
 import type { SwitchSnapshot } from './switch/snapshot.ts';
 import { allocate, sharedState, type ThreadContext } from './threads.ts';
-import { initialiseState } from './volume/slot-writer.ts';
+import { initialiseState } from './volume/slot-start.ts';
 import { nodeNumber, openVolumes, type OpenedVolumes } from './volumes.ts';
 
 const EFD_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;

@@ -20,7 +20,7 @@ import {
   SLOTS_OFFSET,
   SUPERBLOCK_COPIES,
 } from './volume/layout.ts';
-import { findStart, type SlotStart } from './volume/slot-writer.ts';
+import { findStart, type SlotStart } from './volume/slot-start.ts';
 import { chooseSuperblock, type Superblock, type SuperblockFault } from './volume/superblock.ts';
 import { keyId } from './wire/keys.ts';
 

@@ -24,6 +24,7 @@ import {
   SLOTS_OFFSET,
   SUPERBLOCK_COPIES,
 } from '../volume/layout.ts';
+import { SLOT_ZERO_BYTES } from '../volume/slot-start.ts';
 import { findSignature, type ReadPiece } from '../volume/signatures.ts';
 import { chooseSuperblock, encodeSuperblock, slotBytesFor, volumeBytesMin } from '../volume/superblock.ts';
 
@@ -53,8 +54,7 @@ export interface FormattedVolume {
 const WATCH_MS = 2500;
 const WATCH_INTERVAL_MS = 100;
 const WRITE_BYTES = 1024 * 1024;
-/** Zeros at the start of each slot, and at the end of the volume where RAID, DRBD and GPT keep their copies. */
-const SLOT_ZERO_BYTES = 64 * 1024;
+/** Zeros at the end of the volume, where RAID, DRBD and GPT keep their copies. */
 const END_ZERO_BYTES = 192 * 1024;
 
 export async function formatVolume(request: FormatRequest): Promise<FormattedVolume> {

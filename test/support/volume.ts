@@ -2,7 +2,8 @@
 import type { Disk, SlotGeometry } from '../../agent/volume/disk.ts';
 import type { HeadEntry } from '../../agent/volume/head.ts';
 import { FORMAT_VERSION, HEAD_STATE, SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
-import { initialiseState, SlotWriter, WRITER_WORDS, type SlotStart } from '../../agent/volume/slot-writer.ts';
+import { initialiseState, type SlotStart } from '../../agent/volume/slot-start.ts';
+import { SlotWriter, WRITER_WORDS } from '../../agent/volume/slot-writer.ts';
 import type { Superblock } from '../../agent/volume/superblock.ts';
 import { volumeSeals } from '../../agent/threads.ts';
 import { keyId } from '../../agent/wire/keys.ts';

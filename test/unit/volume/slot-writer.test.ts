@@ -10,7 +10,8 @@ import {
   SLOT_BYTES_MIN,
   SLOTS_OFFSET,
 } from '../../../agent/volume/layout.ts';
-import { findStart, isStopped, MARK_RESERVE, WRITER, type SlotStart } from '../../../agent/volume/slot-writer.ts';
+import { findStart, WALK_RESERVE, type SlotStart } from '../../../agent/volume/slot-start.ts';
+import { isStopped, MARK_RESERVE, WRITER } from '../../../agent/volume/slot-writer.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
 import { CLUSTER_KEY, CLUSTER_UUID, incarnationOf, SEALED, slotGeometry, TestWriter } from '../../support/volume.ts';
 
@@ -169,6 +170,32 @@ describe('a thread that takes over from a dead one', () => {
     expect(batchOnDisk(0).orderMark).toBe(2);
   });
 
+  test('writes at the place of a wrap that never came to the volume', () => {
+    const position = SLOT_BYTES_MIN - BLOCK_BYTES;
+    writer.state[WRITER.position] = position;
+    writer.seal(blocks(2));
+    const next = successor();
+    next.writer.resume(scratch());
+    expect(next.writer.position).toBe(position);
+    next.batch(blocks(2));
+    expect(batchOnDisk(position)).toMatchObject({ orderMark: 3, flags: BATCH_FLAG.wrap | BATCH_FLAG.sealed });
+    expect(batchOnDisk(SLOT_BYTES_MIN).orderMark).toBe(4);
+  });
+
+  test('goes on behind a wrap that is on the volume, for a reader may have passed it', () => {
+    writer.state[WRITER.position] = SLOT_BYTES_MIN - 2 * BLOCK_BYTES;
+    writer.seal(blocks(3));
+    disk.write(
+      SLOTS_OFFSET + SLOT_BYTES_MIN - 2 * BLOCK_BYTES,
+      writer.memory.slice(BATCH_BYTES_MAX, BATCH_BYTES_MAX + BLOCK_BYTES),
+    );
+    const next = successor();
+    next.writer.resume(scratch());
+    expect(next.writer.position).toBe(SLOT_BYTES_MIN);
+    next.batch([frame(1)]);
+    expect(batchOnDisk(SLOT_BYTES_MIN).orderMark).toBe(3);
+  });
+
   test('does nothing when none was under way', () => {
     const { reads } = disk;
     successor().writer.resume(scratch());
@@ -217,17 +244,32 @@ describe('findStart', () => {
     expect(start().position).toBe(SLOT_BYTES_MIN + BLOCK_BYTES);
   });
 
-  test('[ORD2] a torn head block: the whole ring is walked, two reservations are left out', () => {
+  test('[ORD2] a torn head block: the whole ring is walked, many reservations are left out', () => {
     writer.state[WRITER.position] = SLOT_BYTES_MIN - 2 * BLOCK_BYTES;
     writer.batch(blocks(3));
     writer.batch([frame(10)]);
     tearHead();
     expect(start()).toEqual({
-      incarnationNumber: 2,
-      orderMark: 3 + 2 * MARK_RESERVE,
+      incarnationNumber: WALK_RESERVE / MARK_RESERVE + 1,
+      orderMark: 3 + WALK_RESERVE,
       position: SLOT_BYTES_MIN + 4 * BLOCK_BYTES,
       head: null,
     });
+  });
+
+  test('[ORD2] a head block of zeros over a ring with content: the same', () => {
+    writer.batch([frame(10)]);
+    disk.content.fill(0, HEAD_TABLE_OFFSET, SLOTS_OFFSET);
+    expect(start()).toMatchObject({ orderMark: 1 + WALK_RESERVE, position: BLOCK_BYTES });
+    disk.readFault = (offset) => (offset === SLOTS_OFFSET ? EIO : null);
+    expect(start()).toMatchObject({ orderMark: WALK_RESERVE });
+  });
+
+  test('a new volume is not walked', () => {
+    disk.content.fill(0);
+    const { reads } = disk;
+    start();
+    expect(disk.reads - reads).toBe(2);
   });
 
   test('that walk costs a read for each block, not a longest batch', () => {
@@ -244,7 +286,7 @@ describe('findStart', () => {
     disk.content.set(batch, SLOTS_OFFSET + 7 * BLOCK_BYTES);
     disk.content[SLOTS_OFFSET + 60] = 0xff;
     tearHead();
-    expect(start()).toMatchObject({ position: 0, orderMark: 2 * MARK_RESERVE });
+    expect(start()).toMatchObject({ position: 0, orderMark: WALK_RESERVE });
   });
 
   test('[ORD2] a head block that cannot be read is no start: marks that were used are not known', () => {
@@ -269,5 +311,23 @@ describe('[ONE1] ownsHead', () => {
     disk.readFault = () => null;
     new TestWriter(disk, { key: CLUSTER_KEY, incarnation: incarnationOf(2) }).head();
     expect(writer.writer.ownsHead()).toBe(false);
+  });
+
+  test('is false when a successor began after a torn head block, however many starts there had been', () => {
+    writer.state[WRITER.incarnationNumber] = 9000;
+    writer.head();
+    tearHead();
+    new TestWriter(disk, { key: CLUSTER_KEY, incarnation: incarnationOf(2), start: start() }).head();
+    expect(writer.writer.ownsHead()).toBe(false);
+  });
+
+  test('says nothing when a late copy shows the predecessor', () => {
+    const block = disk.content.slice(HEAD_TABLE_OFFSET, HEAD_TABLE_OFFSET + BLOCK_BYTES);
+    const next = new TestWriter(disk, { key: CLUSTER_KEY, incarnation: incarnationOf(2), start: start() });
+    next.head();
+    expect(next.writer.ownsHead()).toBe(true);
+    disk.content.set(block, HEAD_TABLE_OFFSET);
+    expect(next.writer.ownsHead()).toBe(true);
+    expect(writer.writer.ownsHead()).toBe(true);
   });
 });
