@@ -41,6 +41,11 @@ export const AGENT = {
   ringFull: 16,
   /** reader: 1 while large batches come: what we send meanwhile are confirmations, and may share a batch. */
   flood: 17,
+  /**
+   * 1 while the flush thread need not be woken for what enters the write buffer: somebody has woken it (switch), or it
+   * counts the deadline of the oldest packet (flush). It clears the word before it looks, so that nothing slips between.
+   */
+  flushTold: 18,
 } as const;
 const AGENT_WORDS = 32;
 

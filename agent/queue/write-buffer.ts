@@ -57,17 +57,22 @@ export class WriteBuffer {
   /** Client thread: puts a packet in; false when the queue of its type is full. Reaching the set point wakes. */
   submit(type: TypeIndex, peer: number, sequence: number, frame: Uint8Array, enteredMs: number): boolean {
     const ring = this.#ring(type);
-    // Before the reservation, which may take the unused end of a lap.
-    const wasEmpty = this.usedBytes === 0;
     const offset = ring.reserve(frame.length);
     if (offset < 0) return false;
     ring.bytes.set(frame, offset);
     ring.commit(frame.length, sequence, peer, enteredMs);
     // The first packet starts the deadline; the one that reaches the set point ends the wait.
-    if (wasEmpty) this.#isArmed = false;
-    const starts = wasEmpty && !this.isRound;
-    if (starts || this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
+    if (this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
+    else if (!this.isRound) this.#tell();
     return true;
+  }
+
+  /**
+   * Wakes the flush thread unless it knows. Whether the buffer was empty does not tell that: it may take all there was
+   * while a packet is being put in, and go to sleep without having seen it.
+   */
+  #tell(): void {
+    if (Atomics.exchange(this.#state.words, AGENT.flushTold, 1) === 0) this.#state.wake(AGENT.flushWake);
   }
 
   /**
@@ -90,11 +95,8 @@ export class WriteBuffer {
     this.isRound = false;
     const mayWait = Atomics.load(this.#state.words, AGENT.flood) === 1 && this.#ring(HEARTBEAT).isEmpty;
     if (!mayWait || this.usedBytes > ANSWERS_BYTES_MAX) this.flushNow();
-    else if (!this.#isArmed) this.#state.wake(AGENT.flushWake);
-    this.#isArmed = true;
+    else this.#tell();
   }
-  /** The flush thread has been told of what lies in the buffer, and counts its deadline. */
-  #isArmed = false;
 
   get usedBytes(): number {
     let sum = 0;
@@ -114,12 +116,18 @@ export class WriteBuffer {
     return this.usedBytes >= this.#thresholdBytes;
   }
 
-  /** When the oldest packet of any type entered; Infinity when the buffer is empty. */
+  /**
+   * Flush thread: when the oldest packet of any type entered; Infinity when the buffer is empty. Whoever asks counts the
+   * deadline from there and needs no waking for later packets; when it finds none, it does for the first one.
+   */
   oldestEnteredMs(): number {
+    const { words } = this.#state;
+    Atomics.store(words, AGENT.flushTold, 0);
     let oldest = Infinity;
     for (const ring of this.#rings) {
       if (ring.peek(this.#record) && this.#record.time < oldest) oldest = this.#record.time;
     }
+    if (oldest !== Infinity) Atomics.store(words, AGENT.flushTold, 1);
     return oldest;
   }
 
@@ -130,6 +138,8 @@ export class WriteBuffer {
    */
   transportData(lowest: TypeIndex, take: (packet: BufferedPacket) => boolean): number {
     let taken = 0;
+    // The packets whose deadline was counted go: what comes from now on has to wake again.
+    Atomics.store(this.#state.words, AGENT.flushTold, 0);
     const record = this.#record;
     const packet = this.#packet;
     for (const type of PRIORITY) {

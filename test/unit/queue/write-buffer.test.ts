@@ -85,9 +85,89 @@ describe('write buffer', () => {
     }
   });
 
+  test.each([0, 1])('a packet put in while the flush thread takes all there was wakes it again (flood %i)', (flood) => {
+    Atomics.store(state.words, AGENT.flood, flood);
+    const round = (frame: Uint8Array): void => {
+      buffer.isRound = flood === 1;
+      buffer.submit(DATA, 0, 0, frame, 0);
+      if (flood === 1) buffer.endRound();
+    };
+    round(new Uint8Array(100));
+    buffer.oldestEnteredMs();
+    const before = wakes();
+    // Between the look at the buffer and the copy: all is taken, and the thread goes to sleep.
+    const frame = new Uint8Array(100);
+    let drained = 0;
+    Object.defineProperty(frame, 'length', {
+      get: () => {
+        if (drained === 0) drained = takeAll().length;
+        expect(drained).toBe(1);
+        return 100;
+      },
+    });
+    round(frame);
+    expect(wakes()).toBe(before + 1);
+    // It has been told, and later packets need not.
+    round(new Uint8Array(100));
+    expect(wakes()).toBe(before + 1);
+    expect(buffer.oldestEnteredMs()).toBe(0);
+    round(new Uint8Array(100));
+    expect(wakes()).toBe(before + 1);
+    expect(takeAll().length).toBe(3);
+    expect(buffer.oldestEnteredMs()).toBe(Infinity);
+    round(new Uint8Array(100));
+    expect(wakes()).toBe(before + 2);
+  });
+
   test('flushNow wakes and says so', () => {
     buffer.flushNow();
     expect(Atomics.load(state.words, AGENT.flushNow)).toBe(1);
     expect(wakes()).toBe(1);
+  });
+});
+
+describe('write buffer: rounds', () => {
+  const flushNow = (): number => Atomics.exchange(state.words, AGENT.flushNow, 0);
+  const setFlood = (): number => Atomics.store(state.words, AGENT.flood, 1);
+  const round = (type: TypeIndex, frames: number, bytes: number): void => {
+    buffer.isRound = true;
+    for (let i = 0; i < frames; i++) buffer.submit(type, 0, i, new Uint8Array(bytes), 0);
+    buffer.endRound();
+  };
+
+  test('one wake-up serves for a round, and what it brought is written at once', () => {
+    round(DATA, 5, 100);
+    expect([wakes(), flushNow()]).toEqual([1, 1]);
+    expect(buffer.isRound).toBe(false);
+  });
+
+  test('reaching the set point wakes within a round', () => {
+    buffer.isRound = true;
+    buffer.submit(DATA, 0, 0, new Uint8Array(THRESHOLD), 0);
+    expect(wakes()).toBe(1);
+  });
+
+  test('in a flood the answers wait: the first wakes, so that its deadline is counted, and no write is asked for', () => {
+    setFlood();
+    round(DATA, 1, 100);
+    round(DATA, 1, 100);
+    expect([wakes(), flushNow()]).toEqual([1, 0]);
+  });
+
+  test('in a flood heartbeats do not wait, nor do answers beside one', () => {
+    setFlood();
+    round(HEARTBEAT, 1, 100);
+    expect(flushNow()).toBe(1);
+    round(DATA, 1, 100);
+    expect(flushNow()).toBe(1);
+  });
+
+  test('in a flood more than a few answers do not wait', () => {
+    buffer = new WriteBuffer(new SharedArrayBuffer(writeBufferBytes), state, 65_536);
+    setFlood();
+    round(DATA, 10, 1000);
+    expect(flushNow()).toBe(0);
+    round(DATA, 10, 1000);
+    expect(flushNow()).toBe(1);
   });
 });
