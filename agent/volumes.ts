@@ -138,6 +138,17 @@ export function examineVolume(device: BlockDevice, settings: Settings, clusterKe
   return facts(device.path, superblock, settings.node);
 }
 
+/** Throws like `openVolumes` for what the settings name; locks nothing, so that an agent of this node may run meanwhile. */
+export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null): void {
+  const device = BlockDevice.open(settings.storage.sendVolume);
+  try {
+    examineVolume(device, settings, clusterKey);
+  } finally {
+    device.close();
+  }
+  receiveVolumes(settings, clusterKey);
+}
+
 function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): ReceiveFacts[] {
   const byPath = new Map<string, number[]>();
   settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
