@@ -9,6 +9,7 @@ import { AgentError } from './base/errors.ts';
 import { BlockDevice } from './platform/block-device.ts';
 import { bootId } from './platform/host.ts';
 import { alignedMemory } from './platform/memory.ts';
+import { BEACON_MS_MAX } from './settings/schema.ts';
 import type { Settings } from './settings/settings.ts';
 import { volumeSeals, type ReceiveFacts, type VolumeFacts } from './threads.ts';
 import { decodeHead, headKeyId, type Head } from './volume/head.ts';
@@ -24,7 +25,7 @@ import { findStart, type SlotStart } from './volume/slot-writer.ts';
 import { chooseSuperblock, type Superblock, type SuperblockFault } from './volume/superblock.ts';
 import { keyId } from './wire/keys.ts';
 
-/** A live agent shows within this many of its beacons. */
+/** A live agent shows within this many of its beacons; how long its beacon is only its own settings say. */
 const WATCH_BEACONS = 2.5;
 
 const FAULTS: Readonly<Record<SuperblockFault, string>> = {
@@ -212,7 +213,7 @@ async function watchForOwner(
   };
   const before = read();
   if (!before || before.state !== HEAD_STATE.running || sameBytes(before.hostId, 0, hostId, 0, 16)) return;
-  await delay(WATCH_BEACONS * settings.storage.beaconMs);
+  await delay(WATCH_BEACONS * BEACON_MS_MAX);
   const after = read();
   if (!after || after.headMark === before.headMark) return;
   throw new AgentError(
