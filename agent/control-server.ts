@@ -25,7 +25,15 @@ export class ControlServer {
 
   /** Listens on `path`; a socket that a dead agent left is removed, a live one is not. */
   static async open(path: string, handler: Handler): Promise<ControlServer> {
-    mkdirSync(dirname(path), { recursive: true });
+    const failed = (error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      return new AgentError('failed', `control socket ${path} cannot be made (${why}): check control.socket`);
+    };
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+    } catch (error) {
+      throw failed(error);
+    }
     if (await answers(path)) {
       throw new AgentError('taken', `control socket ${path} is in use: another agent of this name runs; stop it first`);
     }
@@ -34,11 +42,7 @@ export class ControlServer {
     const control = new ControlServer(path, server);
     server.on('connection', (socket) => control.#serve(socket, handler));
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) =>
-        reject(
-          new AgentError('failed', `control socket ${path} cannot be made (${error.message}): check control.socket`),
-        ),
-      );
+      server.once('error', (error) => reject(failed(error)));
       server.listen(path, resolve);
     });
     chmodSync(path, 0o600);

@@ -1,12 +1,16 @@
 /** The `status` document: what the switch knows, what the storage does, and what happened lately. */
 import { createRequire } from 'node:module';
 import { type Agent, wallOf } from './agent.ts';
+import { AgentError } from './base/errors.ts';
+import { systemClock } from './platform/clock.ts';
 import { errnoName } from './platform/native.ts';
 import { AGENT, AGENT_TIME, PEER } from './queue/shared-state.ts';
-import type { PeerSnapshot, SwitchSnapshot } from './switch/snapshot.ts';
+import type { PeerSnapshot } from './switch/snapshot.ts';
 import { READ_COUNTERS } from './volume/slot-reader.ts';
 
-export const VERSION: string = (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
+/** From the compiled program, and from its source in tests. */
+const PACKAGE = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
+export const VERSION: string = (createRequire(import.meta.url)(PACKAGE) as { version: string }).version;
 
 export interface LoggedEvent {
   readonly at: string;
@@ -16,10 +20,16 @@ export interface LoggedEvent {
 
 export type StatusDocument = Readonly<Record<string, unknown>>;
 
-/** Makes the document; `events` are the newest, oldest first. */
+/**
+ * Makes the document; `events` are the newest, oldest first. When the switch thread hangs it is made of what shared
+ * memory holds: then of all times somebody wants to know how the agent is.
+ */
 export async function statusDocument(agent: Agent, events: readonly LoggedEvent[]): Promise<StatusDocument> {
   const { settings } = agent;
-  const seen = await agent.snapshot();
+  const seen = await agent.snapshot().catch((error: unknown) => {
+    if (error instanceof AgentError) return null;
+    throw error;
+  });
   return {
     cluster: settings.cluster,
     node: settings.node,
@@ -27,30 +37,31 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
     version: VERSION,
     incarnation: Buffer.from(agent.incarnation).toString('hex'),
     authenticated: settings.keyFile !== null,
+    switch: seen ? 'answering' : 'not answering',
     vnic: {
       name: settings.vnic.name,
       addresses: settings.vnic.addresses.map(({ address, prefix }) => `${address}/${prefix}`),
       mtu: settings.vnic.mtu,
-      frames: seen.frames,
-      unaddressed: seen.unaddressed,
-      stale: seen.stale,
+      frames: seen?.frames ?? null,
+      unaddressed: seen?.unaddressed ?? null,
+      stale: seen?.stale ?? null,
     },
     primary: {
       mode: settings.primary.mode,
       interface: settings.primary.interface,
-      carrier: seen.carrier,
-      ...seen.tunnel,
+      carrier: seen?.carrier ?? null,
+      ...seen?.tunnel,
     },
-    storage: storage(agent, seen),
-    queues: seen.writeBuffer,
-    peers: seen.peers.map((peer, i) => peerDocument(agent, peer, i)),
+    storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
+    queues: seen?.writeBuffer ?? null,
+    peers: seen?.peers.map((peer, i) => peerDocument(agent, peer, i)) ?? [],
     events,
   };
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;
 
-function storage(agent: Agent, seen: SwitchSnapshot): Readonly<Record<string, unknown>> {
+function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>> {
   const { words, times } = agent.state;
   const { volumes } = agent;
   const time = (index: number) => times[index] ?? 0;
@@ -59,13 +70,13 @@ function storage(agent: Agent, seen: SwitchSnapshot): Readonly<Record<string, un
     return value === 0 ? null : errnoName(value);
   };
   return {
-    available: seen.storageAvailable,
+    available: agent.state.storageAvailable(agent.settings.storage, nowMs),
     volume: volumes.send.path,
     direct: volumes.isDirect,
     sectorBytes: volumes.sectorBytes,
     slotBytes: volumes.send.slotBytes,
     lastWriteMs: round(time(AGENT_TIME.lastWriteMs)),
-    sinceWriteMs: round(seen.nowMs - time(AGENT_TIME.writtenMs)),
+    sinceWriteMs: round(nowMs - time(AGENT_TIME.writtenMs)),
     writing: Atomics.load(words, AGENT.writing) === 1,
     writeError: errno(AGENT.writeErrno),
     readError: errno(AGENT.readErrno),

@@ -9,6 +9,7 @@ import { AgentError } from './base/errors.ts';
 import { BlockDevice } from './platform/block-device.ts';
 import { bootId } from './platform/host.ts';
 import { alignedMemory } from './platform/memory.ts';
+import { BEACON_MS_MAX } from './settings/schema.ts';
 import type { Settings } from './settings/settings.ts';
 import { volumeSeals, type ReceiveFacts, type VolumeFacts } from './threads.ts';
 import { decodeHead, headKeyId, type Head } from './volume/head.ts';
@@ -24,7 +25,7 @@ import { findStart, type SlotStart } from './volume/slot-start.ts';
 import { chooseSuperblock, type Superblock, type SuperblockFault } from './volume/superblock.ts';
 import { keyId } from './wire/keys.ts';
 
-/** A live agent shows within this many of its beacons. */
+/** A live agent shows within this many of its beacons; how long its beacon is only its own settings say. */
 const WATCH_BEACONS = 2.5;
 
 const FAULTS: Readonly<Record<SuperblockFault, string>> = {
@@ -138,6 +139,17 @@ export function examineVolume(device: BlockDevice, settings: Settings, clusterKe
   return facts(device.path, superblock, settings.node);
 }
 
+/** Throws like `openVolumes` for what the settings name; locks nothing, so that an agent of this node may run meanwhile. */
+export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null): void {
+  const device = BlockDevice.open(settings.storage.sendVolume);
+  try {
+    examineVolume(device, settings, clusterKey);
+  } finally {
+    device.close();
+  }
+  receiveVolumes(settings, clusterKey);
+}
+
 function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): ReceiveFacts[] {
   const byPath = new Map<string, number[]>();
   settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
@@ -201,7 +213,7 @@ async function watchForOwner(
   };
   const before = read();
   if (!before || before.state !== HEAD_STATE.running || sameBytes(before.hostId, 0, hostId, 0, 16)) return;
-  await delay(WATCH_BEACONS * settings.storage.beaconMs);
+  await delay(WATCH_BEACONS * BEACON_MS_MAX);
   const after = read();
   if (!after || after.headMark === before.headMark) return;
   throw new AgentError(

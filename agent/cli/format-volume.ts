@@ -50,8 +50,8 @@ export interface FormattedVolume {
   readonly direct: boolean;
 }
 
-/** A live agent writes its head once for each beacon (a second, if not set otherwise). */
-const WATCH_MS = 2500;
+/** A live agent writes its head once for each beacon; two and a half of the longest, and a busy machine's delays. */
+export const WATCH_MS = 3000;
 const WATCH_INTERVAL_MS = 100;
 const WRITE_BYTES = 1024 * 1024;
 /** Zeros at the end of the volume, where RAID, DRBD and GPT keep their copies. */

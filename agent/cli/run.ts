@@ -1,15 +1,18 @@
 /** `stillbeat run --config FILE`: the agent in the foreground. SIGTERM drains and ends, SIGHUP reads the settings again. */
 import { parseArgs } from 'node:util';
 import ping from 'ping';
+import { removeInterface } from '../../vnic/interface-linux.ts';
 import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
+import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
+import { examineVolumes } from '../volumes.ts';
 import { requireConfig } from './usage.ts';
 
 const EVENTS_KEPT = 200;
@@ -26,6 +29,9 @@ class Program {
   readonly #file: string;
   readonly #log: Log;
   readonly #events: LoggedEvent[] = [];
+  /** What the operator set, by the peer's name: it outlives the agent. */
+  readonly #overrides = new Map<string, Override>();
+  #control: ControlServer | null = null;
   #agent: Agent | null = null;
   #end: (status: number) => void = () => {};
   #reading: Promise<void> | null = null;
@@ -38,7 +44,7 @@ class Program {
 
   async run(settings: Settings): Promise<number> {
     const ended = new Promise<number>((resolve) => (this.#end = resolve));
-    const control = await ControlServer.open(settings.controlSocket, async (request) => this.#answer(request));
+    this.#control = await this.#openControl(settings);
     try {
       // From here on a signal finds somebody who cleans up, also while the agent starts or starts again.
       const end = () => this.#end(0);
@@ -53,8 +59,12 @@ class Program {
       this.#log.info('stopped');
       return status;
     } finally {
-      control.close();
+      this.#control.close();
     }
+  }
+
+  async #openControl(settings: Settings): Promise<ControlServer> {
+    return ControlServer.open(settings.controlSocket, async (request) => this.#answer(request));
   }
 
   async #start(settings: Settings): Promise<void> {
@@ -95,27 +105,71 @@ class Program {
   /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
   async #readAgain(): Promise<void> {
     const old = this.#agent;
-    if (!old) return;
+    const oldControl = this.#control;
+    if (!old || !oldControl) return;
     let settings: Settings;
+    let control: ControlServer;
     try {
       settings = loadSettings(this.#file);
+      examineVolumes(settings, settings.keyFile === null ? null : readKeyFile(settings.keyFile));
+      control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
-      this.#log.error('settings not taken over', { reason: error instanceof Error ? error.message : String(error) });
+      this.#log.error('settings not taken over', { reason: messageOf(error) });
       return;
     }
     this.#agent = null;
-    try {
-      const ended = await old.close(settings.vnic.name === old.settings.vnic.name);
-      if (!ended)
-        throw new AgentError('died', 'a thread of the former agent hangs in its storage: start the program again');
-      await this.#start(settings);
-      this.#log.info('settings read again');
-    } catch (error) {
-      this.#log.error('cannot go on with the new settings', {
-        reason: error instanceof Error ? error.message : String(error),
-      });
-      this.#end(error instanceof AgentError ? error.exitStatus : 1);
+    const isNew = await this.#exchange(old, settings);
+    if (control === oldControl) return;
+    (isNew ? oldControl : control).close();
+    this.#control = isNew ? control : oldControl;
+  }
+
+  /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
+  async #exchange(old: Agent, settings: Settings): Promise<boolean> {
+    const ended = await old.close(settings.vnic.name === old.settings.vnic.name);
+    if (!ended) {
+      const reason = 'a thread of the former agent hangs in its storage: start the program again';
+      this.#fail(new AgentError('died', reason));
+      return false;
     }
+    try {
+      await this.#start(settings);
+      await this.#overrideAgain();
+      this.#log.info('settings read again');
+      return true;
+    } catch (error) {
+      this.#log.error('the new settings cannot start, back to the former ones', { reason: messageOf(error) });
+    }
+    try {
+      await this.#start(old.settings);
+      await this.#overrideAgain();
+    } catch (error) {
+      // Nobody would take packets out of it, and programs on this node must see that the way is gone.
+      removeQuietly(old.settings.vnic.name);
+      this.#fail(error);
+    }
+    return false;
+  }
+
+  #fail(error: unknown): void {
+    this.#log.error('cannot go on', { reason: messageOf(error) });
+    process.stderr.write(`stillbeat: ${messageOf(error)}\n`);
+    this.#end(error instanceof AgentError ? error.exitStatus : EXIT.failed);
+  }
+
+  /** An operator's override holds until the operator takes it back, not until the next SIGHUP. */
+  async #overrideAgain(): Promise<void> {
+    const agent = this.#agent;
+    if (!agent) return;
+    for (const [peer, override] of this.#overrides) {
+      const index = agent.settings.peers.findIndex(({ node }) => node === peer);
+      if (index < 0) this.#overrides.delete(peer);
+      else await agent.setPath(index, override).catch((error) => this.#notOverridden(peer, error));
+    }
+  }
+
+  #notOverridden(peer: string, error: unknown): void {
+    this.#log.error('override not carried over', { peer, reason: messageOf(error) });
   }
 
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
@@ -133,6 +187,7 @@ class Program {
     const override: Override | undefined = OVERRIDES.find((candidate) => candidate === to);
     if (!override) throw new AgentError('usage', `no path ${to}: use ${OVERRIDES.join(', ')}`);
     await agent.setPath(index, override);
+    this.#overrides.set(peer, override);
     this.#note({ kind: 'override', peer, to: override });
     return { ok: true, peer, path: override };
   }
@@ -156,6 +211,16 @@ class Program {
     const meaning = answer.alive ? "the network works, the peer's agent does not" : 'the network to the peer is down';
     this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
     this.#events.push({ at: new Date().toISOString(), kind: 'diagnosis', peer, icmp: answer.alive, meaning });
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+function removeQuietly(name: string): void {
+  try {
+    removeInterface(name);
+  } catch {
+    // It is no TUN device or another process has it: then it is not ours to remove.
   }
 }
 

@@ -25,6 +25,7 @@ export function statusText(document: Values, colour: boolean): string {
     `interface  ${String(vnic['name'])}  ${(vnic['addresses'] as string[]).join(' ')}  mtu ${String(vnic['mtu'])}`,
     `network    ${String(primary['mode'])}  ${carrierText(primary)}`,
     `storage    ${storageText(storage)}`,
+    ...(document['switch'] === 'not answering' ? ['switch     NOT ANSWERING: nothing is known of the peers'] : []),
     '',
     row(['PEER', 'PATH', 'SINCE', 'NET RTT', 'STORAGE LAG', 'SENT', 'RECEIVED', 'LOST', 'DUPLICATES', 'WAITING']),
   ];

@@ -7,6 +7,12 @@ import { controlSocket } from './usage.ts';
 
 const WATCH_MS = 500;
 
+/** Who watches wants to see the agent come back: while it starts again, or after its end. */
+function notAnswering(error: unknown, json: boolean): string {
+  const line = `not answering: ${error instanceof Error ? error.message : String(error)}`;
+  return json ? `${JSON.stringify({ error: line })}\n` : `${line}\n`;
+}
+
 export async function status(argv: string[]): Promise<number> {
   const { values } = parseArgs({
     args: argv,
@@ -30,7 +36,7 @@ export async function status(argv: string[]): Promise<number> {
   const ended = new AbortController();
   process.once('SIGINT', () => ended.abort());
   while (!ended.signal.aborted) {
-    const text = await show();
+    const text = await show().catch((error: unknown) => notAnswering(error, values.json === true));
     process.stdout.write(inPlace ? `\u001b[H\u001b[2J${text}` : text);
     await delay(WATCH_MS, undefined, { signal: ended.signal }).catch(() => {});
   }

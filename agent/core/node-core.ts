@@ -6,7 +6,7 @@
  * lane is dropped, as a router does, so that no peer can hold up the others.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import { AGENT, AGENT_TIME, type SharedState } from '../queue/shared-state.ts';
+import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import type { FailoverLane } from './lane-sender.ts';
 import { type LinkSettings, PeerLink } from './peer-link.ts';
@@ -116,14 +116,7 @@ export class NodeCore {
 
   /** Our own writes to storage succeed in time. */
   storageAvailable(nowMs: number): boolean {
-    const { words, times } = this.#state;
-    if (Atomics.load(words, AGENT.writeErrno) !== 0) return false;
-    const { writeDeadlineMs, beaconMs } = this.#settings;
-    if (Atomics.load(words, AGENT.writing) === 1 && nowMs - (times[AGENT_TIME.writeBeganMs] ?? 0) > writeDeadlineMs) {
-      return false;
-    }
-    const writtenMs = times[AGENT_TIME.writtenMs] ?? 0;
-    return writtenMs > 0 && nowMs - writtenMs <= 2 * beaconMs + writeDeadlineMs;
+    return this.#state.storageAvailable(this.#settings, nowMs);
   }
 
   /**

@@ -175,6 +175,18 @@ export class SharedState {
     });
   }
 
+  /** Our own writes to storage succeed in time. */
+  storageAvailable(settings: { readonly writeDeadlineMs: number; readonly beaconMs: number }, nowMs: number): boolean {
+    const { words, times } = this;
+    const { writeDeadlineMs, beaconMs } = settings;
+    if (Atomics.load(words, AGENT.writeErrno) !== 0) return false;
+    if (Atomics.load(words, AGENT.writing) === 1 && nowMs - (times[AGENT_TIME.writeBeganMs] ?? 0) > writeDeadlineMs) {
+      return false;
+    }
+    const writtenMs = times[AGENT_TIME.writtenMs] ?? 0;
+    return writtenMs > 0 && nowMs - writtenMs <= 2 * beaconMs + writeDeadlineMs;
+  }
+
   /** Wakes the thread that waits on `word`. */
   wake(word: number): void {
     Atomics.add(this.words, word, 1);

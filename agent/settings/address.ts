@@ -92,8 +92,8 @@ const withPort = (address: string): string => (familyOf(address) === 6 ? `"[${ad
 
 const ENDPOINT = /^(?:\[([^[\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
-/** address:port or [IPv6]:port; with `names` also name:port. */
-export function parseEndpoint(text: string, names = false): Parsed<Endpoint> {
+/** address:port or [IPv6]:port; names cannot be looked up while the network is out. */
+export function parseEndpoint(text: string): Parsed<Endpoint> {
   const match = ENDPOINT.exec(text);
   const quoted = JSON.stringify(text);
   if (!match) {
@@ -106,7 +106,6 @@ export function parseEndpoint(text: string, names = false): Parsed<Endpoint> {
     return fault(`${quoted} has no port from 1 to 65535`, `write for example ${withPort(host)}`);
   const family = familyOf(host);
   if (family !== 0) return { value: { host: canonical(host, family), port } };
-  if (names && match[1] === undefined && /^[A-Za-z0-9.-]+$/.test(host)) return { value: { host, port } };
   return fault(`${JSON.stringify(host)} is not an IP address`, 'write the address: names cannot be looked up in a cut');
 }
 

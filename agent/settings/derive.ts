@@ -40,7 +40,6 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     peers: given.peers.map((peer) => peerOf(peer, tunnelled, storage.send.volume)),
     types: given.types.map(ruleOf),
     controlSocket: given.control.socket ?? `/run/stillbeat/${given.node}.sock`,
-    metricsListen: endpoint(given.metrics?.listen),
   };
 }
 
@@ -50,7 +49,7 @@ function known<T>(parsed: Parsed<T>): T {
 }
 
 const endpoint = (text: string | undefined): Endpoint | null =>
-  text === undefined ? null : known(parseEndpoint(text, true));
+  text === undefined ? null : known(parseEndpoint(text));
 
 function peerOf(peer: PeerFile, tunnelled: boolean, sendVolume: string): PeerSettings {
   return {

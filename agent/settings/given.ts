@@ -47,7 +47,7 @@ export interface SettingsFile {
   readonly peers: readonly PeerFile[];
   readonly types: readonly TypeRuleFile[];
   readonly control: { readonly socket?: string };
-  readonly metrics?: { readonly listen: string };
+  readonly metrics: { readonly listen?: string };
 }
 
 /** The same while it may still be faulty: what did not fit the schema has been taken out. */

@@ -18,8 +18,6 @@ export function checkMeaning(given: Given<SettingsFile>, problems: Problems): vo
   checkPrimary(given, problems);
   checkPeers(given, subnets, problems);
   checkTypes(given, problems);
-  const metrics = given.metrics?.listen;
-  if (metrics !== undefined) take(parseEndpoint(metrics, true), ['metrics', 'listen'], problems);
 }
 
 /** The value, or undefined after telling what is wrong with it. */
@@ -77,6 +75,9 @@ function checkLater(given: Given<SettingsFile>, problems: Problems): void {
   const copy = given.storage?.copy;
   if (copy !== undefined && copy !== 'shared') {
     problems.add(['storage', 'copy'], `${copy} comes with a later release`, 'use shared');
+  }
+  if (given.metrics?.listen !== undefined) {
+    problems.add(['metrics', 'listen'], 'comes with a later release', 'leave it out');
   }
 }
 

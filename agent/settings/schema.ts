@@ -29,6 +29,9 @@ export interface Schema {
   readonly additionalProperties?: false;
 }
 
+/** No agent writes its head block less often: who watches a volume for live agents relies on it. */
+export const BEACON_MS_MAX = 1000;
+
 type Properties = Readonly<Record<string, Schema>>;
 type Limits = readonly [minimum: number, maximum: number];
 
@@ -176,7 +179,12 @@ const storage = group(
       idle: milliseconds([0.1, 10_000], 50, 'While a peer writes nothing: longer costs the storage less.'),
       active: milliseconds([0.001, 1000], 0.02, 'While a peer writes: this is the latency that polling adds.'),
     }),
-    beaconMs: wholeMilliseconds([10, 60_000], 1000, 'How often an idle node writes a sign that its storage works.'),
+    beaconMs: wholeMilliseconds(
+      [10, BEACON_MS_MAX],
+      1000,
+      'How often an idle node writes a sign that its storage works. Not more: `format`, and an agent that finds its ' +
+        'slot in use, watch for a live owner for a time that this limit bounds.',
+    ),
     maxAgeMs: wholeMilliseconds(
       [50, 600_000],
       2000,
@@ -279,11 +287,9 @@ export const settingsSchema: Schema = {
         examples: ['/run/stillbeat/a.sock'],
       },
     }),
-    metrics: group(
-      'Figures for Prometheus over HTTP. Left out: none.',
-      { listen: endpoint('127.0.0.1:9477', 'Where they are served.') },
-      ['listen'],
-    ),
+    metrics: group('Figures for Prometheus over HTTP, which come with a later release: leave the group out.', {
+      listen: endpoint('127.0.0.1:9477', 'Where a later release serves them; refused by this one.'),
+    }),
   },
   required: ['cluster', 'node', 'vnic', 'storage', 'peers'],
   additionalProperties: false,

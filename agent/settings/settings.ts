@@ -74,5 +74,4 @@ export interface Settings {
   readonly peers: readonly PeerSettings[];
   readonly types: readonly TypeRule[];
   readonly controlSocket: string;
-  readonly metricsListen: Endpoint | null;
 }

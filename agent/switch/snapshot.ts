@@ -58,7 +58,6 @@ export interface SwitchSnapshot {
   readonly stale: number;
   readonly writeBuffer: Readonly<Record<'control' | 'heartbeat' | 'data' | 'bulk', number>>;
   readonly tunnel: { readonly datagramBytes: number; readonly strangers: number; readonly sendErrors: number } | null;
-  readonly storageAvailable: boolean;
   readonly peers: readonly PeerSnapshot[];
 }
 
@@ -85,7 +84,6 @@ export function snapshot(
       strangers: edge.counters.strangers,
       sendErrors: edge.counters.sendErrors,
     },
-    storageAvailable: core.storageAvailable(nowMs),
     peers: core.links.map((link, i) => peerSnapshot(link, state.peers[i] as PeerWords, nowMs)),
   };
 }

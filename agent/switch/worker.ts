@@ -82,17 +82,18 @@ class Switch {
     const { mode, listen, interface: name } = settings.primary;
     const socket = mode === 'none' || !listen ? null : this.#orGiveBack(() => UdpSocket.open(listen.host, listen.port));
     this.#edge = socket && new TunnelEdge(this.#context, this.#core.links, socket, this.#context.mtu);
-    this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name));
+    this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name), socket);
     this.#tellCarrier();
     this.#preparePoll();
     parentPort?.postMessage({ ready: { tunFd: this.#tun.descriptor } });
   }
 
-  /** A descriptor outlives the thread that opened it: a switch that cannot start lets go of the interface. */
-  #orGiveBack<T>(open: () => T): T {
+  /** A descriptor outlives the thread that opened it: a switch that cannot start lets go of interface and port. */
+  #orGiveBack<T>(open: () => T, socket: UdpSocket | null = null): T {
     try {
       return open();
     } catch (error) {
+      socket?.close();
       this.#tun.close();
       throw error;
     }

@@ -1,7 +1,10 @@
 /** What an operator does: status, override, new settings, stop and restart; and check, where something is wrong. */
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { CLI_PATH } from '../../agent/demo/lab.ts';
 import { heartbeatStream } from '../../agent/demo/workload.ts';
 import { HEAD_STATE } from '../../agent/volume/layout.ts';
 import { Cluster, eventually, SOON_MS, type Status } from '../support/cluster.ts';
@@ -53,6 +56,31 @@ describe('status', () => {
     expect(stdout).toMatch(/^network +tunnel +eth0 carrier$/m);
     expect(stdout).toMatch(/^storage +\/dev\/loop\d+ +available/m);
     expect(stdout).toMatch(/^b +network +\d{4}-/m);
+  });
+
+  test.each([[[]], [['--json']]])('--watch %j goes on while no agent answers, until SIGINT', async (more) => {
+    const { lab } = cluster;
+    const argv = [process.execPath, CLI_PATH, 'status', '--watch', ...more, '--socket', lab.socketPath('a')];
+    const child = lab.spawn('a', argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let seen = '';
+    child.stdout?.on('data', (piece: Buffer) => (seen += piece.toString()));
+    const shows = async (what: string, word: RegExp): Promise<void> => {
+      seen = '';
+      await eventually(what, SOON_MS, () => word.test(seen));
+    };
+    const looks = more.length > 0 ? /^\{"cluster":"lab".*\}$/m : /^lab \/ a /m;
+    await shows('a first look', looks);
+    await lab.stopAgent('a');
+    await shows(
+      'no answer',
+      more.length > 0 ? /^\{"error":"not answering: .*"\}$/m : /^not answering: control socket .*$/m,
+    );
+    await lab.startAgent('a', OVERRIDES);
+    await shows('the agent again', looks);
+    const ended = once(child, 'exit');
+    child.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+    await cluster.untilPath('network');
   });
 
   test('without an agent it says so, with status 1', async () => {
@@ -145,6 +173,73 @@ describe('signals', () => {
     await cluster.untilPath('network');
     await eventually('a reaches b', SOON_MS, async () => cluster.ping('a', 'b'));
     expect(lab.agentEnded('a')).toBeNull();
+  });
+
+  test('SIGHUP with settings that cannot start: refused before the agent is touched, or the former ones start again', async () => {
+    const { lab } = cluster;
+    const [{ incarnation }, pid] = [await cluster.status('a'), lab.agentPid('a')];
+    const hangUp = async (overrides: Record<string, unknown>, word: string | RegExp): Promise<void> => {
+      lab.writeSettings('a', { ...OVERRIDES, ...overrides });
+      process.kill(pid, 'SIGHUP');
+      await eventually(`the log says ${word}`, SOON_MS, () => lab.agentLog('a').search(word) >= 0);
+    };
+    await hangUp({ storage: { send: { volume: '/dev/nothing' } } }, /not taken over[^\n]*\/dev\/nothing/);
+    await hangUp({ keyFile: '/nowhere/key' }, /not taken over[^\n]*\/nowhere\/key/);
+    await hangUp({ keyFile: null, unauthenticated: true }, /not taken over[^\n]*key differs/);
+    await hangUp({ control: { socket: '/dev/null/x.sock' } }, /not taken over[^\n]*\/dev\/null/);
+    expect((await cluster.status('a')).incarnation).toBe(incarnation);
+    await hangUp(
+      { primary: { ...OVERRIDES.primary, listen: '192.0.2.1:7788' } },
+      /back to the former[^\n]*192\.0\.2\.1/,
+    );
+    await eventually('the former settings run', SOON_MS, async () => (await cluster.status('a')).pid === pid);
+    lab.writeSettings('a', OVERRIDES);
+    await cluster.untilPath('network');
+    expect((await cluster.status('a')).incarnation).not.toBe(incarnation);
+    expect(await cluster.ping('a', 'b', 5)).toBe(true);
+    expect(lab.agentEnded('a')).toBeNull();
+  });
+
+  test('SIGHUP when neither the new settings nor the former ones can start: its status, and no interface', async () => {
+    const { lab } = cluster;
+    const listen = `${lab.network.address('a')}:7788`;
+    const pid = lab.agentPid('a');
+    lab.writeSettings('a', { ...OVERRIDES, primary: { ...OVERRIDES.primary, listen: '192.0.2.1:7788' } });
+    await lab.exec('a', ['ip', 'address', 'flush', 'dev', 'eth0']);
+    process.kill(pid, 'SIGHUP');
+    await eventually('the agent ends', SOON_MS, () => lab.agentEnded('a') !== null);
+    expect(lab.agentEnded('a')).toBe(6);
+    expect(await hasInterface()).toBe(false);
+    await lab.stopAgent('a');
+    await lab.exec('a', ['ip', 'address', 'add', `${listen.split(':')[0]}/24`, 'dev', 'eth0']);
+    await lab.startAgent('a', OVERRIDES);
+    await cluster.untilPath('network');
+  });
+
+  test('SIGHUP keeps an override, and moves the control socket', async () => {
+    const { lab } = cluster;
+    await stillbeat('path', 'b', 'storage', '--config', config());
+    await cluster.untilPath('storage', SOON_MS, ['a']);
+    const socket = join(lab.directory, 'moved.sock');
+    const { incarnation } = await cluster.status('a');
+    lab.writeSettings('a', { ...OVERRIDES, control: { socket } });
+    process.kill(lab.agentPid('a'), 'SIGHUP');
+    const moved = await eventually('it answers at the new socket', SOON_MS, async () => {
+      const { status, stdout } = await stillbeat('status', '--json', '--socket', socket);
+      const document = status === 0 && (JSON.parse(stdout) as Status);
+      return document && document.incarnation !== incarnation && document;
+    });
+    expect(moved.peers[0]?.override).toBe('storage');
+    await eventually('the old socket is gone', SOON_MS, () => !existsSync(lab.socketPath('a')));
+    lab.writeSettings('a', OVERRIDES);
+    process.kill(lab.agentPid('a'), 'SIGHUP');
+    await eventually('it is back', SOON_MS, () => existsSync(lab.socketPath('a')) && !existsSync(socket));
+    await eventually(
+      'it answers',
+      SOON_MS,
+      async () => (await stillbeat('path', 'b', 'auto', '--config', config())).status === 0,
+    );
+    await cluster.untilPath('network');
   });
 
   test('SIGKILL leaves the interface with its address; the restart takes it over and goes on', async () => {

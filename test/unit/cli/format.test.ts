@@ -15,7 +15,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { format } from '../../../agent/cli/format.ts';
+import { WATCH_MS } from '../../../agent/cli/format-volume.ts';
 import { BlockDevice } from '../../../agent/platform/block-device.ts';
+import { BEACON_MS_MAX } from '../../../agent/settings/schema.ts';
 import { BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET } from '../../../agent/volume/layout.ts';
 import { chooseSuperblock } from '../../../agent/volume/superblock.ts';
 import { TestWriter } from '../../support/volume.ts';
@@ -208,6 +210,10 @@ describe('[ONE1] format refuses a volume with a live agent, with status 7', () =
     device.close();
     const began = performance.now();
     expect(await make()).toBe(0);
-    expect(performance.now() - began).toBeGreaterThan(2400);
+    expect(performance.now() - began).toBeGreaterThan(2900);
+  });
+
+  test('the longest beacon that settings allow is seen', () => {
+    expect(WATCH_MS).toBeGreaterThanOrEqual(2.5 * BEACON_MS_MAX);
   });
 });

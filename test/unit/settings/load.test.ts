@@ -45,7 +45,6 @@ describe('defaults', () => {
       ],
       types: [],
       controlSocket: '/run/stillbeat/a.sock',
-      metricsListen: null,
     });
   });
 
@@ -155,13 +154,6 @@ describe('ways of writing', () => {
     const full = parse(changed({ 10: '  mode: none\n  listen: 192.168.50.1:7788' }));
     expect(full.primary.listen).toBeNull();
     expect(full.peers[0]?.primary).toBeNull();
-  });
-
-  test('metrics may listen at a name', () => {
-    expect(parse(changed({}, 'metrics: { listen: localhost:9477 }')).metricsListen).toEqual({
-      host: 'localhost',
-      port: 9477,
-    });
   });
 });
 

@@ -273,10 +273,5 @@ describe('endpoints', () => {
       changed({ 10: '  listen: "[fe80::1%eth0]:7788"', 14: '    primary: "[fe80::2]:7788"' }),
       `${is} "fe80::1%eth0" is not an IP address; ${named}`,
     ],
-    [
-      'metrics without a port',
-      changed({}, 'metrics: { listen: 127.0.0.1 }'),
-      '15: metrics.listen: "127.0.0.1" is not an address with a port; write 127.0.0.1:7788',
-    ],
   ]);
 });

@@ -104,11 +104,6 @@ describe('missing', () => {
       changed({}, 'types:', '  - port: 1'),
       '16: types[0].type: missing; write for example type: heartbeat',
     ],
-    [
-      'metrics.listen',
-      changed({}, 'metrics: {}'),
-      '15: metrics.listen: missing; write for example listen: 127.0.0.1:9477',
-    ],
   ]);
 });
 
@@ -253,6 +248,11 @@ describe('what a later release brings', () => {
       'mode route',
       changed({ 9: 'primary:\n  mode: route' }),
       '10: primary.mode: route comes with a later release; use tunnel or none',
+    ],
+    [
+      'metrics',
+      changed({}, 'metrics: { listen: 127.0.0.1:9477 }'),
+      '15: metrics.listen: comes with a later release; leave it out',
     ],
     ...['local', 'command', 'mirror'].map((copy): Refusal => [
       `copy ${copy}`,
