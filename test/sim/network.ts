@@ -43,11 +43,7 @@ export class Network {
   #recordAt = 0;
   #pairMs: [number, number] = [0, 0];
 
-  constructor(
-    world: World,
-    arrive: (to: NodeIndex, datagram: Uint8Array) => void,
-    onRoom: (node: NodeIndex) => void,
-  ) {
+  constructor(world: World, arrive: (to: NodeIndex, datagram: Uint8Array) => void, onRoom: (node: NodeIndex) => void) {
     this.#world = world;
     this.#arrive = arrive;
     this.#onRoom = onRoom;
