@@ -101,7 +101,8 @@ export class SlotReader {
     this.#position = position;
     this.#lastMark = orderMark;
     this.#badSinceMs = -1;
-    if (this.#headPosition < position) this.#headPosition = position;
+    // A head of the predecessor says nothing about this one's ring: it could lie far ahead for ever.
+    this.#headPosition = position;
   }
 
   /** Reads nothing until an incarnation is accepted again. */
