@@ -397,6 +397,7 @@ export class PeerLink {
     this.#receiver?.accept(incarnation);
     // The reader is told first: what it still has of the predecessor finds no gate open.
     times[PEER_TIME.startPosition] = -1;
+    times[PEER_TIME.headPosition] = 0; // also for a reader that is only now begun and knows no predecessor
     Atomics.add(words, PEER.epoch, 1);
     this.#lane(HEARTBEAT)?.reset(hello.floorHeartbeat);
     this.#lane(DATA)?.reset(hello.floorData);

@@ -2,17 +2,14 @@
  * The internal thread's logic (AG4), without the thread: when to write, what, and the head block. `step` does what is
  * due and answers how long to sleep; the worker sleeps in Atomics.wait, the simulator moves its clock.
  */
-import { sameBytes } from '../base/bytes.ts';
-import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
-import { GATE_WORDS } from '../core/gate.ts';
+import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
 import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
-import type { HeadEntry } from '../volume/head.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES, HEAD_STATE } from '../volume/layout.ts';
 import type { SlotWriter, Times } from '../volume/slot-writer.ts';
-import { HELLO_FLAG } from '../wire/message.ts';
 import { recordBytes, type RecordHeader } from '../wire/record.ts';
 import { Budget } from './budget.ts';
+import { gateNext, headEntry } from './head-entry.ts';
 
 export interface FlushSettings {
   readonly deadlineMs: number;
@@ -32,6 +29,8 @@ export const QUESTION_BYTES_MAX = 8192;
 const FLOOD_DEADLINE_MS = 0.7;
 const RETRY_MS_MIN = 5;
 const RETRY_MS_MAX = 200;
+/** A batch that fails for this long may have a bad place: a head block then tells whether storage is well elsewhere. */
+const STUCK_MS = 2000;
 /** The owner of the slot is looked at with every beacon; after this many without a look nothing is written before one. */
 const OWNER_BEACONS = 2;
 /** This share of the ring is for heartbeats and control when data fills it. */
@@ -87,7 +86,7 @@ export class FlushLoop {
     Atomics.add(this.#state.words, AGENT.flushBeat, 1);
     if (nowMs < this.#retryAtMs) return this.#retryAtMs - nowMs;
     if (!this.#mayWrite(nowMs)) return RETRY_MS_MAX;
-    if (this.#sealed) return this.#beginBatch();
+    if (this.#sealed) return this.#beginSealed(nowMs);
     if (!this.#writer.hasMarks) return this.#beginHead(nowMs);
     // Batches that follow one another at once must not put the head off for ever.
     const headWait = this.#headWait(nowMs);
@@ -172,14 +171,10 @@ export class FlushLoop {
         peerIndex: this.#settings.peerSlots[i] ?? 0,
         incarnationTag: (peer.words[PEER.tag] ?? 0) >>> 0,
         readPosition: peer.times[PEER_TIME.readPosition] ?? 0,
-        nextData: this.#gateNext(peer.words, DATA),
-        nextBulk: this.#gateNext(peer.words, BULK),
+        nextData: gateNext(peer.words, DATA),
+        nextBulk: gateNext(peer.words, BULK),
       });
     });
-  }
-
-  #gateNext(words: Int32Array, type: TypeIndex): number {
-    return Atomics.load(words, PEER.gates + type * GATE_WORDS + 1) >>> 0;
   }
 
   /** [RING1] Ring bytes before the slowest live reader. */
@@ -202,6 +197,29 @@ export class FlushLoop {
     return 0;
   }
 
+  /**
+   * The sealed batch goes first, unless it has failed for long: then beacons go on between the tries, and a place that
+   * still fails after a head block was written is given up. One bad place must not end the way by storage.
+   */
+  #beginSealed(nowMs: number): number | (() => number) {
+    if (!this.#batchWasLast || nowMs - this.#failingSinceMs < STUCK_MS) return this.#beginBatch();
+    if (this.#headWentWell && this.#hasRoomBehind) {
+      this.#writer.skipPlace(this.#now());
+      this.#failingSinceMs = Infinity;
+      return this.#beginBatch();
+    }
+    return nowMs < this.#headDueMs ? this.#beginBatch() : this.#beginHead(nowMs);
+  }
+  /** Since when the sealed batch fails; Infinity when it does not. */
+  #failingSinceMs = Infinity;
+  /** A head block was written since then. */
+  #headWentWell = false;
+
+  /** [RING1] Also with the place that is given up, the ring's end and a wrap, no live reader is overrun. */
+  get #hasRoomBehind(): boolean {
+    return this.#writer.hasMarks && this.#ringSpace() >= 3 * this.#writer.pendingBytes + BLOCK_BYTES;
+  }
+
   /** Puts the sealed batch on the volume. */
   #beginBatch(): () => number {
     const bytes = this.#writer.pendingBytes;
@@ -210,6 +228,7 @@ export class FlushLoop {
       () => this.#writer.writePending(),
       (endedMs) => {
         this.#sealed = false;
+        this.#failingSinceMs = Infinity;
         this.#addTime(AGENT_TIME.batches, 1);
         this.#addTime(AGENT_TIME.bytesWritten, bytes);
         if (bytes <= QUESTION_BYTES_MAX) this.#state.times[AGENT_TIME.questionMs] = endedMs;
@@ -238,6 +257,9 @@ export class FlushLoop {
       this.#addTime(AGENT_TIME.writeErrors, 1);
       this.#retryMs = Math.min(RETRY_MS_MAX, Math.max(RETRY_MS_MIN, this.#retryMs * 2));
       this.#retryAtMs = ended + this.#retryMs;
+      const isFirst = this.#batchWasLast && this.#failingSinceMs === Infinity;
+      if (isFirst) this.#failingSinceMs = this.#beganMs;
+      if (isFirst || !this.#batchWasLast) this.#headWentWell = false;
       return;
     }
     times[AGENT_TIME.lastWriteMs] = ended - this.#beganMs;
@@ -271,13 +293,14 @@ export class FlushLoop {
     this.#batchWasLast = false;
     if (state === HEAD_STATE.running && !this.#stillOurs(nowMs)) return this.#retryMs;
     const { position } = this.#writer;
-    const entries = this.#state.peers.map((_, i) => this.#entry(i, nowMs));
+    const entries = this.#state.peers.map((peer, i) => headEntry(peer, this.#settings.peerSlots[i] ?? 0, nowMs));
     return this.#publish(
       () => this.#writer.writeHead(this.#now(), state, entries),
       () => {
         this.#positionInHead = position;
         this.#headMs = nowMs;
         this.#headDueMs = nowMs + this.#settings.beaconMs;
+        this.#headWentWell = true;
         this.#addTime(AGENT_TIME.headWrites, 1);
         this.#budget.spent(BLOCK_BYTES, 1);
       },
@@ -309,31 +332,6 @@ export class FlushLoop {
     return false;
   }
   #ownerCheckedMs = -Infinity;
-
-  #entry(index: number, nowMs: number): HeadEntry {
-    const peer = this.#state.peers[index];
-    if (!peer) throw new Error('no such peer');
-    const { words, times } = peer;
-    const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
-    // "I accept you" is said to the accepted one only, and with floors read after it became that.
-    const echoIncarnation = peer.echoIncarnation.slice();
-    const isAccepted = sameBytes(echoIncarnation, 0, peer.incarnation, 0, 16);
-    const flags = words[PEER.flags] ?? 0;
-    return {
-      peerIndex: this.#settings.peerSlots[index] ?? 0,
-      flags: isAccepted ? flags : flags & ~HELLO_FLAG.accepts,
-      path: words[PEER.path] ?? 0,
-      nextData: this.#gateNext(words, DATA),
-      nextBulk: this.#gateNext(words, BULK),
-      floorHeartbeat: (words[PEER.floorHeartbeat] ?? 0) >>> 0,
-      floorData: (words[PEER.floorData] ?? 0) >>> 0,
-      floorBulk: (words[PEER.floorBulk] ?? 0) >>> 0,
-      echoIncarnation,
-      echoMonotonicUs: times[PEER_TIME.echoMonotonicUs] ?? 0,
-      echoDelayUs: seenMs === 0 ? 0 : Math.max(0, Math.round((nowMs - seenMs) * 1000)),
-      readPosition: times[PEER_TIME.readPosition] ?? 0,
-    };
-  }
 
   /** Writes what is left and a head that says "stopped in order". Does not insist when storage does not answer. */
   close(): void {

@@ -134,7 +134,7 @@ export const PEER_TIME = {
   /** switch: where to begin reading the accepted incarnation, and behind which order mark. */
   startPosition: 7,
   startMark: 8,
-  /** reader: the peer's newest position as its head block says. */
+  /** reader: the peer's newest position as its head block says; 0 (also by switch) when a new incarnation is accepted. */
   headPosition: 9,
   /** reader: frame bytes delivered by storage. */
   bytes: 10,

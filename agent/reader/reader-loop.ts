@@ -70,6 +70,8 @@ class Source {
   headMark = 0;
   readonly headTag: Uint8Array = new Uint8Array(HEAD.size.tag);
   headIncarnation: Uint8Array = new Uint8Array(16);
+  /** Whose position PEER_TIME.headPosition is; null when a thread before us has written it. */
+  positionOf: Uint8Array | null = null;
 
   constructor(peer: ReaderPeer, words: PeerWords, reader: SlotReader) {
     this.peer = peer;
@@ -204,6 +206,7 @@ export class ReaderLoop {
     if (this.#isAccepted(source, head.incarnation)) {
       source.reader.sawHead(head.position);
       times[PEER_TIME.headPosition] = head.position;
+      source.positionOf = head.incarnation;
       const ageMs = this.#ageMs(source, head.monotonicUs, nowMs);
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
       this.#takeHeadWords(head, words, times);
@@ -251,6 +254,8 @@ export class ReaderLoop {
     // The successor of a thread that died goes on where that one was; positions never go back.
     const isFirst = source.epoch === 0;
     source.epoch = epoch;
+    const isKnown = source.positionOf === null ? isFirst : sameBytes(source.positionOf, 0, incarnation, 0, 16);
+    if (!isKnown) times[PEER_TIME.headPosition] = 0;
     const start = times[PEER_TIME.startPosition] ?? -1;
     if (start < 0) {
       source.reader.refuse();

@@ -64,6 +64,9 @@ export class SlotReader {
   #headPosition = 0;
   /** Since when the place that we wait at looks bad although the writer has passed it; -1 when it does not. */
   #badSinceMs = -1;
+  /** Since when the place cannot be read; -1 when it can. */
+  #unreadableMs = -1;
+  #sawNewHead = false;
   #readBytes = BLOCK_BYTES;
   lastErrno = 0;
 
@@ -101,7 +104,9 @@ export class SlotReader {
     this.#position = position;
     this.#lastMark = orderMark;
     this.#badSinceMs = -1;
-    if (this.#headPosition < position) this.#headPosition = position;
+    this.#unreadableMs = -1;
+    // A head of the predecessor says nothing about this one's ring: it could lie far ahead for ever.
+    this.#headPosition = position;
   }
 
   /** Reads nothing until an incarnation is accepted again. */
@@ -112,6 +117,7 @@ export class SlotReader {
   /** The peer's head block was read: the writer will write at `position` next. */
   sawHead(position: number): void {
     this.#headPosition = position;
+    this.#sawNewHead = true;
   }
 
   /** True when the head block says that there is more to read: worth a look at once. */
@@ -125,13 +131,17 @@ export class SlotReader {
     const offset = this.#position % this.#geometry.slotBytes;
     const space = this.#geometry.slotBytes - offset;
     const bytes = this.#memory.subarray(0, Math.min(this.#readBytes, space, BATCH_BYTES_MAX));
-    if (!this.#readInto(offset, bytes)) return 'error';
+    if (!this.#readInto(offset, bytes)) return this.#unreadable(nowMs);
     const peek = peekBatch(bytes, this.#nodeIndex, this.#clusterUuid, this.#position, space);
-    if (!peek.ok) return this.#nothingGood(peek.fault, nowMs);
+    if (!peek.ok) {
+      this.#unreadableMs = -1;
+      return this.#nothingGood(peek.fault, nowMs);
+    }
     const { header } = peek;
     const whole = this.#memory.subarray(0, header.batchBytes);
     const rest = whole.subarray(bytes.length);
-    if (rest.length > 0 && !this.#readInto(offset + bytes.length, rest)) return 'error';
+    if (rest.length > 0 && !this.#readInto(offset + bytes.length, rest)) return this.#unreadable(nowMs);
+    this.#unreadableMs = -1;
     this.#readBytes = this.#nextReadBytes(header.batchBytes);
     if (!sameBytes(header.incarnation, 0, this.#incarnation, 0, 16)) return this.#nothingGood('stale', nowMs);
     if (header.orderMark <= this.#lastMark) return this.#nothingGood('replayed', nowMs);
@@ -163,6 +173,22 @@ export class SlotReader {
   }
 
   /**
+   * A disk that answers nothing is waited for. But a new head block that names a later position was read meanwhile:
+   * then it is this place alone, and the writer may have given it up.
+   */
+  #unreadable(nowMs: number): PollResult {
+    this.#readBytes = BLOCK_BYTES; // a longer read fails for what lies behind a good batch
+    if (this.#unreadableMs < 0) {
+      this.#unreadableMs = nowMs;
+      this.#sawNewHead = false;
+    }
+    const isPlace = this.#sawNewHead && this.isBehind && nowMs - this.#unreadableMs >= this.#patienceMs;
+    if (!isPlace) return 'error';
+    this.counters.damaged++;
+    return this.#goOn();
+  }
+
+  /**
    * No batch to believe here. Usually the writer has not come yet. When its head says that it has passed, the copy may
    * still be on its way; after `patienceMs` the reader goes on to the next good batch.
    */
@@ -190,21 +216,25 @@ export class SlotReader {
     else this.counters.damaged++;
   }
 
-  /** Looks for the next good batch up to the writer's head, block by block; without one, waits at the head. */
+  /**
+   * Looks for the next good batch up to the writer's head, block by block; without one, waits at the head. At a block that
+   * cannot be read it stops: the disk may have gone silent.
+   */
   #goOn(): PollResult {
     this.counters.skipped++;
     this.#badSinceMs = -1;
+    this.#unreadableMs = -1;
     const { slotBytes } = this.#geometry;
     let position = Math.max(this.#position + BLOCK_BYTES, this.#headPosition - slotBytes);
     for (; position < this.#headPosition; position += BLOCK_BYTES) {
       const offset = position % slotBytes;
       const space = Math.min(slotBytes - offset, BATCH_BYTES_MAX);
       const head = this.#memory.subarray(0, BLOCK_BYTES);
-      if (!this.#readInto(offset, head)) return 'error';
+      if (!this.#readInto(offset, head)) break;
       const peek = peekBatch(head, this.#nodeIndex, this.#clusterUuid, position, space);
       if (!peek.ok || !sameBytes(peek.header.incarnation, 0, this.#incarnation, 0, 16)) continue;
       const whole = this.#memory.subarray(0, peek.header.batchBytes);
-      if (!this.#readInto(offset, whole)) return 'error';
+      if (!this.#readInto(offset, whole)) break;
       if (this.#seal && openBatch(whole, peek.header, this.#seal) === 'ok') break;
     }
     this.#position = Math.min(position, Math.max(this.#headPosition, this.#position));

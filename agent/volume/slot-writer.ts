@@ -4,12 +4,13 @@
  * Always true:
  * - [ORD2] an order mark is used for one batch only, over restarts: `reservedMark` in the head block is on the volume
  *   before any mark at or beyond the former reservation is used, and a new incarnation begins at it.
- * - A batch that could not be written is written again unchanged (same place, same mark, same bytes) until it is there.
+ * - A batch that could not be written is written again unchanged (same place, same mark, same bytes) until it is there,
+ *   or until its place is given up: then its records are sealed anew, with a new mark, for the next place.
  * - All state lies in `state`, which may be shared memory: a successor of a dead thread takes over from it.
  */
-import { sameBytes } from '../base/bytes.ts';
+import { dataView, sameBytes } from '../base/bytes.ts';
 import { assert } from '../base/errors.ts';
-import { BatchBuilder, type BatchIdentity, batchFlags, openBatch, peekBatch } from './batch.ts';
+import { BatchBuilder, type BatchIdentity, batchFlags, decodeHeader, openBatch, peekBatch } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import { decodeHead, encodeHead, type Head, type HeadEntry } from './head.ts';
 import { BATCH_BYTES_MAX, BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
@@ -194,6 +195,22 @@ export class SlotWriter {
     this.#state[WRITER.position] = this.position + bytes;
     this.#state[WRITER.pendingBytes] = 0;
     return 0;
+  }
+
+  /** Gives up the place that cannot be written. Readers pass over the gap once a head block names a later position. */
+  skipPlace(times: Times): void {
+    const wrap = this.#word(WRITER.wrapBytes);
+    if (wrap > 0) {
+      // The batch is sealed for the next lap already; only the block that would have said so is missing.
+      this.#state[WRITER.position] = this.position + wrap;
+      this.#state[WRITER.wrapBytes] = 0;
+      return;
+    }
+    const bytes = this.builder.memory.subarray(0, this.pendingBytes);
+    const header = decodeHeader(dataView(bytes), bytes);
+    assert(openBatch(bytes, header, this.#batchSeal) === 'ok', 'a sealed batch does not open');
+    this.#state[WRITER.position] = this.position + bytes.length;
+    this.seal(times);
   }
 
   /** Writes the head block; 0 or a negative errno. Reserves order marks when fewer than half are left. */

@@ -197,3 +197,45 @@ describe('a batch that is not good is never handed on', () => {
     expect(marks).toEqual([5]);
   });
 });
+
+describe('a place that cannot be read', () => {
+  beforeEach(() => {
+    for (let i = 0; i < 3; i++) writer.batch(blocks(1));
+    sawHead();
+    expect(poll()).toBe('batch');
+    disk.readFault = (offset, length) => (offset <= at(BLOCK_BYTES) && offset + length > at(BLOCK_BYTES) ? -5 : null);
+  });
+
+  test('is passed over once the head block has been read anew and the writer is behind it', () => {
+    expect(poll()).toBe('error');
+    sawHead();
+    nowMs += PATIENCE_MS - 1;
+    expect(poll()).toBe('error');
+    nowMs += 1;
+    expect(pollAll()).toBe('empty');
+    expect(marks).toEqual([1, 3]);
+    expect(reader.counters).toMatchObject({ damaged: 1, skipped: 1 });
+  });
+
+  test('is waited for while nothing says that the rest of the disk answers', () => {
+    expect(poll()).toBe('error');
+    nowMs += 10 * PATIENCE_MS;
+    expect(poll()).toBe('error');
+    disk.readFault = () => null;
+    expect(pollAll()).toBe('empty');
+    expect(marks).toEqual([1, 2, 3]);
+  });
+
+  test('does not hide a good batch before it from a reader that reads far', () => {
+    disk.readFault = () => null;
+    writer.batch(blocks(8));
+    writer.batch(blocks(1));
+    writer.batch(blocks(1));
+    for (let i = 0; i < 3; i++) expect(poll()).toBe('batch');
+    const bad = at(12 * BLOCK_BYTES);
+    disk.readFault = (offset, length) => (offset <= bad && offset + length > bad ? -5 : null);
+    expect(poll()).toBe('error');
+    expect(poll()).toBe('batch');
+    expect(marks).toEqual([1, 2, 3, 4, 5]);
+  });
+});

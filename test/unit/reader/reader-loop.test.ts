@@ -1,0 +1,82 @@
+import { beforeEach, expect, test } from 'vitest';
+import { PEER, PEER_TIME, SharedState, sharedStateBytes, type PeerWords } from '../../../agent/queue/shared-state.ts';
+import { Ring, ringBytes } from '../../../agent/queue/ring.ts';
+import { ReaderLoop } from '../../../agent/reader/reader-loop.ts';
+import { BLOCK_BYTES, SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../../agent/volume/layout.ts';
+import { READER_MEMORY_BYTES } from '../../../agent/volume/slot-reader.ts';
+import { WRITER } from '../../../agent/volume/slot-writer.ts';
+import { MemoryDisk } from '../../support/memory-disk.ts';
+import { CLUSTER_KEY, CLUSTER_UUID, incarnationOf, SEALED, TestWriter } from '../../support/volume.ts';
+
+let disk: MemoryDisk;
+let peer: PeerWords;
+let loop: ReaderLoop;
+let nowMs: number;
+
+beforeEach(() => {
+  disk = new MemoryDisk(SLOTS_OFFSET + 2 * SLOT_BYTES_MIN);
+  const state = new SharedState(new SharedArrayBuffer(sharedStateBytes(1)), 1);
+  peer = state.peers[0]!;
+  peer.words[PEER.clockKnown] = 1;
+  nowMs = 1000;
+  const settings = {
+    pace: { idle: 10, active: 0.2 },
+    maxAgeMs: 5000,
+    clusterUuid: CLUSTER_UUID,
+    ownSlot: 1,
+    ownIncarnation: incarnationOf(9),
+    slotCount: 2,
+    slotBytes: SLOT_BYTES_MIN,
+    slotsOffset: SLOTS_OFFSET,
+    peers: [{ index: 0, slot: 0 }],
+    patienceMs: 500,
+  };
+  const inbound = new Ring(new SharedArrayBuffer(ringBytes(65536)), 0, 65536);
+  const ports = { deliver: () => true, head: () => {}, bell: () => {} };
+  const memory = new Uint8Array(ReaderLoop.memoryBytes(2, READER_MEMORY_BYTES));
+  loop = new ReaderLoop(disk, state, settings, inbound, SEALED, ports, memory, () => nowMs);
+});
+
+/** What the switch does when it accepts an incarnation and knows where it began. */
+function accept(incarnation: Uint8Array, startPosition: number): void {
+  peer.incarnation.set(incarnation);
+  peer.words[PEER.accepted] = 1;
+  peer.times[PEER_TIME.startPosition] = startPosition;
+  Atomics.add(peer.words, PEER.epoch, 1);
+}
+
+/** The first round comes at once: what was accepted is followed before the heads are read again. */
+function rounds(): void {
+  for (let i = 0; i < 5; i++) {
+    loop.step();
+    if (i < 4) nowMs += 10;
+  }
+}
+
+test('a new incarnation is read from its own start, wherever the head of the last one was', () => {
+  const first = new TestWriter(disk, { key: CLUSTER_KEY });
+  first.state[WRITER.position] = 100 * SLOT_BYTES_MIN;
+  first.head();
+  accept(incarnationOf(1), 100 * SLOT_BYTES_MIN);
+  rounds();
+  expect(peer.times[PEER_TIME.headPosition]).toBe(100 * SLOT_BYTES_MIN);
+  const second = new TestWriter(disk, { key: CLUSTER_KEY, incarnation: incarnationOf(2) });
+  second.state[WRITER.reservedMark] = 100;
+  second.batch([new Uint8Array(10)]);
+  second.head();
+  accept(incarnationOf(2), 0);
+  rounds();
+  expect(peer.times[PEER_TIME.headPosition]).toBe(BLOCK_BYTES);
+  expect(peer.times[PEER_TIME.readPosition]).toBe(BLOCK_BYTES);
+});
+
+test('one that has written more than half a ring before it is read is read from there', () => {
+  const writer = new TestWriter(disk, { key: CLUSTER_KEY });
+  accept(incarnationOf(1), -1);
+  writer.state[WRITER.position] = SLOT_BYTES_MIN;
+  writer.head();
+  rounds();
+  accept(incarnationOf(1), 0);
+  rounds();
+  expect(peer.times[PEER_TIME.readPosition]).toBe(SLOT_BYTES_MIN / 2);
+});
