@@ -43,6 +43,11 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     end: healNetwork,
     msMax: 3000,
   },
+  'socket full': {
+    begin: (sim, node) => sim.net(node, { fullPerMille: sim.world.prng.between(5, 250) }),
+    end: healNetwork,
+    msMax: 4000,
+  },
   duplicates: {
     begin: (sim, node) => sim.net(node, { duplicatesPerMille: sim.world.prng.between(50, 500) }),
     end: healNetwork,

@@ -15,6 +15,8 @@ export interface Direction {
   delayMs: number;
   /** Up to this much more, drawn for each datagram: they overtake one another. */
   jitterMs: number;
+  /** How often the sender's socket takes no more, for up to FULL_MS. */
+  fullPerMille: number;
 }
 
 export const GOOD_NETWORK: Readonly<Direction> = {
@@ -23,29 +25,49 @@ export const GOOD_NETWORK: Readonly<Direction> = {
   duplicatesPerMille: 0,
   delayMs: 0.1,
   jitterMs: 0.02,
+  fullPerMille: 0,
 };
 
 const RECORDED = 256;
+const FULL_MS = 20;
 
 export class Network {
   /** By sender. */
   readonly from: readonly [Direction, Direction] = [{ ...GOOD_NETWORK }, { ...GOOD_NETWORK }];
   readonly #world: World;
+  /** Until when the socket of each sender is full. */
+  readonly #fullUntilMs: [number, number] = [0, 0];
+  readonly #onRoom: (node: NodeIndex) => void;
   readonly #arrive: (to: NodeIndex, datagram: Uint8Array) => void;
   readonly #recorded: readonly [Uint8Array[], Uint8Array[]] = [[], []];
   #recordAt = 0;
   #pairMs: [number, number] = [0, 0];
 
-  constructor(world: World, arrive: (to: NodeIndex, datagram: Uint8Array) => void) {
+  constructor(world: World, arrive: (to: NodeIndex, datagram: Uint8Array) => void, onRoom: (node: NodeIndex) => void) {
     this.#world = world;
     this.#arrive = arrive;
+    this.#onRoom = onRoom;
   }
 
-  /** What one send call hands over: `length` bytes in segments of `segmentBytes`. */
-  send(from: NodeIndex, bytes: Uint8Array, length: number, segmentBytes: number): void {
+  hasRoom(from: NodeIndex): boolean {
+    return this.#world.nowMs >= this.#fullUntilMs[from];
+  }
+
+  /** What one send call hands over: `length` bytes in segments of `segmentBytes`. False: the socket is full. */
+  send(from: NodeIndex, bytes: Uint8Array, length: number, segmentBytes: number): boolean {
+    const { fullPerMille } = this.from[from];
+    if (this.hasRoom(from) && fullPerMille > 0 && this.#world.prng.chance(fullPerMille, 1000)) this.#fill(from);
+    if (!this.hasRoom(from)) return false;
     for (let start = 0; start < length; start += segmentBytes) {
       this.#carry(from, bytes.slice(start, Math.min(length, start + segmentBytes)));
     }
+    return true;
+  }
+
+  #fill(from: NodeIndex): void {
+    const ms = this.#world.within(0.1, FULL_MS);
+    this.#fullUntilMs[from] = this.#world.nowMs + ms;
+    this.#world.after(ms, () => this.#onRoom(from));
   }
 
   #carry(from: NodeIndex, datagram: Uint8Array): void {

@@ -49,7 +49,11 @@ export class Simulation {
     this.account = new Account(this.conditions, this.settings);
     const { slotBytes } = this.settings;
     this.#volume = new Volume(SLOTS_OFFSET + 2 * slotBytes);
-    this.network = new Network(this.world, (to, datagram) => this.nodes[to].arrive(datagram));
+    this.network = new Network(
+      this.world,
+      (to, datagram) => this.nodes[to].arrive(datagram),
+      (node) => this.nodes[node].agent?.actors[0].wake(),
+    );
     const disk = (node: NodeIndex) => new NodeDisk(this.world, this.#volume, node, slotBytes);
     this.#disks = [disk(0), disk(1)];
     this.workload = new Workload(this.world, this.account.sent);
@@ -208,11 +212,12 @@ export class Simulation {
   /** Changes what the network does with `from`'s datagrams. */
   net(from: NodeIndex, change: Partial<Direction>): void {
     this.network.set(from, change);
-    const { up, lossPerMille, delayMs, jitterMs } = this.network.from[from];
-    const isBad = !up || lossPerMille > 0 || delayMs + jitterMs > GOOD_DELAY_MS || this.settings.mode === 'none';
+    const { up, lossPerMille, fullPerMille, delayMs, jitterMs } = this.network.from[from];
+    const isLossy = lossPerMille > 0 || fullPerMille > 0;
+    const isBad = !up || isLossy || delayMs + jitterMs > GOOD_DELAY_MS || this.settings.mode === 'none';
     this.conditions.network[from].set(isBad, this.nowMs);
     this.conditions.cut[from].set(!up, this.nowMs);
-    this.conditions.lossy[from].set(up && lossPerMille > 0, this.nowMs);
+    this.conditions.lossy[from].set(up && isLossy, this.nowMs);
     this.conditions.delayed[from].set(up && delayMs + jitterMs > GOOD_DELAY_MS, this.nowMs);
     this.world.note(`network from ${from}: ${JSON.stringify(change)}`);
   }

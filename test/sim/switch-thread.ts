@@ -39,7 +39,8 @@ export class SwitchThread {
   readonly #frame = new Uint8Array(FRAME_BYTES_MAX);
   readonly #socket: Uint8Array[] = [];
   readonly #onWake: () => void;
-  #waitingBytes = -1;
+  /** A frame that its lane had no room for; it may lie in the lane's own memory. */
+  #waiting: Uint8Array | null = null;
   #submitted = false;
 
   constructor(context: ThreadContext, node: Node, onWake: () => void) {
@@ -67,7 +68,7 @@ export class SwitchThread {
           else Atomics.store(this.#state.words, AGENT.roomWanted, 1);
           return taken;
         },
-        deliver: (frame) => void node.deliver(frame, 'switch'),
+        deliver: (frame) => node.deliver(frame, 'switch'),
         event: (event) => node.world.note(`${node.name} ${JSON.stringify({ ...event, atMs: undefined })}`),
         wantHead: () => {
           Atomics.store(this.#state.words, AGENT.headWanted, 1);
@@ -93,10 +94,7 @@ export class SwitchThread {
       incarnation,
       this.#node.settings.datagramBytes,
       sendMemory,
-      (bytes, length, segmentBytes) => {
-        network.send(index, bytes, length, segmentBytes);
-        return true;
-      },
+      (bytes, length, segmentBytes) => network.send(index, bytes, length, segmentBytes),
     );
     let openedCounter = 0;
     const watched = (seal: Seal): Seal => ({
@@ -132,23 +130,24 @@ export class SwitchThread {
     Atomics.add(this.#state.words, AGENT.switchBeat, 1);
     this.#dropAfterStandstill(nowMs);
     if (this.bellRang) this.#onBell();
+    this.#buffer.isRound = true;
     let more = this.#takeInbound(nowMs);
     more = this.#takeDatagrams(nowMs) || more;
     more = this.#takeFrames(nowMs) || more;
     let waitMs = this.core.round(nowMs);
     if (this.#submitted) {
       this.#submitted = false;
-      this.#buffer.flushNow();
+      this.#buffer.endRound();
     }
     this.#onWake();
     if (more) waitMs = 0;
-    return this.#waitingBytes >= 0 ? Math.min(waitMs, 1) : waitMs;
+    return this.#waiting !== null ? Math.min(waitMs, 1) : waitMs;
   }
 
   #dropAfterStandstill(nowMs: number): void {
     if (this.core.standstillMs(nowMs) <= this.#context.settings.storage.maxAgeMs) return;
-    let dropped = this.#waitingBytes >= 0 ? 1 : 0;
-    this.#waitingBytes = -1;
+    let dropped = this.#waiting === null ? 0 : 1;
+    this.#waiting = null;
     for (let length = 1; length > 0;) {
       length = this.#node.device.read(this.#frame);
       if (length <= 0) break;
@@ -185,6 +184,9 @@ export class SwitchThread {
   }
 
   #takeDatagrams(nowMs: number): boolean {
+    // The socket is looked at when something came in, or when it takes more again.
+    const canSend = this.link.isSendBlocked && this.#node.network.hasRoom(this.#node.index);
+    if (canSend || this.#socket.length > 0) this.link.unblock();
     const taken = this.#socket.splice(0, DATAGRAMS_PER_ROUND);
     for (const datagram of taken) {
       if (datagramSender(datagram, 0, datagram.length) !== this.#context.nodeNumbers[1]) continue;
@@ -194,22 +196,23 @@ export class SwitchThread {
   }
 
   #takeFrames(nowMs: number): boolean {
-    if (this.#waitingBytes >= 0 && !this.#offer(this.#waitingBytes, nowMs)) return false;
-    this.#waitingBytes = -1;
+    if (this.#waiting !== null && !this.#offer(this.#waiting, nowMs)) return false;
+    this.#waiting = null;
     for (let i = 0; i < FRAMES_PER_ROUND; i++) {
-      const length = this.#node.device.read(this.#frame);
+      const into = this.core.place(FRAME_BYTES_MAX) ?? this.#frame;
+      const length = this.#node.device.read(into);
       if (length <= 0) return false;
-      this.#node.observer.entered(this.#node.index, this.#frame.subarray(0, length));
-      if (!this.#offer(length, nowMs)) {
-        this.#waitingBytes = length;
+      const frame = into.subarray(0, length);
+      this.#node.observer.entered(this.#node.index, frame);
+      if (!this.#offer(frame, nowMs)) {
+        this.#waiting = frame;
         return false;
       }
     }
     return true;
   }
 
-  #offer(length: number, nowMs: number): boolean {
-    const frame = this.#frame.subarray(0, length);
+  #offer(frame: Uint8Array, nowMs: number): boolean {
     const before = this.#dropped;
     const taken = this.core.frame(frame, nowMs);
     if (this.#dropped !== before) this.#node.observer.dropped(this.#node.index, frame);
