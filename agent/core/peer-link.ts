@@ -84,6 +84,7 @@ const CONFIRM_BY_HEAD_MS = 50;
 
 export interface LinkCounters {
   tooOld: number;
+  /** Frames in their turn that the interface refused. */
   refused: number;
   receivedNetwork: number;
   receivedStorage: number;
@@ -135,9 +136,9 @@ export class PeerLink {
     this.bulk = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(BULK));
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) =>
-        this.#ports.deliver(frame),
-      ),
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) => {
+        if (!this.#ports.deliver(frame)) this.counters.refused++;
+      }),
     ];
     this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);
     for (const resequencer of this.receive.values()) resequencer.reset(1);

@@ -20,8 +20,8 @@ export type CoreEvent =
 
 export interface CorePorts {
   readonly submit: Submit;
-  /** Hands a frame to the virtual interface. */
-  readonly deliver: (frame: Uint8Array) => void;
+  /** Hands a frame to the virtual interface; false when that refused it. */
+  readonly deliver: (frame: Uint8Array) => boolean;
   readonly event: (event: CoreEvent) => void;
   /** Asks for the head block to be written now, not at the next beacon. */
   readonly wantHead: () => void;

@@ -120,8 +120,8 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
       behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
     },
     sent: heartbeat.counters.sent + data.counters.sent + bulk.counters.sent,
-    received: sum('delivered') + (words[PEER.delivered] ?? 0),
-    lost: sum('lost') + (words[PEER.refused] ?? 0),
+    received: sum('delivered') - link.counters.refused + (words[PEER.delivered] ?? 0),
+    lost: sum('lost') + link.counters.refused + (words[PEER.refused] ?? 0),
     duplicates: sum('duplicates') + (words[PEER.duplicates] ?? 0),
     tooOld: link.counters.tooOld + sum('tooOld') + (words[PEER.tooOld] ?? 0),
     queues: {

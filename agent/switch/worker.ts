@@ -73,7 +73,7 @@ class Switch {
       this.#state,
       {
         submit: (type, slot, sequence, frame, enteredMs) => this.#submit(type, slot, sequence, frame, enteredMs),
-        deliver: (frame) => void this.#tun.write(frame),
+        deliver: (frame) => this.#tun.write(frame),
         event: (event: CoreEvent) => parentPort?.postMessage({ event }),
         wantHead: () => this.#wantHead(),
       },
