@@ -328,6 +328,7 @@ export class PeerLink {
     this.#lastHead = head;
     this.#onHello(head.incarnation, head, 'storage', nowMs);
     if (this.#acquaintance.isAccepted(head.incarnation)) this.#startReading(head);
+    else this.#receiver?.expect(head.incarnation);
   }
 
   #onHello(incarnation: Uint8Array, hello: Hello, way: 'network' | 'storage', nowMs: number): void {

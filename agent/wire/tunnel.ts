@@ -169,7 +169,7 @@ const ASSEMBLIES = 16;
 /** A stranger's incarnation costs a key derivation: this many for each second and peer. */
 const STRANGERS_PER_SECOND = 20;
 
-/** Takes one peer's datagrams and opens its messages. Knows up to two incarnations: the accepted one and a newcomer. */
+/** Takes one peer's datagrams and opens its messages. Knows the accepted incarnation, a newcomer, and one the volume names. */
 export class TunnelReceiver {
   readonly #sealFor: (incarnation: Uint8Array) => Seal;
   readonly #sink: MessageSink;
@@ -184,6 +184,7 @@ export class TunnelReceiver {
   };
   #accepted: TunnelSession | null = null;
   #newcomer: TunnelSession | null = null;
+  #expected: TunnelSession | null = null;
   #strangers = 0;
   #strangersSecond = 0;
 
@@ -194,9 +195,24 @@ export class TunnelReceiver {
 
   /** From now on `incarnation` is the peer's; messages of any other are openable but reach the sink as a newcomer's. */
   accept(incarnation: Uint8Array): void {
-    const known = [this.#accepted, this.#newcomer].find((s) => s && sameBytes(s.incarnation, 0, incarnation, 0, 16));
-    this.#accepted = known ?? this.#makeSession(incarnation);
+    this.#accepted = this.#known(incarnation, 0) ?? this.#makeSession(incarnation);
     this.#newcomer = null;
+    this.#expected = null;
+  }
+
+  /**
+   * The peer's head block, which nobody else can write, names this incarnation: its datagrams are no strangers', however
+   * many of those there are.
+   */
+  expect(incarnation: Uint8Array): void {
+    this.#expected = this.#known(incarnation, 0) ?? this.#makeSession(incarnation);
+  }
+
+  #known(bytes: Uint8Array, offset: number): TunnelSession | null {
+    for (const session of [this.#accepted, this.#newcomer, this.#expected]) {
+      if (session && sameBytes(bytes, offset, session.incarnation, 0, 16)) return session;
+    }
+    return null;
   }
 
   #makeSession(incarnation: Uint8Array): TunnelSession {
@@ -232,7 +248,8 @@ export class TunnelReceiver {
 
   #sessionOf(bytes: Uint8Array, offset: number, nowMs: number): TunnelSession | null {
     if (this.#accepted && sameBytes(bytes, offset, this.#accepted.incarnation, 0, 16)) return this.#accepted;
-    if (this.#newcomer && sameBytes(bytes, offset, this.#newcomer.incarnation, 0, 16)) return this.#newcomer;
+    const known = this.#known(bytes, offset);
+    if (known) return known;
     const second = Math.floor(nowMs / 1000);
     if (second !== this.#strangersSecond) {
       this.#strangersSecond = second;

@@ -201,6 +201,28 @@ describe('tunnel: a peer that began anew', () => {
     for (const datagram of wire) receive(datagram);
     expect(heard.length).toBe(1);
   });
+
+  test('is heard amid any number of strangers once the volume names it, and its window is kept', () => {
+    newSender(incarnationOf(2)).send(message(3), 3);
+    const [datagram = new Uint8Array(0)] = wire;
+    const flood = (): void => {
+      for (let i = 0; i < 100; i++) {
+        receive(datagram.map((byte, at) => (at === DATAGRAM.at.incarnation ? 100 + i : byte)));
+      }
+    };
+    flood();
+    receive(datagram);
+    expect(heard).toEqual([]);
+    receiver.expect(incarnationOf(2));
+    flood();
+    receive(datagram);
+    expect(heard.map(({ from }) => from)).toEqual([2]);
+    receiver.expect(incarnationOf(2));
+    receive(datagram);
+    receiver.accept(incarnationOf(2));
+    receive(datagram);
+    expect(receiver.counters.replayed).toBe(2);
+  });
 });
 
 describe('ReplayWindow', () => {
