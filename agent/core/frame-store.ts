@@ -75,7 +75,7 @@ export class FrameStore {
   }
 
   /** Keeps a copy of `frame`; answers its sequence number, or -1 when there is no room. */
-  push(frame: Uint8Array, nowMs: number): number {
+  push(frame: Uint8Array, enteredMs: number): number {
     const inPlace = frame.buffer === this.#bytes.buffer;
     // Read in place, it lies where a longer frame would: at the ring's start although it would still fit at the end.
     const place = inPlace ? frame.byteOffset : this.#placeFor(frame.length);
@@ -85,7 +85,7 @@ export class FrameStore {
     if (!inPlace) this.#bytes.set(frame, place);
     this.#offsets[slot] = place;
     this.#lengths[slot] = frame.length;
-    this.#entered[slot] = nowMs;
+    this.#entered[slot] = enteredMs;
     this.#sent[slot] = -Infinity;
     this.#before[slot] = this.#pushedBytes;
     this.#pushedBytes += frame.length;

@@ -76,8 +76,8 @@ export class FailoverLane {
   }
 
   /** Takes a frame in; false when the lane is full: the caller pushes back, then drops the newest. */
-  enqueue(frame: Uint8Array, nowMs: number): boolean {
-    if (this.#store.push(frame, nowMs) < 0) return false;
+  enqueue(frame: Uint8Array, enteredMs: number): boolean {
+    if (this.#store.push(frame, enteredMs) < 0) return false;
     this.counters.sent++;
     this.counters.bytes += frame.length;
     return true;
@@ -204,14 +204,14 @@ export class BothLane {
     return this.#waitingBytes;
   }
 
-  enqueue(frame: Uint8Array, nowMs: number): void {
+  enqueue(frame: Uint8Array, nowMs: number, enteredMs: number = nowMs): void {
     const sequence = this.#next;
     this.#next = seqNext(sequence);
     this.counters.sent++;
     this.counters.bytes += frame.length;
-    if (this.#useNetwork) this.#ways.network(sequence, frame, nowMs, nowMs);
-    if (this.#waiting.length === 0 && this.#ways.storage(sequence, frame, nowMs)) return;
-    this.#waiting.push({ sequence, frame: frame.slice(), enteredMs: nowMs });
+    if (this.#useNetwork) this.#ways.network(sequence, frame, enteredMs, nowMs);
+    if (this.#waiting.length === 0 && this.#ways.storage(sequence, frame, enteredMs)) return;
+    this.#waiting.push({ sequence, frame: frame.slice(), enteredMs });
     this.#waitingBytes += frame.length;
     while (this.#waitingBytes > this.#waitingBytesMax) this.#dropOldest('dropped');
   }

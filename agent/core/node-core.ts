@@ -8,6 +8,7 @@
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
+import { EntryTime } from './entry-time.ts';
 import type { FailoverLane } from './lane-sender.ts';
 import { type LinkSettings, PeerLink } from './peer-link.ts';
 import type { CorePorts } from './ports.ts';
@@ -37,6 +38,7 @@ export interface CoreCounters {
 export class NodeCore {
   readonly links: readonly PeerLink[];
   readonly counters: CoreCounters = { frames: 0, unaddressed: 0, stale: 0 };
+  readonly entry: EntryTime = new EntryTime();
   readonly #settings: CoreSettings;
   readonly #classifier: Classifier;
   readonly #state: SharedState;
@@ -78,6 +80,12 @@ export class NodeCore {
    * A frame from the interface. False: its lane is full; the caller keeps it and offers it again after `pushBackEnds`.
    */
   frame(frame: Uint8Array, nowMs: number): boolean {
+    const isTaken = this.#route(frame, nowMs);
+    if (isTaken) this.entry.taken();
+    return isTaken;
+  }
+
+  #route(frame: Uint8Array, nowMs: number): boolean {
     const { type, peer } = this.#classifier.classify(frame);
     if (peer === NO_PEER) {
       this.counters.frames++;
@@ -92,7 +100,7 @@ export class NodeCore {
   #send(link: PeerLink | undefined, type: 0 | 1 | 2 | 3, frame: Uint8Array, nowMs: number, mayDrop = false): boolean {
     if (!link) return true;
     const lane = type === BULK ? BULK : type === HEARTBEAT ? HEARTBEAT : DATA;
-    if (link.send(lane, frame, nowMs)) {
+    if (link.send(lane, frame, nowMs, this.entry.enteredMs(nowMs))) {
       if (lane !== HEARTBEAT) this.#lastLane = lane === BULK ? link.bulk : link.data;
       this.counters.frames++;
       this.#pushedBackMs = -1;

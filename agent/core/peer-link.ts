@@ -184,13 +184,13 @@ export class PeerLink {
     return type === HEARTBEAT || (type === BULK ? this.bulk : this.data).hasRoom(length);
   }
 
-  /** Takes a frame from the interface; false when its lane is full. */
-  send(type: TypeIndex, frame: Uint8Array, nowMs: number): boolean {
+  /** Takes a frame that came into the interface at `enteredMs`; false when its lane is full. */
+  send(type: TypeIndex, frame: Uint8Array, nowMs: number, enteredMs: number): boolean {
     if (type === HEARTBEAT) {
-      this.heartbeat.enqueue(frame, nowMs);
+      this.heartbeat.enqueue(frame, nowMs, enteredMs);
       return true;
     }
-    return (type === BULK ? this.bulk : this.data).enqueue(frame, nowMs);
+    return (type === BULK ? this.bulk : this.data).enqueue(frame, enteredMs);
   }
 
   /** [AG2] The three conditions; an operator's override to storage counts as "network not available". */

@@ -160,13 +160,16 @@ class Switch {
 
   /**
    * [AGE1] After a standstill (SIGSTOP, a starved host) the interface's queue may hold packets of any age, and nothing
-   * tells which: those that were there are thrown away.
+   * tells which: those that were there are thrown away. After a short one they are sent, as old as it lasted.
    */
   #dropAfterStandstill(nowMs: number): void {
-    if (this.#core.standstillMs(nowMs) <= this.#context.settings.storage.maxAgeMs) return;
+    const standstillMs = this.#core.standstillMs(nowMs);
+    this.#core.entry.roundBegins(standstillMs, nowMs);
+    if (standstillMs <= this.#context.settings.storage.maxAgeMs) return;
     let dropped = this.#waiting === null ? 0 : 1;
     this.#waiting = null;
     for (let i = 0; i < 100_000 && this.#tun.read(this.#frame) > 0; i++) dropped++;
+    this.#core.entry.queueEmpty();
     this.#core.countStale(dropped);
   }
 
@@ -175,12 +178,16 @@ class Switch {
       if (!this.#core.frame(this.#waiting, nowMs)) return false;
       this.#waiting = null;
     } else if (!this.#ready(0)) {
+      this.#core.entry.queueEmpty();
       return false;
     }
     for (let i = 0; i < FRAMES_PER_ROUND; i++) {
       const into = this.#core.place(FRAME_BYTES_MAX) ?? this.#frame;
       const length = this.#tun.read(into);
-      if (length === 0) return false;
+      if (length === 0) {
+        this.#core.entry.queueEmpty();
+        return false;
+      }
       if (length < 0) throw new Error(`the interface ${this.#tun.name} is gone`);
       const frame = into.subarray(0, length);
       if (!this.#core.frame(frame, nowMs)) {

@@ -145,7 +145,9 @@ export class SwitchThread {
   }
 
   #dropAfterStandstill(nowMs: number): void {
-    if (this.core.standstillMs(nowMs) <= this.#context.settings.storage.maxAgeMs) return;
+    const standstillMs = this.core.standstillMs(nowMs);
+    this.core.entry.roundBegins(standstillMs, nowMs);
+    if (standstillMs <= this.#context.settings.storage.maxAgeMs) return;
     let dropped = this.#waiting === null ? 0 : 1;
     this.#waiting = null;
     for (let length = 1; length > 0;) {
@@ -154,6 +156,7 @@ export class SwitchThread {
       this.#node.observer.dropped(this.#node.index, this.#frame.subarray(0, length));
       dropped++;
     }
+    this.core.entry.queueEmpty();
     this.core.countStale(dropped);
   }
 
@@ -201,7 +204,10 @@ export class SwitchThread {
     for (let i = 0; i < FRAMES_PER_ROUND; i++) {
       const into = this.core.place(FRAME_BYTES_MAX) ?? this.#frame;
       const length = this.#node.device.read(into);
-      if (length <= 0) return false;
+      if (length <= 0) {
+        this.core.entry.queueEmpty();
+        return false;
+      }
       const frame = into.subarray(0, length);
       this.#node.observer.entered(this.#node.index, frame);
       if (!this.#offer(frame, nowMs)) {

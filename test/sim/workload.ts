@@ -14,6 +14,8 @@ export interface Sent {
   /** Counts within (node, type). */
   readonly number: number;
   readonly frame: Uint8Array;
+  /** When the application sent it, and when the agent took it. */
+  readonly sentMs: number;
   enteredMs: number;
   deliveredMs: number;
   /** A full queue threw it away, as queues do. */
@@ -86,6 +88,7 @@ export class Workload {
       type,
       number,
       frame,
+      sentMs: this.#world.nowMs,
       enteredMs: -1,
       deliveredMs: -1,
       isDropped: false,

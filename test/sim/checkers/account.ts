@@ -25,6 +25,10 @@ const STORAGE_JUDGED_MS = 2500;
 const NETWORK_JUDGED_MS = 3500;
 /** Scheduling, and the drift of two clocks between exchanges. */
 const AGE_SLACK_MS = 10;
+/** A standstill up to this is not counted: a frame may have waited so long in the interface unnoticed. */
+const UNNOTICED_MS = 260;
+/** What is sent so soon after a standstill may count as sent before it. */
+const STANDSTILL_OVER_MS = 50;
 /** Headers and proof of a datagram, a message and a record. */
 const DATAGRAM_OVERHEAD_BYTES = 120;
 
@@ -80,7 +84,7 @@ export class Account {
       return;
     }
     sent.deliveredMs = nowMs;
-    const ageMs = nowMs - sent.enteredMs;
+    const ageMs = Math.max(nowMs - sent.enteredMs, nowMs - sent.sentMs - UNNOTICED_MS);
     if (ageMs > this.#maxAgeMs + AGE_SLACK_MS)
       this.violation(nowMs, 'too old', `${what} is ${ageMs.toFixed(0)} ms old`);
     const lane = `${sent.from} ${sent.type}`;
@@ -106,11 +110,12 @@ export class Account {
   }
 
   #isOwed(sent: Sent, untilMs: number): boolean {
-    const { from, enteredMs } = sent;
+    const { from, sentMs, enteredMs } = sent;
     const isHeartbeat = sent.type === 'heartbeat';
     const endMs = enteredMs + (isHeartbeat ? HEARTBEAT_LIFE_MS : this.#maxAgeMs);
     const conditions = this.#conditions;
-    if (endMs > untilMs || !conditions.acquainted(enteredMs) || !conditions.bothUp(enteredMs, endMs)) return false;
+    if (endMs > untilMs || !conditions.acquainted(enteredMs)) return false;
+    if (!conditions.bothUp(sentMs - STANDSTILL_OVER_MS, endMs)) return false;
     if (isHeartbeat) {
       return (
         conditions.networkGood(from, enteredMs - NETWORK_SETTLED_MS, endMs) ||

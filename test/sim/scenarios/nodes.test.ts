@@ -81,6 +81,20 @@ test('frozen peer: it looks dead while it is stopped, and nothing old of it come
   }
 });
 
+test('[AGE1] stopped for less than maxAgeMs: what waited in the interface is as old as that when it comes out', () => {
+  scenario((sim) => {
+    sim.cut();
+    sim.run(1000);
+    sim.freeze(1);
+    sim.run(1900);
+    sim.hang(0, 800, 'reads');
+    sim.thaw(1);
+    sim.run(3000);
+    expect(paths(sim)).toEqual(['storage', 'storage']);
+    expectFlow(sim, 5000);
+  });
+});
+
 test('frozen peer on storage: the same', () => {
   scenario((sim) => {
     sim.cut();
