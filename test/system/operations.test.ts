@@ -10,7 +10,8 @@ import { HEAD_STATE } from '../../agent/volume/layout.ts';
 import { Cluster, eventually, SOON_MS, type Status } from '../support/cluster.ts';
 import { headOf } from '../support/slot-content.ts';
 
-const OVERRIDES = { primary: { probe: { stableForMs: 500 } } };
+// No doubling: the tests restart a again and again, which to b is a flapping network.
+const OVERRIDES = { primary: { probe: { stableForMs: 500, stableForMaxMs: 500 } } };
 
 let cluster: Cluster;
 beforeAll(async () => {
