@@ -103,7 +103,7 @@ test('a signal while the file is made: one line, and no file stays', async () =>
   const volume = join(folder, 'volume');
   const made = make(volume, '--size', '512M');
   while (!existsSync(volume)) await delay(1);
-  process.emit('SIGINT');
+  process.emit('SIGINT', 'SIGINT');
   expect(await made).toBe(1);
   expect(err).toMatch(/^stillbeat[^\n]* interrupted \(SIGINT\): volume [^\n]* is not made\n$/);
   expect(existsSync(volume)).toBe(false);
