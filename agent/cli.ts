@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 /** The program: the command's name to its function, its result to an exit status. Errors are one line on stderr. */
 import { AgentError, EXIT } from './base/errors.ts';
+import { commandLines, isCommand, usageError, usageOf, type CommandName } from './cli/commands.ts';
 
-const COMMANDS: Readonly<Record<string, () => Promise<(argv: string[]) => Promise<number>>>> = {
+const COMMANDS: Readonly<Record<CommandName, () => Promise<(argv: string[]) => Promise<number>>>> = {
   bench: async () => (await import('./cli/bench.ts')).bench,
   demo: async () => (await import('./demo/demo.ts')).demo,
   format: async () => (await import('./cli/format.ts')).format,
@@ -15,15 +16,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<(argv: string[]) => Promis
 
 const HELP = `stillbeat keeps a cluster talking through its storage when the network dies
 
-  stillbeat demo   [--nodes N] [--seconds S] [--json]
-  stillbeat format VOLUME --cluster NAME --nodes a,b[,c…] [--size 64M] [--force] [--json]
-  stillbeat check  --config FILE [--json]
-  stillbeat run    --config FILE
-  stillbeat status [--config FILE | --socket PATH] [--json] [--watch]
-  stillbeat path   PEER auto|storage|network [--config FILE | --socket PATH]
-  stillbeat inspect VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T]
-  stillbeat bench  [latency|throughput|failover|idle] [--json]
-`;
+${commandLines()
+  .map((line) => `  ${line}\n`)
+  .join('')}`;
 
 async function main(argv: string[]): Promise<number> {
   const [name, ...rest] = argv;
@@ -35,20 +30,28 @@ async function main(argv: string[]): Promise<number> {
     process.stdout.write(`${(await import('./status.ts')).VERSION}\n`);
     return EXIT.ok;
   }
-  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (!load) throw new AgentError('usage', `no command ${name}: see "stillbeat help"`);
-  return (await load())(rest);
+  if (!isCommand(name)) throw new AgentError('usage', `no command ${name}: see "stillbeat help"`);
+  if (rest.includes('--help') || rest.includes('-h')) {
+    process.stdout.write(`${usageOf(name)}\n`);
+    return EXIT.ok;
+  }
+  return (await COMMANDS[name]())(rest).catch((error: unknown) => {
+    throw isArgumentError(error) ? usageError(name, error) : error;
+  });
 }
 
 /** Errors of parseArgs are the operator's; anything else that is not ours is a mistake of the program. */
-function report(error: unknown): number {
+function isArgumentError(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
-  const isUsage = typeof code === 'string' && code.startsWith('ERR_PARSE_ARGS');
+  return typeof code === 'string' && code.startsWith('ERR_PARSE_ARGS');
+}
+
+function report(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
   for (const line of message.split('\n')) process.stderr.write(`stillbeat: ${line}\n`);
   if (process.env['STILLBEAT_TRACE'] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   if (error instanceof AgentError) return error.exitStatus;
-  return isUsage ? EXIT.usage : EXIT.failed;
+  return EXIT.failed;
 }
 
 // A read that hangs in the kernel must not keep a finished command from ending.

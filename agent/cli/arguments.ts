@@ -1,18 +1,17 @@
 /** What the commands share about their arguments: refusing them in one line, and reading sizes. */
-import { AgentError, EXIT } from '../base/errors.ts';
+import { AgentError } from '../base/errors.ts';
+import { usageError, type CommandName } from './commands.ts';
 
-/** Writes `line` to stderr and answers the status for bad usage. */
-export function refuseUsage(command: string, what: unknown, usage: string): number {
-  const text = what instanceof Error ? what.message : String(what);
-  const line = (text.split('\n')[0] ?? '').replace(/\.$/, '');
-  process.stderr.write(`stillbeat ${command}: ${line}; ${usage}\n`);
-  return EXIT.usage;
+/** Writes one line to stderr and answers the status for bad usage. */
+export function refuseUsage(command: CommandName, what: unknown): number {
+  return reportError(null, usageError(command, what));
 }
 
 /** Writes an expected error as one line and answers its status; anything else is a mistake of ours and thrown on. */
-export function reportError(command: string, caught: unknown): number {
+export function reportError(command: CommandName | null, caught: unknown): number {
   if (!(caught instanceof AgentError)) throw caught;
-  process.stderr.write(`stillbeat ${command}: ${caught.message}\n`);
+  const where = command === null ? '' : `${command}: `;
+  for (const line of caught.message.split('\n')) process.stderr.write(`stillbeat: ${where}${line}\n`);
   return caught.exitStatus;
 }
 

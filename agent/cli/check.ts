@@ -8,42 +8,34 @@ import { runChecks } from '../check/checks.ts';
 import { error, type Finding } from '../check/finding.ts';
 import { loadSettings, SettingsErrors } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
-
-const USAGE = 'usage: stillbeat check --config FILE [--json]';
+import { refuseUsage, reportError } from './arguments.ts';
 
 export async function check(argv: string[]): Promise<number> {
   let options: { config?: string; json?: boolean };
   try {
     options = parseArgs({ args: argv, options: { config: { type: 'string' }, json: { type: 'boolean' } } }).values;
   } catch (caught) {
-    return refuse(`stillbeat check: ${firstLine(caught)}; ${USAGE}`);
+    return refuseUsage('check', caught);
   }
   const { config, json = false } = options;
-  if (config === undefined) return refuse(`stillbeat check: --config is missing; ${USAGE}`);
+  if (config === undefined) return refuseUsage('check', '--config is missing');
   let settings: Settings;
   try {
     settings = loadSettings(config);
   } catch (caught) {
     if (!(caught instanceof AgentError)) throw caught;
-    if (json) print(jsonText(settingsFindings(caught)));
-    return json ? EXIT.usage : refuse(caught.message);
+    if (!json) return reportError(null, caught);
+    print(jsonText(settingsFindings(caught)));
+    return caught.exitStatus;
   }
   const findings = await runChecks(settings);
   print(json ? jsonText(findings) : listText(findings));
   return isFine(findings) ? EXIT.ok : EXIT.failed;
 }
 
-function refuse(line: string): number {
-  process.stderr.write(`${line}\n`);
-  return EXIT.usage;
-}
-
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
-
-const firstLine = (caught: unknown): string =>
-  ((caught instanceof Error ? caught.message : String(caught)).split('\n')[0] ?? '').replace(/\.$/, '');
 
 const isFine = (findings: readonly Finding[]): boolean => findings.every(({ level }) => level !== 'error');
 

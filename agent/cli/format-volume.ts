@@ -3,13 +3,12 @@
  * size and geometry, lock, foreign content, live agents; then zeros where old headers could lie, then the superblock.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, fstatSync, fsyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { existsSync, fstatSync, fsyncSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { dataView, getU64, roundUp, sameBytes } from '../base/bytes.ts';
 import { AgentError } from '../base/errors.ts';
 import { withoutControls } from '../base/text.ts';
 import { deviceNumber, userOf } from '../check/block-device.ts';
-import { sizeText } from '../check/system.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { ERRNO, errnoName } from '../platform/native.ts';
@@ -26,7 +25,8 @@ import {
 } from '../volume/layout.ts';
 import { SLOT_ZERO_BYTES } from '../volume/slot-start.ts';
 import { findSignature, type ReadPiece } from '../volume/signatures.ts';
-import { chooseSuperblock, encodeSuperblock, slotBytesFor, volumeBytesMin } from '../volume/superblock.ts';
+import { chooseSuperblock, encodeSuperblock, slotBytesFor } from '../volume/superblock.ts';
+import { checkSize, makeFile } from './format-file.ts';
 
 export interface FormatRequest {
   readonly path: string;
@@ -62,7 +62,8 @@ export async function formatVolume(request: FormatRequest): Promise<FormattedVol
   if (request.sizeBytes === null && !existsSync(path)) {
     throw new AgentError('volume', `volume ${path} does not exist: check the path, or add --size to make a file`);
   }
-  const made = request.sizeBytes !== null && makeFile(path, roundUp(request.sizeBytes, BLOCK_BYTES), nodes.length);
+  const made =
+    request.sizeBytes !== null && (await makeFile(path, roundUp(request.sizeBytes, BLOCK_BYTES), nodes.length));
   try {
     const device = BlockDevice.open(path);
     try {
@@ -79,45 +80,6 @@ export async function formatVolume(request: FormatRequest): Promise<FormattedVol
     if (made) rmSync(path, { force: true });
     throw error;
   }
-}
-
-function checkSize(path: string, bytes: number, nodeCount: number): void {
-  const least = volumeBytesMin(nodeCount);
-  if (bytes >= least) return;
-  const needed = `${nodeCount} nodes need at least ${least} bytes (${sizeText(least)})`;
-  throw new AgentError('volume', `volume ${path} is too small with ${bytes} bytes: ${needed}`);
-}
-
-/**
- * Makes the file with every byte written, so that a full file system shows now and not in the middle of a failover.
- * False when the file is there already and has that size.
- */
-function makeFile(path: string, bytes: number, nodeCount: number): boolean {
-  if (existsSync(path)) {
-    const stat = statSync(path);
-    if (stat.isFile() && stat.size === bytes) return false;
-    const what = stat.isFile() ? `is there already with ${stat.size} bytes` : 'is there already and is no file';
-    throw new AgentError('volume', `volume ${path} ${what}: leave --size out to use it as it is, or remove it`);
-  }
-  checkSize(path, bytes, nodeCount);
-  let fd = -1;
-  try {
-    fd = openSync(path, 'wx', 0o600);
-    const zeros = new Uint8Array(WRITE_BYTES);
-    for (let at = 0; at < bytes;) at += writeSync(fd, zeros, 0, Math.min(WRITE_BYTES, bytes - at), at);
-    fsyncSync(fd);
-  } catch (caught) {
-    if (fd >= 0) rmSync(path, { force: true });
-    const { code } = caught as NodeJS.ErrnoException;
-    const full = code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG';
-    const mend = full ? 'free some space or give a smaller --size' : 'check the path and your rights';
-    throw new AgentError('volume', `volume ${path} cannot be made with ${bytes} bytes (${code}): ${mend}`, {
-      cause: caught,
-    });
-  } finally {
-    if (fd >= 0) closeSync(fd);
-  }
-  return true;
 }
 
 /** [ONE1] An agent on this host has its slot locked. */

@@ -9,7 +9,6 @@ import { sizeText } from '../check/system.ts';
 import { refuseUsage, reportError, sizeBytes } from './arguments.ts';
 import { formatVolume, type FormatRequest, type FormattedVolume } from './format-volume.ts';
 
-const USAGE = 'usage: stillbeat format VOLUME --cluster NAME --nodes a,b[,c…] [--size 64M] [--force] [--json]';
 const NAME = /^[A-Za-z0-9._-]{1,32}$/;
 const NAME_RULE = '1 to 32 letters, digits, ".", "_" or "-"';
 
@@ -19,7 +18,7 @@ export async function format(argv: string[]): Promise<number> {
   try {
     request = readArguments(argv);
   } catch (caught) {
-    return refuseUsage('format', caught, USAGE);
+    return refuseUsage('format', caught);
   }
   try {
     const formatted = await formatVolume(request);

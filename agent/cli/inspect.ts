@@ -25,10 +25,6 @@ import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import { refuseUsage, reportError } from './arguments.ts';
 
-const USAGE =
-  'usage: stillbeat inspect VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T] ' +
-  '[--key-file FILE | --config FILE]';
-
 interface Request {
   readonly path: string;
   readonly follow: boolean;
@@ -46,7 +42,7 @@ export async function inspect(argv: string[]): Promise<number> {
   try {
     request = readArguments(argv, Date.now());
   } catch (caught) {
-    return refuseUsage('inspect', caught, USAGE);
+    return refuseUsage('inspect', caught);
   }
   try {
     await show(request);

@@ -1,7 +1,7 @@
 /** `stillbeat path PEER auto|storage|network`: an operator's override, for maintenance. */
 import { parseArgs } from 'node:util';
-import { AgentError } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
+import { usageError } from './commands.ts';
 import { controlSocket } from './usage.ts';
 
 export async function path(argv: string[]): Promise<number> {
@@ -9,7 +9,7 @@ export async function path(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true });
   const [peer, to, ...rest] = positionals;
   if (peer === undefined || to === undefined || rest.length > 0) {
-    throw new AgentError('usage', 'stillbeat path needs PEER and one of auto, storage, network');
+    throw usageError('path', 'PEER and one of auto, storage, network are needed');
   }
   const answer = await ask(controlSocket('path', values), { command: 'path', peer, to });
   process.stdout.write(values.json === true ? `${JSON.stringify(answer)}\n` : `${peer}: ${to}\n`);

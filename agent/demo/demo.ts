@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import { AgentError, EXIT } from '../base/errors.ts';
+import { usageError } from '../cli/commands.ts';
 import { DemoRun, planDemo } from './demo-run.ts';
 import { type DemoEvent, WIDTH_MIN, drawDemo, eventLine } from './draw.ts';
 import { CLI_PATH, Lab } from './lab.ts';
@@ -14,7 +15,6 @@ import { missingRequirements } from './requirements.ts';
 import { Screen, paint, wantsColour } from './terminal.ts';
 import { demoInUserNamespace, needsUserNamespace, onOuterSignal } from './user-namespace.ts';
 
-export const DEMO_USAGE = 'stillbeat demo [--nodes 2] [--seconds S] [--json]';
 const SECONDS_DEFAULT = 40;
 const SECONDS_MIN = 15;
 const SECONDS_MAX = 3600;
@@ -48,7 +48,7 @@ export async function demo(argv: string[]): Promise<number> {
   } catch (error) {
     const signal = interruption.signal.reason as EndSignal | undefined;
     if (!interruption.signal.aborted || signal === undefined) throw error;
-    process.stderr.write('stillbeat demo: interrupted; everything it made is removed\n');
+    process.stderr.write('stillbeat: demo: interrupted; everything it made is removed\n');
     return 128 + END_NUMBER[signal];
   } finally {
     interruption.release();
@@ -57,7 +57,7 @@ export async function demo(argv: string[]): Promise<number> {
 
 export function readArguments(argv: string[]): DemoArguments {
   const options = { nodes: { type: 'string' }, seconds: { type: 'string' }, json: { type: 'boolean' } } as const;
-  const usage = (why: string): AgentError => new AgentError('usage', `demo: ${why}; usage: ${DEMO_USAGE}`);
+  const usage = (why: string): AgentError => usageError('demo', why);
   let values: { nodes?: string; seconds?: string; json?: boolean };
   try {
     values = parseArgs({ args: argv, options, strict: true, allowPositionals: false }).values;

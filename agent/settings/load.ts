@@ -1,7 +1,7 @@
 /**
  * From a settings file to Settings, or to SettingsErrors with one line for each thing that is wrong with it.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 import { deriveSettings } from './derive.ts';
 import type { Given, SettingsFile } from './given.ts';
@@ -13,6 +13,8 @@ import { readSource } from './source.ts';
 
 export { SettingsErrors } from './problems.ts';
 
+const FILE_BYTES_MAX = 1024 * 1024;
+
 const READ_MENDS: Readonly<Record<string, string>> = {
   ENOENT: 'does not exist: name the settings file with --config, or make one from config/two-node.yaml',
   EACCES: 'may not be read: start as root, or give yourself the right to read it',
@@ -23,13 +25,30 @@ const READ_MENDS: Readonly<Record<string, string>> = {
 export function loadSettings(path: string): Settings {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readText(path);
   } catch (error) {
+    if (error instanceof AgentError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     const what = READ_MENDS[code] ?? `cannot be read (${code}): check the disk it is on`;
     throw new AgentError('usage', `settings file ${path} ${what}`, { cause: error });
   }
   return parseSettings(text, path);
+}
+
+/** Of a file that is somebody else's, a volume or a device that never ends, no more is read than settings can have. */
+function readText(path: string): string {
+  const descriptor = openSync(path, 'r');
+  try {
+    const content = Buffer.alloc(FILE_BYTES_MAX + 1);
+    let length = 0;
+    for (let got = -1; got !== 0 && length < content.length; length += got) {
+      got = readSync(descriptor, content, length, content.length - length, null);
+    }
+    if (length <= FILE_BYTES_MAX) return content.toString('utf8', 0, length);
+  } finally {
+    closeSync(descriptor);
+  }
+  throw new AgentError('usage', `settings file ${path} is larger than 1 MiB: is it the right file? name the settings`);
 }
 
 /** The settings in `text`; `file` is what messages call it. */

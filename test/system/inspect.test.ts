@@ -188,7 +188,7 @@ describe('keys', () => {
     const { status, stdout, stderr } = cli(file.path, ...key);
     expect([status, stdout]).toEqual([4, '']);
     expect(stderr.trimEnd()).toBe(
-      `stillbeat inspect: the key differs: node a on volume ${file.path} uses another one; give the key file of this cluster`,
+      `stillbeat: inspect: the key differs: node a on volume ${file.path} uses another one; give the key file of this cluster`,
     );
   });
 

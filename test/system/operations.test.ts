@@ -10,7 +10,8 @@ import { HEAD_STATE } from '../../agent/volume/layout.ts';
 import { Cluster, eventually, SOON_MS, type Status } from '../support/cluster.ts';
 import { headOf } from '../support/slot-content.ts';
 
-const OVERRIDES = { primary: { probe: { stableForMs: 500 } } };
+// No doubling: the tests restart a again and again, which to b is a flapping network.
+const OVERRIDES = { primary: { probe: { stableForMs: 500, stableForMaxMs: 500 } } };
 
 let cluster: Cluster;
 beforeAll(async () => {
@@ -24,6 +25,16 @@ const hasInterface = async (): Promise<boolean> =>
   (await cluster.lab.exec('a', ['ip', '-brief', 'address', 'show', 'sb0'])).stdout.includes(
     cluster.lab.vnicAddress('a'),
   );
+
+/** The keys of a document, dotted; `[]` stands for the items of a list. */
+function keysOf(value: unknown, at = ''): string[] {
+  if (typeof value !== 'object' || value === null) return [at];
+  if (Array.isArray(value)) {
+    const isPlain = value.every((item) => typeof item !== 'object');
+    return isPlain ? [at] : value.flatMap((item) => keysOf(item, `${at}[]`));
+  }
+  return Object.entries(value).flatMap(([key, below]) => keysOf(below, at === '' ? key : `${at}.${key}`));
+}
 
 describe('status', () => {
   test('--json has the keys of the documented schema', async () => {
@@ -46,6 +57,18 @@ describe('status', () => {
     expect(peer?.network.rttMs).toBeGreaterThan(0);
     for (const key of ['sent', 'received', 'lost', 'duplicates'] as const) expect(peer?.[key]).toBeTypeOf('number');
     for (const type of ['heartbeat', 'data', 'bulk'] as const) expect(peer?.queues[type].depth).toBeTypeOf('number');
+  });
+
+  test('README names every key of the live document, and no other', async () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+    const section = /^## Status document$(.*?)^##/ms.exec(readme)?.[1] ?? '';
+    const documented = [...section.matchAll(/^\| `([^`]+)` \|/gm)].flatMap(([, key = '']) =>
+      key.includes('TYPE') ? ['heartbeat', 'data', 'bulk'].map((type) => key.replace('TYPE', type)) : [key],
+    );
+    const document: unknown = JSON.parse((await stillbeat('status', '--json', '--config', config())).stdout);
+    // What else an event holds is its kind's own.
+    const live = keysOf(document).filter((key) => !key.startsWith('events[].') || /\.(at|kind)$/.test(key));
+    expect([...new Set(live)].toSorted()).toEqual(documented.toSorted());
   });
 
   test('as text it names interface, network, storage, and each peer with its path', async () => {

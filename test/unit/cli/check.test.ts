@@ -117,7 +117,7 @@ describe('the command', () => {
     [['a.yaml'], "Unexpected argument 'a.yaml'"],
   ])('%j is bad usage', async (argv, why) => {
     expect(await check(argv)).toBe(2);
-    expect(printed.stderr).toMatch(/^stillbeat check: [^\n]*; usage: stillbeat check --config FILE \[--json\]\n$/);
+    expect(printed.stderr).toMatch(/^stillbeat: check: [^\n]*; usage: stillbeat check --config FILE \[--json\]\n$/);
     expect(printed.stderr).toContain(why);
     expect(printed.stdout).toBe('');
   });
@@ -126,7 +126,10 @@ describe('the command', () => {
     const path = file(changed({ 2: 'node: a b', 5: '  address: x' }));
     expect(await check(['--config', path])).toBe(2);
     const lines = printed.stderr.trimEnd().split('\n');
-    expect(lines.map((line) => line.slice(0, path.length + 2))).toEqual([`${path}:2`, `${path}:5`]);
+    expect(lines.map((line) => line.slice(0, path.length + 13))).toEqual([
+      `stillbeat: ${path}:2`,
+      `stillbeat: ${path}:5`,
+    ]);
   });
 
   test('with bad settings and --json prints the document', async () => {

@@ -161,6 +161,18 @@ describe('the file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'stillbeat-load-'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
+  test('is refused before it is parsed when it is larger than 1 MiB', () => {
+    const file = join(folder, 'large.yaml');
+    const text = changed({});
+    writeFileSync(file, `${text}\n#${' '.repeat((1 << 20) - text.length - 2)}`);
+    expect(loadSettings(file).node).toBe('a');
+    writeFileSync(file, `${text}\n#${' '.repeat((1 << 20) - text.length - 1)}`);
+    expect(() => loadSettings(file)).toThrow(
+      `settings file ${file} is larger than 1 MiB: is it the right file? name the settings`,
+    );
+    expect(() => loadSettings('/dev/zero')).toThrow('is larger than 1 MiB');
+  });
+
   test('is read from disk and named in the settings', () => {
     const file = join(folder, 'a.yaml');
     writeFileSync(file, changed({}));

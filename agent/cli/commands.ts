@@ -1,0 +1,33 @@
+/** Every command with its arguments: what `help`, each command's `--help`, its refusals and README say. */
+import { AgentError } from '../base/errors.ts';
+
+export const SYNOPSES = {
+  demo: '[--nodes N] [--seconds S] [--json]',
+  format: 'VOLUME --cluster NAME --nodes a,b[,c…] [--size 64M] [--force] [--json]',
+  check: '--config FILE [--json]',
+  run: '--config FILE',
+  status: '[--config FILE | --socket PATH] [--json] [--watch]',
+  path: 'PEER auto|storage|network [--config FILE | --socket PATH] [--json]',
+  inspect:
+    'VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T] [--key-file FILE | --config FILE]',
+  bench: '[latency|throughput|failover|idle] [--json]',
+} as const satisfies Readonly<Record<string, string>>;
+
+export type CommandName = keyof typeof SYNOPSES;
+
+export const isCommand = (name: string): name is CommandName => Object.hasOwn(SYNOPSES, name);
+
+/** The command as it is typed. */
+export const usageOf = (name: CommandName): string => `stillbeat ${name} ${SYNOPSES[name]}`;
+
+/** All commands, one line each, arguments in a column. */
+export function commandLines(): string[] {
+  return Object.entries(SYNOPSES).map(([name, synopsis]) => `stillbeat ${name.padEnd('format'.length)} ${synopsis}`);
+}
+
+/** Bad usage as one line: what is wrong, and how it is meant. */
+export function usageError(name: CommandName, what: unknown): AgentError {
+  const text = what instanceof Error ? what.message : String(what);
+  const line = (text.split('\n')[0] ?? '').replace(/\.$/, '');
+  return new AgentError('usage', `${name}: ${line}; usage: ${usageOf(name)}`);
+}
