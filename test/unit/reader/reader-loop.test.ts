@@ -69,14 +69,3 @@ test('a new incarnation is read from its own start, wherever the head of the las
   expect(peer.times[PEER_TIME.headPosition]).toBe(BLOCK_BYTES);
   expect(peer.times[PEER_TIME.readPosition]).toBe(BLOCK_BYTES);
 });
-
-test('one that has written more than half a ring before it is read is read from there', () => {
-  const writer = new TestWriter(disk, { key: CLUSTER_KEY });
-  accept(incarnationOf(1), -1);
-  writer.state[WRITER.position] = SLOT_BYTES_MIN;
-  writer.head();
-  rounds();
-  accept(incarnationOf(1), 0);
-  rounds();
-  expect(peer.times[PEER_TIME.readPosition]).toBe(SLOT_BYTES_MIN / 2);
-});
