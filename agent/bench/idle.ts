@@ -6,6 +6,8 @@ import { BenchLab } from './bench-lab.ts';
 import { cpuSeconds, residentBytes } from './process-cost.ts';
 
 const SECONDS = 15;
+/** A new agent compiles its loops; that is no cost of being idle. */
+const SETTLE_MS = 20_000;
 const MIB = 1024 * 1024;
 
 interface Look {
@@ -23,7 +25,7 @@ async function measure(bench: BenchLab, say: (line: string) => void): Promise<Fi
   await bench.onNetwork();
   await bench.watcher.stop(); // its questions would be traffic
   say(`${SECONDS} seconds without traffic, network healthy`);
-  await delay(1000);
+  await delay(SETTLE_MS);
   const before = await Promise.all(lab.nodes.map(async (node) => look(bench, node)));
   await delay(SECONDS * 1000);
   const after = await Promise.all(lab.nodes.map(async (node) => look(bench, node)));

@@ -24,6 +24,7 @@ export async function latency(say: (line: string) => void): Promise<Figure[]> {
 async function onePlace(bench: BenchLab, place: string, say: (line: string) => void): Promise<Figure[]> {
   const { lab, floorMs } = bench;
   await bench.onStorage();
+  await bench.watcher.stop(); // its questions, twenty a second, would be part of the figure
   await delay(WARM_UP_MS);
   say('  ping through storage, 200 a second');
   const ping = await startPing(lab, { from: 'a', to: 'b', intervalSeconds: 0.005 });
