@@ -1,7 +1,7 @@
 /** `inspect --follow`, and readers of its output that are slow or go away. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WRITER } from '../../agent/volume/slot-writer.ts';
@@ -17,9 +17,12 @@ beforeEach(async () => {
 });
 afterEach(() => file.remove());
 
+/** Inverts a byte: a fixed value could be what stands there already. */
 function damage(offset: number): void {
   const fd = openSync(file.path, 'r+');
-  writeSync(fd, Uint8Array.of(0xff), 0, 1, offset);
+  const byte = new Uint8Array(1);
+  readSync(fd, byte, 0, 1, offset);
+  writeSync(fd, Uint8Array.of(~(byte[0] ?? 0)), 0, 1, offset);
   closeSync(fd);
 }
 

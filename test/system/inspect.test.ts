@@ -1,6 +1,6 @@
 /** `inspect` as people run it, on volumes written by the production writer; tshark is the judge of the packets. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, copyFileSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readFileSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { withoutControls } from '../../agent/base/text.ts';
@@ -45,9 +45,12 @@ async function fill(withKey: boolean): Promise<void> {
 beforeEach(() => fill(true));
 afterEach(() => file.remove());
 
-function damage(offset: number, value = 0xff): void {
+/** Inverts a byte: a fixed value could be what stands there already. */
+function damage(offset: number): void {
   const fd = openSync(file.path, 'r+');
-  writeSync(fd, Uint8Array.of(value), 0, 1, offset);
+  const byte = new Uint8Array(1);
+  readSync(fd, byte, 0, 1, offset);
+  writeSync(fd, Uint8Array.of(~(byte[0] ?? 0)), 0, 1, offset);
   closeSync(fd);
 }
 
