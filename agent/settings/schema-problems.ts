@@ -6,7 +6,8 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { Given, SettingsFile } from './given.ts';
 import { nearest } from './nearest.ts';
 import { keyText, valueText, type KeyPath, type Problems } from './problems.ts';
-import { settingsSchema, type Schema } from './schema.ts';
+import { settingsSchema } from './schema.ts';
+import type { Schema } from './schema-words.ts';
 
 let compiled: ValidateFunction | undefined;
 

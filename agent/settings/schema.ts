@@ -6,95 +6,22 @@
  * What involves two keys (an address outside the subnet, a peer named twice) is in `meaning.ts`.
  */
 
-/** The part of JSON Schema that the settings need. `title` is what messages call the values a pattern allows. */
-export interface Schema {
-  readonly $schema?: string;
-  readonly title?: string;
-  readonly description?: string;
-  readonly type?: string | readonly string[];
-  readonly default?: unknown;
-  readonly examples?: readonly unknown[];
-  readonly enum?: readonly unknown[];
-  readonly anyOf?: readonly Schema[];
-  readonly pattern?: string;
-  readonly minLength?: number;
-  readonly maxLength?: number;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly items?: Schema;
-  readonly minItems?: number;
-  readonly maxItems?: number;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly required?: readonly string[];
-  readonly additionalProperties?: false;
-}
+import {
+  bytes,
+  endpoint,
+  group,
+  interfaceName,
+  milliseconds,
+  name,
+  number,
+  oneOrList,
+  path,
+  wholeMilliseconds,
+  type Schema,
+} from './schema-words.ts';
 
 /** No agent writes its head block less often: who watches a volume for live agents relies on it. */
 export const BEACON_MS_MAX = 1000;
-
-type Properties = Readonly<Record<string, Schema>>;
-type Limits = readonly [minimum: number, maximum: number];
-
-/** A group of keys. Without `required` it may be left out, and its keys' defaults still count. */
-function group(description: string, properties: Properties, required: readonly string[] = []): Schema {
-  const optional = required.length === 0 ? { default: {} } : { required };
-  return { description, type: 'object', properties, ...optional, additionalProperties: false };
-}
-
-const number = (type: 'integer' | 'number', [minimum, maximum]: Limits, fallback: number, description: string) => ({
-  description,
-  type,
-  minimum,
-  maximum,
-  default: fallback,
-});
-
-const milliseconds = (limits: Limits, fallback: number, description: string): Schema =>
-  number('number', limits, fallback, `Milliseconds. ${description}`);
-
-const wholeMilliseconds = (limits: Limits, fallback: number, description: string): Schema =>
-  number('integer', limits, fallback, `Milliseconds. ${description}`);
-
-const bytes = (limits: Limits, fallback: number, description: string): Schema =>
-  number('integer', limits, fallback, `Bytes. ${description}`);
-
-const name = (example: string, description: string): Schema => ({
-  description,
-  title: '1 to 32 characters of A-Z a-z 0-9 . _ -',
-  type: 'string',
-  pattern: '^[A-Za-z0-9._-]{1,32}$',
-  examples: [example],
-});
-
-/** What the kernel accepts as an interface name; % would make it a template. */
-const interfaceName = (description: string): Schema => ({
-  description,
-  title: '1 to 15 characters without spaces, / : or %',
-  type: 'string',
-  pattern: '^(?!\\.{1,2}$)[!-$&-.0-9;-~]{1,15}$',
-});
-
-const path = (example: string, description: string): Schema => ({
-  description,
-  type: 'string',
-  minLength: 1,
-  examples: [example],
-});
-
-const endpoint = (example: string, description: string): Schema => ({
-  description: `${description} Written address:port or "[IPv6 address]:port" (in quotes).`,
-  type: 'string',
-  examples: [example],
-});
-
-const oneOrList = (title: string, examples: readonly unknown[], description: string): Schema => ({
-  description,
-  title,
-  type: ['string', 'array'],
-  items: { type: 'string', examples: [examples[0]] },
-  minItems: 1,
-  examples,
-});
 
 const receive = group(
   'Where this node reads what the peer writes. Left out: the send volume, which is right for a shared LUN.',

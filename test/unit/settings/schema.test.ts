@@ -1,6 +1,7 @@
 import { format, resolveConfig } from 'prettier';
 import { describe, expect, test } from 'vitest';
-import { settingsSchema, type Schema } from '../../../agent/settings/schema.ts';
+import { settingsSchema } from '../../../agent/settings/schema.ts';
+import type { Schema } from '../../../agent/settings/schema-words.ts';
 
 const EXPORTED = new URL('../../../config/settings.schema.json', import.meta.url).pathname;
 
