@@ -13,6 +13,7 @@ import { AgentError } from './base/errors.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
+import { MessageExchange } from './messages/exchange.ts';
 import { interfaceMtu, interfaceOf } from './platform/interface-mtu.ts';
 import { tuneEngine } from './platform/engine.ts';
 import { sys } from './platform/native.ts';
@@ -42,6 +43,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   readonly volumes: OpenedVolumes;
   readonly state: SharedState;
   readonly incarnation: Uint8Array;
+  /** The way of programs' messages to and from the switch. */
+  readonly messages: MessageExchange;
   readonly #context: ThreadContext;
   readonly #supervisor: Supervisor;
   readonly #commandPort: MessagePort;
@@ -63,6 +66,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.#commandPort = commandPort;
     this.#supervisor = supervisor;
     this.state = supervisor.state;
+    this.messages = new MessageExchange(context.memory.messages, () => this.#bell());
     commandPort.on('message', ({ id, snapshot }: { id: number; snapshot: SwitchSnapshot }) => {
       this.#answers.get(id)?.(snapshot);
       this.#answers.delete(id);
@@ -138,6 +142,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.#bell();
     const ended = await this.#supervisor.stop(CLOSE_MS_MAX);
     this.#commandPort.close();
+    this.messages.close();
     this.volumes.lock.close();
     sys.close(this.#context.bellFd);
     if (!keepInterface) removeInterface(this.settings.vnic.name);

@@ -21,10 +21,14 @@ export interface LoggedEvent {
 export type StatusDocument = Readonly<Record<string, unknown>>;
 
 /**
- * Makes the document; `events` are the newest, oldest first. When the switch thread hangs it is made of what shared
+ * Makes the document; `events` are the newest, oldest first; `messages` the figures of programs' messages. When the switch thread hangs it is made of what shared
  * memory holds: then of all times somebody wants to know how the agent is.
  */
-export async function statusDocument(agent: Agent, events: readonly LoggedEvent[]): Promise<StatusDocument> {
+export async function statusDocument(
+  agent: Agent,
+  events: readonly LoggedEvent[],
+  messages: Readonly<Record<string, number>>,
+): Promise<StatusDocument> {
   const { settings } = agent;
   const seen = await agent.snapshot().catch((error: unknown) => {
     if (error instanceof AgentError) return null;
@@ -54,6 +58,7 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
     },
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
     queues: seen?.writeBuffer ?? null,
+    messages,
     peers: seen?.peers.map((peer, i) => peerDocument(agent, peer, i)) ?? [],
     events,
   };

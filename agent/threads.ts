@@ -2,6 +2,7 @@
  * What the threads of one agent share: the memory, and the facts that hold for the life of an incarnation. Made by
  * `agent.ts`, handed to each worker as its `workerData`; nothing else passes between threads but messages to `main`.
  */
+import { allocateMessages, type MessageMemory } from './messages/memory.ts';
 import { createAead } from './platform/aead.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { Ring, ringBytes } from './queue/ring.ts';
@@ -49,6 +50,7 @@ export interface ThreadContext {
     readonly state: SharedArrayBuffer;
     readonly writeBuffer: SharedArrayBuffer;
     readonly inbound: readonly SharedArrayBuffer[];
+    readonly messages: MessageMemory;
     readonly writer: SharedArrayBuffer;
     readonly writerBlocks: SharedArrayBuffer;
   };
@@ -59,6 +61,7 @@ export function allocate(peerCount: number, receiveCount: number): ThreadContext
     state: new SharedArrayBuffer(sharedStateBytes(peerCount)),
     writeBuffer: new SharedArrayBuffer(writeBufferBytes),
     inbound: Array.from({ length: receiveCount }, () => new SharedArrayBuffer(ringBytes(INBOUND_BYTES))),
+    messages: allocateMessages(receiveCount),
     writer: new SharedArrayBuffer(WRITER_WORDS * 8),
     writerBlocks: alignedMemory(SlotWriter.memoryBytes),
   };

@@ -5,6 +5,7 @@ import { removeInterface } from '../../vnic/interface-linux.ts';
 import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
+import { MessageService } from '../messages/service.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
@@ -32,6 +33,7 @@ class Program {
   /** What the operator set, by the peer's name: it outlives the agent. */
   readonly #overrides = new Map<string, Override>();
   #control: ControlServer | null = null;
+  #messages: MessageService | null = null;
   #agent: Agent | null = null;
   #end: (status: number) => void = () => {};
   #reading: Promise<void> | null = null;
@@ -46,6 +48,9 @@ class Program {
     const ended = new Promise<number>((resolve) => (this.#end = resolve));
     this.#control = await this.#openControl(settings);
     try {
+      this.#messages = await MessageService.open(settings.messages.socket, (why) =>
+        this.#log.warn('a program was cut off from the messages socket', { why }),
+      );
       // From here on a signal finds somebody who cleans up, also while the agent starts or starts again.
       const end = () => this.#end(0);
       process.once('SIGTERM', end);
@@ -59,6 +64,7 @@ class Program {
       this.#log.info('stopped');
       return status;
     } finally {
+      this.#messages?.close();
       this.#control.close();
     }
   }
@@ -76,6 +82,7 @@ class Program {
       process.stderr.write(`stillbeat: ${error.message}\n`);
       this.#end(error.exitStatus);
     });
+    await this.#joinMessages(agent);
     if (settings.unauthenticated)
       this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
     const { volumes } = agent;
@@ -87,6 +94,15 @@ class Program {
       interface: settings.vnic.name,
       volume: volumes.send.path,
     });
+  }
+
+  /** Another socket that cannot be made leaves the programs at the former one. */
+  async #joinMessages(agent: Agent): Promise<void> {
+    try {
+      await this.#messages?.join(agent.settings, agent.messages);
+    } catch (error) {
+      this.#log.error('the messages socket stays where it was', { reason: messageOf(error) });
+    }
   }
 
   /** A SIGHUP that comes while the settings are being taken over makes them be read once more: the newest file counts. */
@@ -126,6 +142,7 @@ class Program {
 
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
   async #exchange(old: Agent, settings: Settings): Promise<boolean> {
+    this.#messages?.part();
     const ended = await old.close(settings.vnic.name === old.settings.vnic.name);
     if (!ended) {
       const reason = 'a thread of the former agent hangs in its storage: start the program again';
@@ -175,7 +192,7 @@ class Program {
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     const agent = this.#agent;
     if (!agent) throw new AgentError('failed', 'the agent is starting');
-    if (request['command'] === 'status') return statusDocument(agent, this.#events);
+    if (request['command'] === 'status') return statusDocument(agent, this.#events, this.#messages?.figures ?? {});
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
     throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
   }

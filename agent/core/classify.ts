@@ -9,6 +9,7 @@ import { DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import type { TypeRule } from '../settings/settings.ts';
 import { ADDRESS_WORDS, parseIp } from '../../vnic/ip-address.ts';
 import { PacketInfo, parsePacket, PROTOCOL } from '../../vnic/ip-packet.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
 import { AddressTable } from './address-table.ts';
 import { FragmentTable } from './fragment-table.ts';
 
@@ -90,7 +91,8 @@ export class Classifier {
   /** The verdict is the same object each time: it holds until the next call. */
   classify(frame: Uint8Array): Verdict {
     const verdict = this.#verdict;
-    if (!parsePacket(frame, this.info)) {
+    // No kernel makes such a header; were there one, the peer would take the packet for a program's message.
+    if (isProgramFrame(frame) || !parsePacket(frame, this.info)) {
       verdict.type = DATA;
       verdict.peer = NO_PEER;
       return verdict;

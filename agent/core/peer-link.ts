@@ -138,8 +138,8 @@ export class PeerLink {
     this.bulk = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(BULK));
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) => {
-        if (!this.#ports.deliver(frame)) this.counters.refused++;
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame, bornMs) => {
+        if (!this.#ports.deliver(frame, bornMs)) this.counters.refused++;
       }),
     ];
     this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);

@@ -20,8 +20,8 @@ export type CoreEvent =
 
 export interface CorePorts {
   readonly submit: Submit;
-  /** Hands a frame to the virtual interface; false when that refused it. */
-  readonly deliver: (frame: Uint8Array) => boolean;
+  /** Hands a frame, born at `bornMs` by our clock, to the virtual interface or to programs; false: it was refused. */
+  readonly deliver: (frame: Uint8Array, bornMs: number) => boolean;
   readonly event: (event: CoreEvent) => void;
   /** Asks for the head block to be written now, not at the next beacon. */
   readonly wantHead: () => void;

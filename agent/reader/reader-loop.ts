@@ -47,8 +47,8 @@ export interface ReaderSettings {
 }
 
 export interface ReaderPorts {
-  /** Hands a frame to the interface; false when the interface refused it. */
-  readonly deliver: (frame: Uint8Array) => boolean;
+  /** Hands a frame, born at `bornMs` by our clock, to the interface or to programs; false: it was refused. */
+  readonly deliver: (frame: Uint8Array, bornMs: number) => boolean;
   /** A peer's head block has changed; `block` is what it was read from. */
   readonly head: (peer: number, head: Head, block: Uint8Array) => void;
   /** Wakes the switch thread. */
@@ -328,11 +328,12 @@ export class ReaderLoop {
         return;
       }
       const frame = bytes.subarray(offset, offset + record.frameBytes);
-      const verdict = this.#offer(source, record.type, record.sequence, frame);
+      const bornMs = nowMs - ageMs - record.ageMs;
+      const verdict = this.#offer(source, record.type, record.sequence, frame, bornMs);
       if (verdict === 'duplicate') Atomics.add(words, PEER.duplicates, 1);
       else this.#newsMs = nowMs;
       if (verdict === 'ahead') {
-        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, nowMs - ageMs - record.ageMs);
+        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, bornMs);
         bell = true;
       } else if (verdict === 'delivered' && (source.gates[record.type]?.held ?? 0) > 0) {
         bell = true;
@@ -342,12 +343,12 @@ export class ReaderLoop {
     return hasRoom;
   }
 
-  #offer(source: Source, type: number, sequence: number, frame: Uint8Array): ReturnType<Gate['offer']> {
+  #offer(source: Source, type: number, sequence: number, frame: Uint8Array, bornMs: number): ReturnType<Gate['offer']> {
     const gate = type <= BULK ? source.gates[type] : undefined;
     if (!gate || gate.isPast(sequence)) return 'duplicate';
     const deliver = (): void => {
       const { words, times } = source.words;
-      Atomics.add(words, this.#ports.deliver(frame) ? PEER.delivered : PEER.refused, 1);
+      Atomics.add(words, this.#ports.deliver(frame, bornMs) ? PEER.delivered : PEER.refused, 1);
       times[PEER_TIME.bytes] = (times[PEER_TIME.bytes] ?? 0) + frame.length;
     };
     return gate.offer(sequence, deliver, source.isCurrent);

@@ -1,6 +1,7 @@
 /** The reader thread: polls one receive volume and sleeps in between. One for each volume; hung storage stops only it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { BlockDevice } from '../platform/block-device.ts';
+import { MessageOutlet, readerArrivals } from '../messages/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { sys, tuneThread } from '../platform/native.ts';
@@ -8,6 +9,7 @@ import type { Ring } from '../queue/ring.ts';
 import { HEAD_RECORD, inboundWord } from '../queue/inbound.ts';
 import { AGENT } from '../queue/shared-state.ts';
 import { READER_MEMORY_BYTES } from '../volume/slot-reader.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
 import { inboundRing, sharedState, THREAD_NICE, volumeSeals, type ThreadContext } from '../threads.ts';
 import { ReaderLoop } from './reader-loop.ts';
 
@@ -27,6 +29,7 @@ function open(): ReaderLoop {
   if (!receive) throw new Error('no such receive volume');
   const { volume } = receive;
   const inbound = inboundRing(context, receiveIndex);
+  const programs = new MessageOutlet(context.memory.messages, readerArrivals(receiveIndex));
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   return new ReaderLoop(
     BlockDevice.open(volume.path, { readOnly: true }),
@@ -46,7 +49,10 @@ function open(): ReaderLoop {
     inbound,
     volumeSeals(context.clusterKey, volume.clusterUuid),
     {
-      deliver: (frame) => sys.write(context.tunFd, frame, frame.length) === frame.length,
+      deliver: (frame, bornMs) =>
+        isProgramFrame(frame)
+          ? programs.deliver(frame, bornMs)
+          : sys.write(context.tunFd, frame, frame.length) === frame.length,
       head: (peer, _head, block) => passHead(inbound, peer, block),
       bell: () => void sys.write(context.bellFd, one, 8),
     },

@@ -9,6 +9,7 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
   const { storage, primary, vnic } = given;
   const tunnelled = primary.mode !== 'none';
   const { stableForMaxMs, ...probe } = primary.probe;
+  const controlSocket = given.control.socket ?? `/run/stillbeat/${given.node}.sock`;
   return {
     file,
     cluster: given.cluster,
@@ -39,9 +40,17 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     queues: { retainBytes: given.queues.retainBytes },
     peers: given.peers.map((peer) => peerOf(peer, tunnelled, storage.send.volume)),
     types: given.types.map(ruleOf),
-    controlSocket: given.control.socket ?? `/run/stillbeat/${given.node}.sock`,
+    controlSocket,
+    messages: {
+      socket: given.messages.socket ?? messagesSocketBeside(controlSocket),
+      deadlineMs: given.messages.deadlineMs,
+    },
   };
 }
+
+/** Two agents on one host have two control sockets; what lies beside them is apart as well. */
+export const messagesSocketBeside = (controlSocket: string): string =>
+  `${controlSocket.replace(/\.sock$/, '')}.messages.sock`;
 
 function known<T>(parsed: Parsed<T>): T {
   assert(!parsed.fault, `settings that were checked are faulty: ${parsed.fault?.what}`);

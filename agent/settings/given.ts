@@ -47,6 +47,7 @@ export interface SettingsFile {
   readonly peers: readonly PeerFile[];
   readonly types: readonly TypeRuleFile[];
   readonly control: { readonly socket?: string };
+  readonly messages: { readonly socket?: string; readonly deadlineMs: number };
   readonly metrics: { readonly listen?: string };
 }
 

@@ -74,4 +74,9 @@ export interface Settings {
   readonly peers: readonly PeerSettings[];
   readonly types: readonly TypeRule[];
   readonly controlSocket: string;
+  readonly messages: {
+    readonly socket: string;
+    /** A message that no program on the peer has read after this is counted as missed. */
+    readonly deadlineMs: number;
+  };
 }

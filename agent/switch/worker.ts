@@ -11,6 +11,8 @@ import type { TypeIndex } from '../base/packet-type.ts';
 import { Classifier } from '../core/classify.ts';
 import { NodeCore } from '../core/node-core.ts';
 import type { CoreEvent } from '../core/ports.ts';
+import { MessageIntake } from '../messages/intake.ts';
+import { MessageOutlet, SWITCH_ARRIVALS } from '../messages/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { LinkWatch } from '../platform/link-watch.ts';
 import { alignedMemory } from '../platform/memory.ts';
@@ -22,6 +24,7 @@ import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
 import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
 import { parseHead } from '../volume/head.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
 import { linkSettings, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
 import { TunnelEdge } from './tunnel-edge.ts';
@@ -49,6 +52,8 @@ class Switch {
   readonly #edge: TunnelEdge | null;
   readonly #carrier: LinkWatch | null;
   readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
+  readonly #programs: MessageIntake = new MessageIntake(this.#context.memory.messages);
+  readonly #toPrograms = new MessageOutlet(this.#context.memory.messages, SWITCH_ARRIVALS);
   readonly #record = emptyRingRecord();
   readonly #bell = new Uint8Array(8);
   /** A frame that its lane had no room for. */
@@ -73,7 +78,8 @@ class Switch {
       this.#state,
       {
         submit: (type, slot, sequence, frame, enteredMs) => this.#submit(type, slot, sequence, frame, enteredMs),
-        deliver: (frame) => this.#tun.write(frame),
+        deliver: (frame, bornMs) =>
+          isProgramFrame(frame) ? this.#toPrograms.deliver(frame, bornMs) : this.#tun.write(frame),
         event: (event: CoreEvent) => parentPort?.postMessage({ event }),
         wantHead: () => this.#wantHead(),
       },
@@ -147,12 +153,13 @@ class Switch {
         this.#edge.unblock();
         more = this.#edge.receive(nowMs) || more;
       }
+      more = this.#takeMessages(nowMs) || more;
       more = this.#takeFrames(nowMs) || more;
       waitMs = this.#core.round(nowMs);
       if (this.#submitted) this.#buffer.endRound();
       this.#submitted = false;
       if (more) waitMs = 0;
-      if (this.#waiting !== null) waitMs = Math.min(waitMs, 1);
+      if (this.#waiting !== null || this.#programs.isWaiting) waitMs = Math.min(waitMs, 1);
     }
     this.#tun.close();
     this.#edge?.socket.close();
@@ -196,6 +203,23 @@ class Switch {
       }
     }
     return true;
+  }
+
+  /** Programs' messages go into the lanes between frames, as frames do. */
+  #takeMessages(nowMs: number): boolean {
+    return this.#programs.pump(nowMs, (peer, type, frame, enteredMs) => {
+      const link = this.#core.links[peer];
+      this.#keepWaiting();
+      return link === undefined || link.send(type, frame, nowMs, enteredMs);
+    });
+  }
+
+  /** A frame that waits may lie where its lane keeps the next one, which would be written over it. */
+  #keepWaiting(): void {
+    const waiting = this.#waiting;
+    if (waiting === null || waiting.buffer === this.#frame.buffer) return;
+    this.#frame.set(waiting);
+    this.#waiting = this.#frame.subarray(0, waiting.length);
   }
 
   #takeInbound(nowMs: number): boolean {

@@ -23,7 +23,7 @@ function hangingAgent(): Agent {
 }
 
 test('says so, and still tells of the storage', async () => {
-  const document = await statusDocument(hangingAgent(), [{ at: 'then', kind: 'thread-stalled' }]);
+  const document = await statusDocument(hangingAgent(), [{ at: 'then', kind: 'thread-stalled' }], {});
   expect(document).toMatchObject({
     cluster: 'lab',
     switch: 'not answering',

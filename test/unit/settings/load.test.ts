@@ -16,6 +16,7 @@ describe('defaults', () => {
       cluster: 'lab',
       node: 'a',
       keyFile: '/k',
+      messages: { socket: '/run/stillbeat/a.messages.sock', deadlineMs: 1000 },
       unauthenticated: false,
       vnic: { name: 'sb0', addresses: [{ address: '10.77.0.1', prefix: 24, family: 4 }], mtu: 1500 },
       storage: {
@@ -76,7 +77,7 @@ describe('config/two-node.yaml', () => {
   test('says the unit of every number that has one', () => {
     const lines = readFileSync(EXAMPLE, 'utf8').split('\n');
     const numbers = lines.filter((line) => /^ +(\w+Ms|\w+Bytes|mtu|\w+PerSecond): \d/.test(line));
-    expect(numbers).toHaveLength(12);
+    expect(numbers).toHaveLength(13);
     for (const line of numbers) expect(line).toMatch(/# (milliseconds|bytes|writes a second)/);
   });
 });

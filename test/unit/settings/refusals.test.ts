@@ -185,6 +185,16 @@ describe('wrong types and ranges', () => {
       '5: vnic.mtu: must be a whole number from 576 to 65000, but is 65001; correct it, or leave the key out for 1500',
     ],
     [
+      'a messages socket that is the control socket',
+      changed({}, 'messages: { socket: /run/stillbeat/a.sock }'),
+      '15: messages.socket: is the control socket; give it a path of its own',
+    ],
+    [
+      'a control socket beside which the messages socket is too long',
+      changed({}, `control: { socket: /${'x'.repeat(100)}.sock }`),
+      `1: messages.socket: left out, and /${'x'.repeat(100)}.messages.sock is too long for a socket; write a path of at most 107 characters`,
+    ],
+    [
       'a socket path too long for the kernel',
       changed({}, `control: { socket: /${'x'.repeat(107)} }`),
       `15: control.socket: must be a path of at most 107 characters, but is "/${'x'.repeat(58)}…; write for example socket: /run/stillbeat/a.sock`,
