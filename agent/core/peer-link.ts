@@ -453,12 +453,13 @@ export class PeerLink {
   // --- time ------------------------------------------------------------------------------------------------------
 
   /** Judges, probes, gives up what lasts too long. `ownStorage`: our own writes to storage succeed. */
-  tick(nowMs: number, ownStorage: boolean): void {
+  /** `othersAreDue`: a probe to another peer leaves now, and ours may go with it when it is due soon. */
+  tick(nowMs: number, ownStorage: boolean, othersAreDue = false): void {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
     const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
-    const isSilent = nowMs >= this.#helloDueMs;
+    const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
     if (transition) {
       this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
       this.#ports.wantHead();
