@@ -18,15 +18,15 @@ const call = (signature: string): ((...args: unknown[]) => number) => {
 };
 
 /** For what is called for each packet: without collecting and spreading its arguments. */
-function call3<A, B, C>(signature: string): (a: A, b: B, c: C) => number {
-  const raw = libc.func(signature) as (a: A, b: B, c: C) => number;
+const call3 = (signature: string): ((a: unknown, b: unknown, c: unknown) => number) => {
+  const raw = libc.func(signature) as (a: unknown, b: unknown, c: unknown) => number;
   return (a, b, c) => orErrno(raw(a, b, c));
-}
+};
 
-function call4<A, B, C, D>(signature: string): (a: A, b: B, c: C, d: D) => number {
-  const raw = libc.func(signature) as (a: A, b: B, c: C, d: D) => number;
+const call4 = (signature: string): ((a: unknown, b: unknown, c: unknown, d: unknown) => number) => {
+  const raw = libc.func(signature) as (a: unknown, b: unknown, c: unknown, d: unknown) => number;
   return (a, b, c, d) => orErrno(raw(a, b, c, d));
-}
+};
 
 /** errno values that callers react to; everything else is reported by name through {@link errnoName}. */
 export const ERRNO = {
