@@ -14,10 +14,12 @@ import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
 import { MessageExchange } from './messages/exchange.ts';
+import { type KeyEvent, KeyWatch } from './key-watch.ts';
 import { interfaceMtu, interfaceOf } from './platform/interface-mtu.ts';
 import { tuneEngine } from './platform/engine.ts';
 import { sys } from './platform/native.ts';
 import { systemClock } from './platform/clock.ts';
+import { SharedKeys } from './queue/shared-keys.ts';
 import { AGENT, PEER, type SharedState } from './queue/shared-state.ts';
 import { readKeyFile } from './settings/key.ts';
 import type { Settings } from './settings/settings.ts';
@@ -34,7 +36,7 @@ const CLOSE_MS_MAX = 2000;
 const READY_MS_MAX = 10_000;
 const ANSWER_MS_MAX = 2000;
 
-export type AgentEvent = CoreEvent | SupervisorEvent;
+export type AgentEvent = CoreEvent | SupervisorEvent | KeyEvent;
 
 const workerUrl = (name: string): URL => new URL(`./${name}/worker.js`, import.meta.url);
 
@@ -46,6 +48,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   /** The way of programs' messages to and from the switch. */
   readonly messages: MessageExchange;
   readonly #context: ThreadContext;
+  readonly #keys: SharedKeys;
+  readonly #keyWatch: KeyWatch;
   readonly #supervisor: Supervisor;
   readonly #commandPort: MessagePort;
   readonly #answers = new Map<number, (snapshot: SwitchSnapshot) => void>();
@@ -63,6 +67,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.volumes = volumes;
     this.incarnation = context.incarnation;
     this.#context = context;
+    this.#keys = new SharedKeys(context.memory.keys);
     this.#commandPort = commandPort;
     this.#supervisor = supervisor;
     this.state = supervisor.state;
@@ -71,21 +76,22 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
       this.#answers.get(id)?.(snapshot);
       this.#answers.delete(id);
     });
+    this.#keyWatch = new KeyWatch(context.settings, supervisor.state, (event) => this.emit('event', event));
     supervisor.on('event', (event) => this.emit('event', event));
     supervisor.on('fatal', (error) => this.emit('fatal', error));
   }
 
   /** Starts everything; what was started is stopped again when a later part fails. */
   static async start(settings: Settings): Promise<Agent> {
-    const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
-    const volumes = await openVolumes(settings, clusterKey);
+    const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+    const volumes = await openVolumes(settings, keys);
     let supervisor: Supervisor | undefined;
     let isNew = false;
     tuneEngine();
     try {
       const { name, addresses, mtu } = settings.vnic;
       isNew = setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
-      const context = makeContext(settings, volumes, clusterKey);
+      const context = makeContext(settings, volumes, keys);
       initialiseState(new Float64Array(context.memory.writer), volumes.start);
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
       const commands = new MessageChannel();
@@ -97,6 +103,21 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
       if (isNew) removeInterface(settings.vnic.name);
       throw error;
     }
+  }
+
+  /** The keys in use: the first seals. None: unauthenticated. */
+  get keys(): readonly Uint8Array[] {
+    return this.#keys.read();
+  }
+
+  /**
+   * Other keys from now on, without a new incarnation: all ends but this one's are told by what it seals. The head block
+   * says so at once.
+   */
+  useKeys(keys: readonly Uint8Array[]): void {
+    this.#keys.put(keys);
+    Atomics.store(this.state.words, AGENT.headWanted, 1);
+    this.state.wake(AGENT.flushWake);
   }
 
   /** What the switch thread knows now. Rejects when it does not answer in time: it hangs. */
@@ -135,6 +156,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   async close(keepInterface = false): Promise<boolean> {
     if (this.#closed) return true;
     this.#closed = true;
+    this.#keyWatch.close();
     const { words } = this.state;
     Atomics.store(words, AGENT.stop, 1);
     this.state.wake(AGENT.flushWake);
@@ -150,19 +172,19 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   }
 }
 
-function makeContext(settings: Settings, volumes: OpenedVolumes, clusterKey: Uint8Array | null): ThreadContext {
+function makeContext(settings: Settings, volumes: OpenedVolumes, keys: readonly Uint8Array[] | null): ThreadContext {
+  const memory = allocate(settings.peers.length, volumes.receive.length);
+  new SharedKeys(memory.keys).put(keys ?? []);
   return {
     settings,
     incarnation: new Uint8Array(randomBytes(16)),
     hostId: volumes.hostId,
-    keyId: volumes.keyId,
-    clusterKey,
     send: volumes.send,
     receive: volumes.receive,
     peerSlots: volumes.peerSlots,
     nodeNumbers: [settings.node, ...settings.peers.map(({ node }) => node)].map(nodeNumber),
     bellFd: sys.eventfd(0, EFD_NONBLOCK_CLOEXEC),
-    memory: allocate(settings.peers.length, volumes.receive.length),
+    memory,
   };
 }
 

@@ -2,11 +2,14 @@
 import { createRequire } from 'node:module';
 import { type Agent, wallOf } from './agent.ts';
 import { AgentError } from './base/errors.ts';
+import { toHex } from './base/bytes.ts';
+import { isPeerKeyKnown, peerKeyId } from './key-watch.ts';
 import { systemClock } from './platform/clock.ts';
 import { errnoName } from './platform/native.ts';
-import { AGENT, AGENT_TIME, PEER } from './queue/shared-state.ts';
+import { AGENT, AGENT_TIME, PEER, type PeerWords } from './queue/shared-state.ts';
 import type { PeerSnapshot } from './switch/snapshot.ts';
 import { READ_COUNTERS } from './volume/slot-reader.ts';
+import { keyId } from './wire/keys.ts';
 
 /** From the compiled program, and from its source in tests. */
 const PACKAGE = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
@@ -41,6 +44,7 @@ export async function statusDocument(
     version: VERSION,
     incarnation: Buffer.from(agent.incarnation).toString('hex'),
     authenticated: settings.keyFile !== null,
+    keys: agent.keys.map((key) => toHex(keyId(key))),
     switch: seen ? 'answering' : 'not answering',
     vnic: {
       name: settings.vnic.name,
@@ -97,15 +101,21 @@ function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>>
   };
 }
 
+const keyOf = (shared: PeerWords | undefined): Readonly<Record<string, unknown>> => ({
+  key: shared ? peerKeyId(shared) : null,
+  keyKnown: shared ? isPeerKeyKnown(shared) : true,
+});
+
 function peerDocument(agent: Agent, peer: PeerSnapshot, index: number): Readonly<Record<string, unknown>> {
   const { sinceMs, network, storage: way, ...rest } = peer;
-  const words = agent.state.peers[index]?.words ?? new Int32Array(0);
+  const shared = agent.state.peers[index];
+  const words = shared?.words ?? new Int32Array(0);
   const counters = Object.fromEntries(READ_COUNTERS.map((name, i) => [name, words[PEER.readCounters + i] ?? 0]));
   const rounded = (value: number | null) => (value === null ? null : round(value));
   return {
     ...rest,
     since: new Date(wallOf(sinceMs)).toISOString(),
     network: { ...network, rttMs: rounded(network.rttMs), clockOffsetMs: rounded(network.clockOffsetMs) },
-    storage: { ...way, lagMs: rounded(way.lagMs), ...counters },
+    storage: { ...way, lagMs: rounded(way.lagMs), ...counters, ...keyOf(shared) },
   };
 }

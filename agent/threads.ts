@@ -6,12 +6,16 @@ import { allocateMessages, type MessageMemory } from './messages/memory.ts';
 import { createAead } from './platform/aead.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { Ring, ringBytes } from './queue/ring.ts';
+import { SharedKeys, sharedKeysBytes } from './queue/shared-keys.ts';
 import { SharedState, sharedStateBytes } from './queue/shared-state.ts';
 import { WriteBuffer, writeBufferBytes } from './queue/write-buffer.ts';
 import type { Settings } from './settings/settings.ts';
 import { SlotWriter, WRITER_WORDS } from './volume/slot-writer.ts';
-import { tunnelKey, volumeKey } from './wire/keys.ts';
+import { BATCH, HEAD } from './volume/layout.ts';
+import { type ClusterKeys, fixedKeys, KeyRingSeal } from './wire/key-ring.ts';
+import { KEY_ID_BYTES, keyId, tunnelKey, volumeKey } from './wire/keys.ts';
 import { AeadSeal, CrcSeal, type Seal, type SealFactory } from './wire/seal.ts';
+import { DATAGRAM } from './wire/tunnel.ts';
 
 const INBOUND_BYTES = 4 * 1024 * 1024;
 
@@ -36,9 +40,6 @@ export interface ThreadContext {
   readonly settings: Settings;
   readonly incarnation: Uint8Array;
   readonly hostId: Uint8Array;
-  readonly keyId: Uint8Array;
-  /** Null: unauthenticated. */
-  readonly clusterKey: Uint8Array | null;
   readonly send: VolumeFacts;
   readonly receive: readonly ReceiveFacts[];
   /** For each peer its slot on our send volume. */
@@ -48,6 +49,8 @@ export interface ThreadContext {
   readonly bellFd: number;
   readonly memory: {
     readonly state: SharedArrayBuffer;
+    /** `SharedKeys`; none of them: unauthenticated. */
+    readonly keys: SharedArrayBuffer;
     readonly writeBuffer: SharedArrayBuffer;
     readonly inbound: readonly SharedArrayBuffer[];
     readonly messages: MessageMemory;
@@ -59,6 +62,7 @@ export interface ThreadContext {
 export function allocate(peerCount: number, receiveCount: number): ThreadContext['memory'] {
   return {
     state: new SharedArrayBuffer(sharedStateBytes(peerCount)),
+    keys: new SharedArrayBuffer(sharedKeysBytes),
     writeBuffer: new SharedArrayBuffer(writeBufferBytes),
     inbound: Array.from({ length: receiveCount }, () => new SharedArrayBuffer(ringBytes(INBOUND_BYTES))),
     messages: allocateMessages(receiveCount),
@@ -79,15 +83,28 @@ export function inboundRing(context: ThreadContext, index: number): Ring {
   return new Ring(buffer, 0, INBOUND_BYTES);
 }
 
+/** The keys that all threads share; null: unauthenticated. */
+export function clusterKeys(context: ThreadContext): ClusterKeys | null {
+  const keys = new SharedKeys(context.memory.keys);
+  return keys.read().length === 0 ? null : keys;
+}
+
+const VOLUME_KEY_ID_AT = { head: HEAD.at.keyId, batch: BATCH.at.keyId } as const;
+
 /** Seals for a volume; keys are derived once for each incarnation and kept while there are few. */
-export function volumeSeals(clusterKey: Uint8Array | null, clusterUuid: Uint8Array): SealFactory {
-  if (clusterKey === null) return () => new CrcSeal();
+export function volumeSeals(given: ClusterKeys | Uint8Array | null, clusterUuid: Uint8Array): SealFactory {
+  if (given === null) return () => new CrcSeal();
+  const keys = given instanceof Uint8Array ? fixedKeys(given) : given;
   const known = new Map<string, Seal>();
   return (incarnation, nodeIndex, purpose) => {
     const name = `${purpose} ${nodeIndex} ${Buffer.from(incarnation).toString('hex')}`;
     let seal = known.get(name);
     if (!seal) {
-      seal = new AeadSeal(createAead(volumeKey(clusterKey, clusterUuid, incarnation, nodeIndex, purpose)));
+      // The caller may overwrite the bytes before another key is derived from them.
+      const salt = incarnation.slice();
+      const sealOf = (key: Uint8Array) =>
+        new AeadSeal(createAead(volumeKey(key, clusterUuid, salt, nodeIndex, purpose)));
+      seal = new KeyRingSeal(keys, VOLUME_KEY_ID_AT[purpose], KEY_ID_BYTES, keyId, sealOf);
       if (known.size >= 256) known.clear();
       known.set(name, seal);
     }
@@ -97,9 +114,12 @@ export function volumeSeals(clusterKey: Uint8Array | null, clusterUuid: Uint8Arr
 
 /** The seal of datagrams from `source` in `incarnation` to `target`. */
 export function tunnelSeal(context: ThreadContext, incarnation: Uint8Array, source: string, target: string): Seal {
-  const { clusterKey, settings } = context;
-  if (clusterKey === null) return new CrcSeal();
-  return new AeadSeal(createAead(tunnelKey(clusterKey, settings.cluster, incarnation, source, target)));
+  const keys = clusterKeys(context);
+  if (keys === null) return new CrcSeal();
+  const { cluster } = context.settings;
+  const salt = incarnation.slice();
+  const sealOf = (key: Uint8Array) => new AeadSeal(createAead(tunnelKey(key, cluster, salt, source, target)));
+  return new KeyRingSeal(keys, DATAGRAM.at.keyId, DATAGRAM.size.keyId, keyId, sealOf);
 }
 
 /** The threads' niceness: their work is short and late work is what they exist to prevent. */

@@ -8,6 +8,7 @@ export const SYNOPSES = {
   run: '--config FILE',
   status: '[--config FILE | --socket PATH] [--json] [--watch]',
   path: 'PEER auto|storage|network [--config FILE | --socket PATH] [--json]',
+  key: 'new|add|use|drop|show FILE',
   send: 'PEER [--type heartbeat|data|bulk] [--channel C] [--config FILE | --socket PATH] [TEXT | -]',
   receive: '[--channel C] [--count N] [--config FILE | --socket PATH] [--json]',
   inspect:

@@ -1,8 +1,9 @@
 /** `stillbeat run --config FILE`: the agent in the foreground. SIGTERM drains and ends, SIGHUP reads the settings again. */
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import ping from 'ping';
 import { removeInterface } from '../../vnic/interface-linux.ts';
 import { Agent, type AgentEvent } from '../agent.ts';
+import { toHex } from '../base/bytes.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
 import { MessageService } from '../messages/service.ts';
@@ -13,6 +14,7 @@ import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
+import { keyId } from '../wire/keys.ts';
 import { examineVolumes } from '../volumes.ts';
 import { requireConfig } from './usage.ts';
 
@@ -127,7 +129,12 @@ class Program {
     let control: ControlServer;
     try {
       settings = loadSettings(this.#file);
-      examineVolumes(settings, settings.keyFile === null ? null : readKeyFile(settings.keyFile));
+      const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+      examineVolumes(settings, keys);
+      if (keys !== null && areOnlyKeysNew(old, settings, keys)) {
+        this.#useKeys(old, keys);
+        return;
+      }
       control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
       this.#log.error('settings not taken over', { reason: messageOf(error) });
@@ -138,6 +145,13 @@ class Program {
     if (control === oldControl) return;
     (isNew ? oldControl : control).close();
     this.#control = isNew ? control : oldControl;
+  }
+
+  /** Keys alone change while the agent goes on: no packet is lost, and no peer takes it for another one. */
+  #useKeys(agent: Agent, keys: readonly Uint8Array[]): void {
+    agent.useKeys(keys);
+    const [seals, ...opens] = keys.map((key) => toHex(keyId(key)));
+    this.#log.info('keys read again', { seals, opens });
   }
 
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
@@ -231,6 +245,11 @@ class Program {
   }
 }
 
+function areOnlyKeysNew(agent: Agent, settings: Settings, keys: readonly Uint8Array[]): boolean {
+  const hasOthers = Buffer.compare(Buffer.concat(agent.keys), Buffer.concat(keys)) !== 0;
+  return hasOthers && isDeepStrictEqual(settings, agent.settings);
+}
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function removeQuietly(name: string): void {
@@ -246,6 +265,7 @@ const LEVELS: Readonly<Record<string, string>> = {
   'thread-died': 'error',
   'storage-error': 'error',
   'storage-silent': 'warn',
+  'unknown-key': 'warn',
   'stood-still': 'warn',
 };
 

@@ -1,5 +1,5 @@
 /** The settings document and the key of each lab node, as an operator would write them: YAML, checked by the agent. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 
@@ -37,7 +37,8 @@ export function writeNodeSettings(
   over: Overrides,
 ): string {
   const keyFile = join(files.directory, `${own.name}.key`);
-  writeFileSync(keyFile, `${files.keyHex}\n`, { mode: 0o600 });
+  // One that is there is the operator's: a test may have changed it.
+  if (!existsSync(keyFile)) writeFileSync(keyFile, `${files.keyHex}\n`, { mode: 0o600 });
   const path = settingsPath(files.directory, own.name);
   writeFileSync(path, stringify(overlay(nodeSettings(files, nodes, own, keyFile), over)));
   return path;

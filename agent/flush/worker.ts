@@ -8,7 +8,7 @@ import { systemClock } from '../platform/clock.ts';
 import { sys, tuneThread } from '../platform/native.ts';
 import { AGENT } from '../queue/shared-state.ts';
 import { SlotWriter } from '../volume/slot-writer.ts';
-import { sharedState, THREAD_NICE, volumeSeals, writeBuffer, type ThreadContext } from '../threads.ts';
+import { clusterKeys, sharedState, THREAD_NICE, volumeSeals, writeBuffer, type ThreadContext } from '../threads.ts';
 import { FlushLoop } from './flush-loop.ts';
 
 const context = workerData as ThreadContext;
@@ -20,17 +20,17 @@ function open(): FlushLoop {
   const state = sharedState(context);
   const disk = BlockDevice.open(send.path);
   const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+  const keys = clusterKeys(context);
   const identity = {
     nodeIndex: send.ownSlot,
     clusterUuid: send.clusterUuid,
     incarnation: context.incarnation,
     hostId: context.hostId,
     pid: process.pid,
-    sealed: context.clusterKey !== null,
-    keyId: context.keyId,
+    sealed: keys !== null,
   };
   const blocks = new Uint8Array(memory.writerBlocks);
-  const seals = volumeSeals(context.clusterKey, send.clusterUuid);
+  const seals = volumeSeals(keys, send.clusterUuid);
   const writer = new SlotWriter(disk, geometry, identity, seals, new Float64Array(memory.writer), blocks);
   writer.resume(blocks.subarray(0, blocks.length - 4096));
   const loop = new FlushLoop(

@@ -113,8 +113,14 @@ export const PEER = {
   /** switch: floors of our failover lanes, for the head block. */
   floorData: 42,
   floorBulk: 43,
+  /** reader: id of the key that the peer's head block says it is sealed with, 8 bytes, and whether we have that key. */
+  keyId: 44,
+  keySeen: 46,
 } as const;
 const PEER_WORDS = 48;
+
+/** What PEER.keySeen says. */
+export const KEY_SEEN = { none: 0, known: 1, unknown: 2 } as const;
 
 /** 64-bit floats of one peer. */
 export const PEER_TIME = {

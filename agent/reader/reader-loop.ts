@@ -7,16 +7,24 @@
  * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
  */
 import { BULK } from '../base/packet-type.ts';
-import { sameBytes } from '../base/bytes.ts';
+import { dataView, sameBytes } from '../base/bytes.ts';
 import { seqAfter, seqNext } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
-import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
+import {
+  AGENT,
+  AGENT_TIME,
+  KEY_SEEN,
+  PEER,
+  PEER_TIME,
+  type PeerWords,
+  type SharedState,
+} from '../queue/shared-state.ts';
 import { inboundWord } from '../queue/inbound.ts';
 import type { Ring } from '../queue/ring.ts';
 import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
-import { decodeHead, type Head } from '../volume/head.ts';
+import { decodeHead, headKeyId, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
@@ -53,6 +61,8 @@ export interface ReaderPorts {
   readonly head: (peer: number, head: Head, block: Uint8Array) => void;
   /** Wakes the switch thread. */
   readonly bell: () => void;
+  /** Whether a key of this id is ours; asked about head blocks that cannot be opened. */
+  readonly knowsKey?: (id: Uint8Array) => boolean;
 }
 
 /** Confirm at the latest after this many bytes read: the writer's ring and memory wait for it. */
@@ -195,6 +205,7 @@ export class ReaderLoop {
     // Most polls find the block that was read before: its proof tells, without opening it again.
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
     const decoded = decodeHead(block, slot, this.#settings.clusterUuid, this.#sealFor);
+    this.#publishKey(source, block, decoded.ok);
     if (!decoded.ok) return;
     const { head } = decoded;
     source.headTag.set(block.subarray(HEAD.at.tag));
@@ -213,6 +224,17 @@ export class ReaderLoop {
     }
     this.#ports.head(index, head, block);
     this.#ports.bell();
+  }
+
+  /** Which key the peer seals with, and whether it is ours: a key that we lack looks like damage otherwise. */
+  #publishKey(source: Source, block: Uint8Array, isOpen: boolean): void {
+    const id = headKeyId(block);
+    if (id === null || !(isOpen || this.#ports.knowsKey?.(id) === false)) return;
+    const { words } = source.words;
+    const view = dataView(id);
+    words[PEER.keyId] = view.getInt32(0);
+    words[PEER.keyId + 1] = view.getInt32(4);
+    Atomics.store(words, PEER.keySeen, isOpen ? KEY_SEEN.known : KEY_SEEN.unknown);
   }
 
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {

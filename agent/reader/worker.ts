@@ -1,5 +1,6 @@
 /** The reader thread: polls one receive volume and sleeps in between. One for each volume; hung storage stops only it. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { sameBytes } from '../base/bytes.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { MessageOutlet, readerArrivals } from '../messages/memory.ts';
 import { systemClock } from '../platform/clock.ts';
@@ -9,8 +10,9 @@ import type { Ring } from '../queue/ring.ts';
 import { HEAD_RECORD, inboundWord } from '../queue/inbound.ts';
 import { AGENT } from '../queue/shared-state.ts';
 import { READER_MEMORY_BYTES } from '../volume/slot-reader.ts';
+import { keyId } from '../wire/keys.ts';
 import { isProgramFrame } from '../wire/program-message.ts';
-import { inboundRing, sharedState, THREAD_NICE, volumeSeals, type ThreadContext } from '../threads.ts';
+import { clusterKeys, inboundRing, sharedState, THREAD_NICE, volumeSeals, type ThreadContext } from '../threads.ts';
 import { ReaderLoop } from './reader-loop.ts';
 
 export interface ReaderData extends ThreadContext {
@@ -29,6 +31,7 @@ function open(): ReaderLoop {
   if (!receive) throw new Error('no such receive volume');
   const { volume } = receive;
   const inbound = inboundRing(context, receiveIndex);
+  const keys = clusterKeys(context);
   const programs = new MessageOutlet(context.memory.messages, readerArrivals(receiveIndex));
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   return new ReaderLoop(
@@ -47,13 +50,14 @@ function open(): ReaderLoop {
       patienceMs: PATIENCE_MS,
     },
     inbound,
-    volumeSeals(context.clusterKey, volume.clusterUuid),
+    volumeSeals(keys, volume.clusterUuid),
     {
       deliver: (frame, bornMs) =>
         isProgramFrame(frame)
           ? programs.deliver(frame, bornMs)
           : sys.write(context.tunFd, frame, frame.length) === frame.length,
       head: (peer, _head, block) => passHead(inbound, peer, block),
+      knowsKey: (id) => keys === null || keys.read().some((key) => sameBytes(keyId(key), 0, id, 0, id.length)),
       bell: () => void sys.write(context.bellFd, one, 8),
     },
     new Uint8Array(alignedMemory(ReaderLoop.memoryBytes(volume.slotCount, READER_MEMORY_BYTES))),

@@ -42,13 +42,14 @@ export interface SlotIdentity {
   readonly hostId: Uint8Array;
   readonly pid: number;
   readonly sealed: boolean;
-  readonly keyId: Uint8Array;
 }
 
 export interface Times {
   readonly wallUs: number;
   readonly monotonicUs: number;
 }
+
+const NO_KEY_ID = new Uint8Array(HEAD.size.keyId);
 
 export class SlotWriter {
   readonly #disk: Disk;
@@ -220,6 +221,7 @@ export class SlotWriter {
     this.#state[WRITER.headMark] = headMark;
     const head: Head = {
       ...this.#identity,
+      keyId: NO_KEY_ID, // the seal knows it
       incarnationNumber: this.#word(WRITER.incarnationNumber),
       state,
       headMark,

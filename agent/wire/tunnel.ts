@@ -2,7 +2,7 @@
  * The tunnel over the primary network. A message is sealed once, then cut into datagrams of path-MTU size, each with the
  * header below; the receiver puts them together again and opens the whole.
  *
- *   magic u8 | version u8 | reserved u16 | sender u32 | incarnation 16 | counter u64 | total u32 | offset u32 | bytes
+ *   magic u8 | version u8 | key id u16 | sender u32 | incarnation 16 | counter u64 | total u32 | offset u32 | bytes
  *
  * `total` counts the sealed bytes (message and 16-byte tag); `counter` is the nonce, once per message and incarnation.
  * Everything in the header but `offset` is authenticated. A datagram without the incarnation (random at each start of
@@ -21,7 +21,8 @@ export const TAG_BYTES = 16;
 export const DATAGRAM = defineFields({
   magic: 1,
   version: 1,
-  reserved: 2,
+  /** The first bytes of the key's id; zero without a key. */
+  keyId: 2,
   /** Number of the sending node: the first four bytes of SHA-256 over its name. */
   sender: 4,
   incarnation: 16,

@@ -7,7 +7,14 @@ import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
 import type { Ring } from '../../agent/queue/ring.ts';
 import { AGENT, AGENT_TIME } from '../../agent/queue/shared-state.ts';
 import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
-import { inboundRing, sharedState, volumeSeals, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
+import {
+  clusterKeys,
+  inboundRing,
+  sharedState,
+  volumeSeals,
+  writeBuffer,
+  type ThreadContext,
+} from '../../agent/threads.ts';
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import { findStart, initialiseState } from '../../agent/volume/slot-start.ts';
@@ -71,10 +78,9 @@ export class Agent {
       hostId: context.hostId,
       pid: 1,
       sealed: true,
-      keyId: context.keyId,
     };
     const blocks = new Uint8Array(memory.writerBlocks);
-    const seals = volumeSeals(context.clusterKey, send.clusterUuid);
+    const seals = volumeSeals(clusterKeys(context), send.clusterUuid);
     const writerState = new Float64Array(memory.writer);
     const start = findStart(disk, geometry, send.ownSlot, send.clusterUuid, seals, blocks.subarray(0, BATCH_BYTES_MAX));
     initialiseState(writerState, start);
@@ -118,7 +124,7 @@ export class Agent {
         patienceMs: PATIENCE_MS,
       },
       inbound,
-      volumeSeals(context.clusterKey, send.clusterUuid),
+      volumeSeals(clusterKeys(context), send.clusterUuid),
       {
         deliver: (frame) => node.deliver(frame, 'reader'),
         head: (peer, _head, block) => this.#passHead(inbound, peer, block),

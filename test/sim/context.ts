@@ -3,7 +3,7 @@ import { BULK } from '../../agent/base/packet-type.ts';
 import type { TypeRule } from '../../agent/settings/settings.ts';
 import { allocate, type ThreadContext } from '../../agent/threads.ts';
 import { SLOTS_OFFSET } from '../../agent/volume/layout.ts';
-import { keyId } from '../../agent/wire/keys.ts';
+import { SharedKeys } from '../../agent/queue/shared-keys.ts';
 import { other } from './network.ts';
 import type { Node } from './node.ts';
 import { ADDRESSES, CLUSTER_KEY, CLUSTER_UUID, NODE_NAMES, NODE_NUMBERS, PROBE } from './settings.ts';
@@ -23,6 +23,8 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     slotsOffset: SLOTS_OFFSET,
     ownSlot: index,
   };
+  const memory = allocate(1, 1);
+  new SharedKeys(memory.keys).put([CLUSTER_KEY]);
   const { maxAgeMs, beaconMs, writeDeadlineMs, retainBytes, mode, idleMs, stableForMs, stableForMsMax } = settings;
   return {
     settings: {
@@ -43,13 +45,11 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     } as unknown as ThreadContext['settings'],
     incarnation,
     hostId,
-    keyId: keyId(CLUSTER_KEY, CLUSTER_UUID),
-    clusterKey: CLUSTER_KEY,
     send: volume,
     receive: [{ volume, peers: [{ index: 0, slot: peer }] }],
     peerSlots: [peer],
     nodeNumbers: [NODE_NUMBERS[index], NODE_NUMBERS[peer]],
     bellFd: -1,
-    memory: allocate(1, 1),
+    memory,
   };
 }

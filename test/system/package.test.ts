@@ -36,7 +36,19 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 test('help lists the commands, --version is the package’s', async () => {
   const help = await run([stillbeat, 'help']);
   expect(help).toMatchObject({ status: 0, stderr: '' });
-  for (const command of ['demo', 'format', 'check', 'run', 'status', 'path', 'send', 'receive', 'inspect', 'bench']) {
+  for (const command of [
+    'demo',
+    'format',
+    'check',
+    'run',
+    'status',
+    'path',
+    'key',
+    'send',
+    'receive',
+    'inspect',
+    'bench',
+  ]) {
     expect(help.stdout).toMatch(new RegExp(`^  stillbeat ${command}\\b`, 'm'));
   }
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
@@ -44,7 +56,19 @@ test('help lists the commands, --version is the package’s', async () => {
 });
 
 test('every command that help names is there: bad usage is told, nothing is missing in the package', async () => {
-  for (const command of ['demo', 'format', 'check', 'run', 'status', 'path', 'send', 'receive', 'inspect', 'bench']) {
+  for (const command of [
+    'demo',
+    'format',
+    'check',
+    'run',
+    'status',
+    'path',
+    'key',
+    'send',
+    'receive',
+    'inspect',
+    'bench',
+  ]) {
     const { status, stderr } = await run([stillbeat, command, '--no-such-option']);
     expect([command, status]).toEqual([command, 2]);
     expect(stderr).toMatch(/^stillbeat/);

@@ -16,6 +16,7 @@ function hangingAgent(): Agent {
   return {
     settings: parseSettings(changed({}), 'f.yaml'),
     state,
+    keys: [],
     incarnation: new Uint8Array(16),
     volumes: { send: { path: '/v', slotBytes: 4096 }, isDirect: true, sectorBytes: 512 },
     snapshot: async () => Promise.reject(new AgentError('failed', 'the switch thread does not answer')),

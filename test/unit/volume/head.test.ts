@@ -4,7 +4,8 @@ import { decodeHead, encodeHead, headKeyId, type Head, type HeadEntry } from '..
 import { BLOCK_BYTES, HEAD, HEAD_ENTRY, HEAD_STATE } from '../../../agent/volume/layout.ts';
 import { CrcSeal, type SealFactory } from '../../../agent/wire/seal.ts';
 import { volumeSeals } from '../../../agent/threads.ts';
-import { CLUSTER_UUID, incarnationOf, OPEN, SEALED } from '../../support/volume.ts';
+import { keyId } from '../../../agent/wire/keys.ts';
+import { CLUSTER_KEY, CLUSTER_UUID, incarnationOf, OPEN, SEALED } from '../../support/volume.ts';
 
 const entry = (peerIndex: number): HeadEntry => ({
   peerIndex,
@@ -36,7 +37,7 @@ const head = (fields: Partial<Head> = {}): Head => ({
   monotonicUs: 11,
   hostId: incarnationOf(12),
   pid: 13,
-  keyId: Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8]),
+  keyId: keyId(CLUSTER_KEY),
   entries: [entry(0), entry(2)],
   ...fields,
 });
