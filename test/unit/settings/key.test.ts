@@ -82,6 +82,13 @@ describe('its content', () => {
     expect(() => keysOf(new Uint8Array(1025), '/k')).toThrow('key file /k is longer than 1024 bytes');
   });
 
+  test('of several lines is several keys, the first first; line ends and blank lines do not matter', () => {
+    const [one, two] = [newKeyText(BYTES), newKeyText(BYTES.toReversed())];
+    expect(content(`${one}${two}`)).toEqual([BYTES, BYTES.toReversed()]);
+    expect(content(`${two.trim()}\r\n\r\n${one.trim()}`)).toEqual([BYTES.toReversed(), BYTES]);
+    expect(() => content(`${one}${two.slice(1)}`)).toThrow('key file /k has 63 hexadecimal digits instead of 64');
+  });
+
   test.each([32, 63, 65, 128])('of %i hexadecimal digits is a damaged copy', (digits) => {
     expect(() => content('a'.repeat(digits))).toThrow(`key file /k has ${digits} hexadecimal digits instead of 64`);
   });
