@@ -154,7 +154,7 @@ function makeContext(settings: Settings, volumes: OpenedVolumes, clusterKey: Uin
     clusterKey,
     send: volumes.send,
     receive: volumes.receive,
-    peerSlots: volumes.peerSlots,
+    peerTenants: volumes.peerTenants,
     nodeNumbers: [settings.node, ...settings.peers.map(({ node }) => node)].map(nodeNumber),
     bellFd: sys.eventfd(0, EFD_NONBLOCK_CLOEXEC),
     memory: allocate(settings.peers.length, volumes.receive.length),

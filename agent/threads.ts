@@ -8,6 +8,8 @@ import { Ring, ringBytes } from './queue/ring.ts';
 import { SharedState, sharedStateBytes } from './queue/shared-state.ts';
 import { WriteBuffer, writeBufferBytes } from './queue/write-buffer.ts';
 import type { Settings } from './settings/settings.ts';
+import type { SlotGeometry } from './volume/disk.ts';
+import { slotOfTenant } from './volume/layout.ts';
 import { SlotWriter, WRITER_WORDS } from './volume/slot-writer.ts';
 import { tunnelKey, volumeKey } from './wire/keys.ts';
 import { AeadSeal, CrcSeal, type Seal, type SealFactory } from './wire/seal.ts';
@@ -21,14 +23,20 @@ export interface VolumeFacts {
   readonly slotBytes: number;
   readonly slotCount: number;
   readonly slotsOffset: number;
-  /** Our own slot. */
-  readonly ownSlot: number;
+  /** The tenant number of our own slot. */
+  readonly ownTenant: number;
+}
+
+/** Where a tenant's ring lies. */
+export function slotGeometry(volume: VolumeFacts, tenant: number): SlotGeometry {
+  const { slotsOffset, slotBytes } = volume;
+  return { slotOffset: slotsOffset + slotOfTenant(tenant) * slotBytes, slotBytes };
 }
 
 export interface ReceiveFacts {
   readonly volume: VolumeFacts;
-  /** Peers that write there: index in the settings, slot on that volume. */
-  readonly peers: readonly { readonly index: number; readonly slot: number }[];
+  /** Peers that write there: index in the settings, tenant number on that volume. */
+  readonly peers: readonly { readonly index: number; readonly tenant: number }[];
 }
 
 export interface ThreadContext {
@@ -40,8 +48,8 @@ export interface ThreadContext {
   readonly clusterKey: Uint8Array | null;
   readonly send: VolumeFacts;
   readonly receive: readonly ReceiveFacts[];
-  /** For each peer its slot on our send volume. */
-  readonly peerSlots: readonly number[];
+  /** For each peer its tenant number on our send volume. */
+  readonly peerTenants: readonly number[];
   /** Numbers that stand for the nodes in datagrams: our own, then each peer's. */
   readonly nodeNumbers: readonly number[];
   readonly bellFd: number;

@@ -31,6 +31,10 @@ export function ipText(text: string): string {
   return Array.from(words, (word) => word.toString(16).padStart(8, '0')).join('');
 }
 
+/** The sixteen bytes of an address. Throws on none. */
+export const ipBytes = (text: string): Uint8Array =>
+  Uint8Array.from(ipText(text).match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+
 /** The highest address of an IPv4 subnet, to which all of it listens; null where a subnet has none (/31, /32, IPv6). */
 export function broadcastAddress(address: string, prefix: number): string | null {
   const word = parseIpv4(address);

@@ -45,8 +45,8 @@ import { StorageWatch } from './storage-watch.ts';
 
 export interface LinkSettings {
   readonly name: string;
-  /** The peer's slot on our send volume: the address of records for it. */
-  readonly sendSlot: number;
+  /** The peer's tenant number on our send volume: the address of records for it. */
+  readonly sendTenant: number;
   readonly judge: JudgeSettings;
   readonly maxAgeMs: number;
   readonly beaconMs: number;
@@ -130,7 +130,7 @@ export class PeerLink {
     const ways = (type: TypeIndex): LaneWays => ({
       network: (sequence, frame, enteredMs, nowMs) => this.#overNetwork(type, sequence, frame, enteredMs, nowMs),
       storage: (sequence, frame, enteredMs) =>
-        this.#mayBuffer(type) && this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
+        this.#mayBuffer(type) && this.#ports.submit(type, settings.sendTenant, sequence, frame, enteredMs),
     });
     const { hasNetwork } = settings.judge;
     this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, settings.maxAgeMs, hasNetwork, ways(HEARTBEAT));

@@ -2,8 +2,14 @@
 import type { TypeIndex } from '../base/packet-type.ts';
 import type { Transition } from './judge.ts';
 
-/** Puts a packet into the write buffer for the node in this slot of the send volume; false when its queue is full. */
-export type Submit = (type: TypeIndex, slot: number, sequence: number, frame: Uint8Array, enteredMs: number) => boolean;
+/** Puts a packet into the write buffer for this tenant of the send volume; false when its queue is full. */
+export type Submit = (
+  type: TypeIndex,
+  tenant: number,
+  sequence: number,
+  frame: Uint8Array,
+  enteredMs: number,
+) => boolean;
 
 /** Something that an operator wants to read in the log, once, with its reason and figures. */
 export type CoreEvent =

@@ -17,8 +17,8 @@ export interface FlushSettings {
   readonly maxAgeMs: number;
   readonly slotBytes: number;
   readonly limits: { readonly bytesPerSecond: number; readonly operationsPerSecond: number };
-  /** For each peer (in the order of the settings) its slot on our send volume. */
-  readonly peerSlots: readonly number[];
+  /** For each peer (in the order of the settings) its tenant number on our send volume. */
+  readonly peerTenants: readonly number[];
 }
 
 /** While batches flow the head block follows at this distance, for readers that poll the heads only. */
@@ -168,7 +168,7 @@ export class FlushLoop {
     this.#state.peers.forEach((peer, i) => {
       if (Atomics.load(peer.words, PEER.accepted) !== 1) return;
       this.#writer.builder.acknowledge({
-        peerIndex: this.#settings.peerSlots[i] ?? 0,
+        peerIndex: this.#settings.peerTenants[i] ?? 0,
         incarnationTag: (peer.words[PEER.tag] ?? 0) >>> 0,
         readPosition: peer.times[PEER_TIME.readPosition] ?? 0,
         nextData: gateNext(peer.words, DATA),
@@ -293,7 +293,7 @@ export class FlushLoop {
     this.#batchWasLast = false;
     if (state === HEAD_STATE.running && !this.#stillOurs(nowMs)) return this.#retryMs;
     const { position } = this.#writer;
-    const entries = this.#state.peers.map((peer, i) => headEntry(peer, this.#settings.peerSlots[i] ?? 0, nowMs));
+    const entries = this.#state.peers.map((peer, i) => headEntry(peer, this.#settings.peerTenants[i] ?? 0, nowMs));
     return this.#publish(
       () => this.#writer.writeHead(this.#now(), state, entries),
       () => {

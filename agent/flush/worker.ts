@@ -3,12 +3,13 @@
  * has no timers or promises of its own; while it blocks in a write nobody else waits for it.
  */
 import { workerData } from 'node:worker_threads';
+import { ipBytes } from '../../vnic/ip-address.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { systemClock } from '../platform/clock.ts';
 import { sys, tuneThread } from '../platform/native.ts';
 import { AGENT } from '../queue/shared-state.ts';
 import { SlotWriter } from '../volume/slot-writer.ts';
-import { sharedState, THREAD_NICE, volumeSeals, writeBuffer, type ThreadContext } from '../threads.ts';
+import { sharedState, slotGeometry, THREAD_NICE, volumeSeals, writeBuffer, type ThreadContext } from '../threads.ts';
 import { FlushLoop } from './flush-loop.ts';
 
 const context = workerData as ThreadContext;
@@ -19,15 +20,16 @@ function open(): FlushLoop {
   const { settings, send, memory } = context;
   const state = sharedState(context);
   const disk = BlockDevice.open(send.path);
-  const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+  const geometry = slotGeometry(send, send.ownTenant);
   const identity = {
-    nodeIndex: send.ownSlot,
+    nodeIndex: send.ownTenant,
     clusterUuid: send.clusterUuid,
     incarnation: context.incarnation,
     hostId: context.hostId,
     pid: process.pid,
     sealed: context.clusterKey !== null,
     keyId: context.keyId,
+    addresses: settings.vnic.addresses.map(({ address }) => ipBytes(address)),
   };
   const blocks = new Uint8Array(memory.writerBlocks);
   const seals = volumeSeals(context.clusterKey, send.clusterUuid);
@@ -43,7 +45,7 @@ function open(): FlushLoop {
       maxAgeMs: settings.storage.maxAgeMs,
       slotBytes: send.slotBytes,
       limits: settings.storage.limits,
-      peerSlots: context.peerSlots,
+      peerTenants: context.peerTenants,
     },
     () => {
       const nowMs = systemClock.monotonicMs();

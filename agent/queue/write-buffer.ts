@@ -21,7 +21,7 @@ export const writeBufferBytes: number = CAPACITY_BYTES.reduce((sum, bytes) => su
 /** One packet as it leaves the buffer; reused for every packet. */
 export interface BufferedPacket {
   type: TypeIndex;
-  /** Slot index of the target on the send volume. */
+  /** The target's tenant number on the send volume. */
   peer: number;
   sequence: number;
   enteredMs: number;

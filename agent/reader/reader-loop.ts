@@ -17,7 +17,7 @@ import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
-import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
 import { walkRecords } from '../wire/record.ts';
@@ -27,16 +27,16 @@ import { pollPause, type PaceSettings } from './pace.ts';
 export interface ReaderPeer {
   /** Index in the settings, and so in the shared state. */
   readonly index: number;
-  /** The peer's slot on this volume. */
-  readonly slot: number;
+  /** The peer's tenant number on this volume. */
+  readonly tenant: number;
 }
 
 export interface ReaderSettings {
   readonly pace: PaceSettings;
   readonly maxAgeMs: number;
   readonly clusterUuid: Uint8Array;
-  /** Our own slot on this volume: the address of records for us. */
-  readonly ownSlot: number;
+  /** Our own tenant number on this volume: the address of records for us. */
+  readonly ownTenant: number;
   readonly ownIncarnation: Uint8Array;
   readonly slotCount: number;
   readonly slotBytes: number;
@@ -133,13 +133,13 @@ export class ReaderLoop {
     const { slotsOffset, slotBytes, clusterUuid, patienceMs } = this.#settings;
     const words = this.#state.peers[peer.index];
     if (!words) throw new Error('shared state has too few peers');
-    const geometry = { slotOffset: slotsOffset + peer.slot * slotBytes, slotBytes };
+    const geometry = { slotOffset: slotsOffset + slotOfTenant(peer.tenant) * slotBytes, slotBytes };
     const disk: Disk = {
       bytes: this.#disk.bytes,
       read: (offset, into) => this.#counted(() => this.#disk.read(offset, into)),
       write: () => -1,
     };
-    const reader = new SlotReader(disk, geometry, peer.slot, clusterUuid, this.#sealFor, memory, patienceMs);
+    const reader = new SlotReader(disk, geometry, peer.tenant, clusterUuid, this.#sealFor, memory, patienceMs);
     return new Source(peer, words, reader);
   }
 
@@ -190,11 +190,12 @@ export class ReaderLoop {
   }
 
   #readHead(source: Source, nowMs: number): void {
-    const { slot, index } = source.peer;
+    const { tenant, index } = source.peer;
+    const slot = slotOfTenant(tenant);
     const block = this.#heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES);
     // Most polls find the block that was read before: its proof tells, without opening it again.
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
-    const decoded = decodeHead(block, slot, this.#settings.clusterUuid, this.#sealFor);
+    const decoded = decodeHead(block, tenant, this.#settings.clusterUuid, this.#sealFor);
     if (!decoded.ok) return;
     const { head } = decoded;
     source.headTag.set(block.subarray(HEAD.at.tag));
@@ -216,7 +217,7 @@ export class ReaderLoop {
   }
 
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {
-    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownTenant);
     if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
     // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
     if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
@@ -298,7 +299,7 @@ export class ReaderLoop {
     times[PEER_TIME.lagMs] = ageMs;
     this.#seenAlive(source, nowMs - ageMs);
     for (const ack of acknowledgements(bytes, header)) {
-      if (ack.peerIndex !== this.#settings.ownSlot || ack.incarnationTag !== this.#tag) continue;
+      if (ack.peerIndex !== this.#settings.ownTenant || ack.incarnationTag !== this.#tag) continue;
       if (ack.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
         times[PEER_TIME.peerReadPosition] = ack.readPosition;
         this.#ringMoved();
@@ -318,7 +319,7 @@ export class ReaderLoop {
     let hasRoom = true;
     let bell = false;
     walkRecords(bytes, start, end, (record, offset) => {
-      if (!hasRoom || record.peer !== this.#settings.ownSlot) return;
+      if (!hasRoom || record.peer !== this.#settings.ownTenant) return;
       const { words } = source.words;
       if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);

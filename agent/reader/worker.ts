@@ -35,7 +35,7 @@ function open(): ReaderLoop {
       pace: settings.storage.pollMs,
       maxAgeMs: settings.storage.maxAgeMs,
       clusterUuid: volume.clusterUuid,
-      ownSlot: volume.ownSlot,
+      ownTenant: volume.ownTenant,
       ownIncarnation: context.incarnation,
       slotCount: volume.slotCount,
       slotBytes: volume.slotBytes,

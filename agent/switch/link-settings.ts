@@ -10,7 +10,7 @@ export function linkSettings(context: ThreadContext): LinkSettings[] {
   const { probe, mode } = settings.primary;
   return settings.peers.map((peer, i) => ({
     name: peer.node,
-    sendSlot: context.peerSlots[i] ?? 0,
+    sendTenant: context.peerTenants[i] ?? 0,
     judge: { ...probe, hasNetwork: mode !== 'none' },
     maxAgeMs: settings.storage.maxAgeMs,
     beaconMs: settings.storage.beaconMs,
@@ -28,11 +28,11 @@ const NOTHING = new Uint8Array(16);
 
 /** The part of a peer's head block that is for us, as the words of a hello. */
 export function toHeadWord(context: ThreadContext, peer: number, head: Head): HeadWord {
-  return headWordFor(head, receiveOf(context, peer)?.volume.ownSlot ?? -1);
+  return headWordFor(head, receiveOf(context, peer)?.volume.ownTenant ?? -1);
 }
 
-export function headWordFor(head: Head, ownSlot: number): HeadWord {
-  const entry = head.entries.find((candidate) => candidate.peerIndex === ownSlot);
+export function headWordFor(head: Head, ownTenant: number): HeadWord {
+  const entry = head.entries.find((candidate) => candidate.peerIndex === ownTenant);
   const echoes = entry !== undefined && !sameBytes(entry.echoIncarnation, 0, NOTHING, 0, 16);
   return {
     kind: KIND.hello,

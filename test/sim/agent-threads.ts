@@ -7,7 +7,7 @@ import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
 import type { Ring } from '../../agent/queue/ring.ts';
 import { AGENT, AGENT_TIME } from '../../agent/queue/shared-state.ts';
 import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
-import { inboundRing, sharedState, volumeSeals, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
+import { inboundRing, sharedState, slotGeometry, volumeSeals, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import { findStart, initialiseState } from '../../agent/volume/slot-start.ts';
@@ -63,9 +63,9 @@ export class Agent {
     const { send, memory, settings } = context;
     const { clock } = this.#node;
     const disk = this.#node.disk.own;
-    const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+    const geometry = slotGeometry(send, send.ownTenant);
     const identity = {
-      nodeIndex: send.ownSlot,
+      nodeIndex: send.ownTenant,
       clusterUuid: send.clusterUuid,
       incarnation: context.incarnation,
       hostId: context.hostId,
@@ -76,7 +76,7 @@ export class Agent {
     const blocks = new Uint8Array(memory.writerBlocks);
     const seals = volumeSeals(context.clusterKey, send.clusterUuid);
     const writerState = new Float64Array(memory.writer);
-    const start = findStart(disk, geometry, send.ownSlot, send.clusterUuid, seals, blocks.subarray(0, BATCH_BYTES_MAX));
+    const start = findStart(disk, geometry, send.ownTenant, send.clusterUuid, seals, blocks.subarray(0, BATCH_BYTES_MAX));
     initialiseState(writerState, start);
     const state = sharedState(context);
     const loop = new FlushLoop(
@@ -89,7 +89,7 @@ export class Agent {
         maxAgeMs: settings.storage.maxAgeMs,
         slotBytes: send.slotBytes,
         limits: settings.storage.limits,
-        peerSlots: context.peerSlots,
+        peerTenants: context.peerTenants,
       },
       () => clock.times(),
     );
@@ -109,12 +109,12 @@ export class Agent {
         pace: settings.storage.pollMs,
         maxAgeMs: settings.storage.maxAgeMs,
         clusterUuid: send.clusterUuid,
-        ownSlot: send.ownSlot,
+        ownTenant: send.ownTenant,
         ownIncarnation: context.incarnation,
         slotCount: send.slotCount,
         slotBytes: send.slotBytes,
         slotsOffset: send.slotsOffset,
-        peers: [{ index: 0, slot: other(node.index) }],
+        peers: [{ index: 0, tenant: other(node.index) }],
         patienceMs: PATIENCE_MS,
       },
       inbound,

@@ -21,7 +21,7 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     slotBytes: settings.slotBytes,
     slotCount: 2,
     slotsOffset: SLOTS_OFFSET,
-    ownSlot: index,
+    ownTenant: index,
   };
   const { maxAgeMs, beaconMs, writeDeadlineMs, retainBytes, mode, idleMs, stableForMs, stableForMsMax } = settings;
   return {
@@ -46,8 +46,8 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     keyId: keyId(CLUSTER_KEY, CLUSTER_UUID),
     clusterKey: CLUSTER_KEY,
     send: volume,
-    receive: [{ volume, peers: [{ index: 0, slot: peer }] }],
-    peerSlots: [peer],
+    receive: [{ volume, peers: [{ index: 0, tenant: peer }] }],
+    peerTenants: [peer],
     nodeNumbers: [NODE_NUMBERS[index], NODE_NUMBERS[peer]],
     bellFd: -1,
     memory: allocate(1, 1),

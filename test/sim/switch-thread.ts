@@ -173,7 +173,7 @@ export class SwitchThread {
       const frame = ring.bytes.subarray(offset, offset + length);
       const link = this.core.links[inboundPeer(b)];
       const type = inboundType(b);
-      if (type === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownSlot), nowMs);
+      if (type === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownTenant), nowMs);
       else
         link?.storageRecord(
           { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) },
