@@ -11,7 +11,7 @@ import { bootId } from './platform/host.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { BEACON_MS_MAX } from './settings/schema.ts';
 import type { Settings } from './settings/settings.ts';
-import { slotGeometry, volumeSeals, type ReceiveFacts, type VolumeFacts } from './threads.ts';
+import { slotGeometry, volumeSeals, type VolumeFacts } from './threads.ts';
 import { decodeHead, headKeyId, type Head } from './volume/head.ts';
 import {
   BATCH_BYTES_MAX,
@@ -82,11 +82,22 @@ const facts = (path: string, superblock: Superblock, node: string): VolumeFacts 
   ownTenant: tenantOfNode(path, superblock, node),
 });
 
-export interface OpenedVolumes {
+/** A volume that peers write to: their place in the settings, and their tenant numbers there. */
+export interface SeenReceive {
+  readonly volume: VolumeFacts;
+  readonly peers: readonly { readonly index: number; readonly tenant: number }[];
+}
+
+/** What the volumes say to the settings: what a plan is made of. */
+export interface SeenVolumes {
   readonly send: VolumeFacts;
-  readonly receive: readonly ReceiveFacts[];
+  readonly receive: readonly SeenReceive[];
+  /** For each peer its tenant number on our send volume. */
   readonly peerTenants: readonly number[];
   readonly keyId: Uint8Array;
+}
+
+export interface OpenedVolumes extends SeenVolumes {
   readonly hostId: Uint8Array;
   readonly start: SlotStart;
   /** Holds the lock on our slot: open for as long as the agent lives. */
@@ -117,7 +128,7 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
     return {
       send,
       receive: receiveVolumes(settings, clusterKey),
-      peerTenants: settings.peers.map(({ node }) => tenantOfNode(device.path, superblock, node)),
+      peerTenants: peerTenants(device.path, superblock, settings),
       keyId: ourKeyId,
       hostId,
       start,
@@ -135,23 +146,31 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
 export function examineVolume(device: BlockDevice, settings: Settings, clusterKey: Uint8Array | null): VolumeFacts {
   const superblock = readSuperblock(device);
   checkCluster(device.path, superblock, settings);
-  for (const { node } of settings.peers) tenantOfNode(device.path, superblock, node);
+  peerTenants(device.path, superblock, settings);
   checkKey(device, superblock, clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid));
   return facts(device.path, superblock, settings.node);
 }
 
 /** Throws like `openVolumes` for what the settings name; locks nothing, so that an agent of this node may run meanwhile. */
-export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null): void {
+export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null): SeenVolumes {
   const device = BlockDevice.open(settings.storage.sendVolume);
   try {
-    examineVolume(device, settings, clusterKey);
+    const send = examineVolume(device, settings, clusterKey);
+    return {
+      send,
+      receive: receiveVolumes(settings, clusterKey),
+      peerTenants: peerTenants(device.path, readSuperblock(device), settings),
+      keyId: clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, send.clusterUuid),
+    };
   } finally {
     device.close();
   }
-  receiveVolumes(settings, clusterKey);
 }
 
-function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): ReceiveFacts[] {
+const peerTenants = (path: string, superblock: Superblock, settings: Settings): number[] =>
+  settings.peers.map(({ node }) => tenantOfNode(path, superblock, node));
+
+function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): SeenReceive[] {
   const byPath = new Map<string, number[]>();
   settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
   return [...byPath].map(([path, indexes]) => {

@@ -22,6 +22,16 @@ export type CoreEvent =
       readonly atMs: number;
       readonly silentMs: number;
     }
+  /** The peer's agent runs and does not have this node among its peers, or has it now. */
+  | { readonly kind: 'peer-unaware' | 'peer-aware'; readonly peer: string; readonly atMs: number }
+  /** The peer says that its addresses are others than our settings say: two nodes may have one address. */
+  | {
+      readonly kind: 'address-differs' | 'address-agrees';
+      readonly peer: string;
+      readonly atMs: number;
+      readonly says: string;
+      readonly settings: string;
+    }
   | { readonly kind: 'stood-still'; readonly peer: ''; readonly atMs: number; readonly gapMs: number };
 
 export interface CorePorts {

@@ -25,8 +25,9 @@ import type { SealFactory } from '../wire/seal.ts';
 import { pollPause, type PaceSettings } from './pace.ts';
 
 export interface ReaderPeer {
-  /** Index in the settings, and so in the shared state. */
-  readonly index: number;
+  /** Index in the shared state, and the plan that gave it. */
+  readonly seat: number;
+  readonly since: number;
   /** The peer's tenant number on this volume. */
   readonly tenant: number;
 }
@@ -50,7 +51,7 @@ export interface ReaderPorts {
   /** Hands a frame to the interface; false when the interface refused it. */
   readonly deliver: (frame: Uint8Array) => boolean;
   /** A peer's head block has changed; `block` is what it was read from. */
-  readonly head: (peer: number, head: Head, block: Uint8Array) => void;
+  readonly head: (peer: ReaderPeer, head: Head, block: Uint8Array) => void;
   /** Wakes the switch thread. */
   readonly bell: () => void;
 }
@@ -87,11 +88,12 @@ class Source {
 export class ReaderLoop {
   readonly #disk: Disk;
   readonly #state: SharedState;
-  readonly #settings: ReaderSettings;
+  #settings: ReaderSettings;
   readonly #inbound: Ring;
   readonly #ports: ReaderPorts;
   readonly #sealFor: SealFactory;
-  readonly #sources: readonly Source[];
+  readonly #batchMemory: Uint8Array;
+  #sources: readonly Source[] = [];
   readonly #heads: Uint8Array;
   readonly #now: () => number;
   readonly #tag: number;
@@ -121,8 +123,20 @@ export class ReaderLoop {
     this.#now = now;
     this.#tag = incarnationTag(settings.ownIncarnation);
     this.#heads = memory.subarray(0, settings.slotCount * BLOCK_BYTES);
-    const batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
-    this.#sources = settings.peers.map((peer) => this.#makeSource(peer, batchMemory));
+    this.#batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
+    this.apply(settings);
+  }
+
+  /** Other settings for the same volume, between two steps. Who stays is read on where it was. */
+  apply(settings: ReaderSettings): void {
+    this.#settings = settings;
+    const former = this.#sources;
+    const isSame = (source: Source, peer: ReaderPeer) =>
+      source.peer.seat === peer.seat && source.peer.since === peer.since && source.peer.tenant === peer.tenant;
+    this.#sources = settings.peers.map(
+      (peer) => former.find((source) => isSame(source, peer)) ?? this.#makeSource(peer, this.#batchMemory),
+    );
+    this.#headsMs = -Infinity;
   }
 
   static memoryBytes(slotCount: number, batchBytes: number): number {
@@ -131,7 +145,7 @@ export class ReaderLoop {
 
   #makeSource(peer: ReaderPeer, memory: Uint8Array): Source {
     const { slotsOffset, slotBytes, clusterUuid, patienceMs } = this.#settings;
-    const words = this.#state.peers[peer.index];
+    const words = this.#state.peers[peer.seat];
     if (!words) throw new Error('shared state has too few peers');
     const geometry = { slotOffset: slotsOffset + slotOfTenant(peer.tenant) * slotBytes, slotBytes };
     const disk: Disk = {
@@ -190,7 +204,7 @@ export class ReaderLoop {
   }
 
   #readHead(source: Source, nowMs: number): void {
-    const { tenant, index } = source.peer;
+    const { tenant } = source.peer;
     const slot = slotOfTenant(tenant);
     const block = this.#heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES);
     // Most polls find the block that was read before: its proof tells, without opening it again.
@@ -212,7 +226,7 @@ export class ReaderLoop {
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
       this.#takeHeadWords(head, words, times);
     }
-    this.#ports.head(index, head, block);
+    this.#ports.head(source.peer, head, block);
     this.#ports.bell();
   }
 
@@ -358,7 +372,7 @@ export class ReaderLoop {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);
-    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.index, type, source.epoch), bornMs);
+    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.seat, type, source.epoch), bornMs);
     return true;
   }
 

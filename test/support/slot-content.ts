@@ -48,7 +48,12 @@ export function headOf(file: string, node: string, key: Uint8Array): Head | null
   const superblock = superblockOf(file);
   const slot = superblock.nodes.indexOf(node);
   const block = readAt(file, HEAD_TABLE_OFFSET + slot * BLOCK_BYTES, BLOCK_BYTES);
-  const decoded = decodeHead(block, superblock.tenants[slot] ?? slot, superblock.clusterUuid, volumeSeals(key, superblock.clusterUuid));
+  const decoded = decodeHead(
+    block,
+    superblock.tenants[slot] ?? slot,
+    superblock.clusterUuid,
+    volumeSeals(key, superblock.clusterUuid),
+  );
   return decoded.ok ? decoded.head : null;
 }
 

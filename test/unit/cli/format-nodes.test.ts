@@ -171,7 +171,11 @@ describe('[AG12] format --add and --remove', () => {
   });
 
   test('a crash at any write leaves the old table or the new one', { timeout: 60_000 }, async () => {
-    const { write } = BlockDevice.prototype;
+    const write = Reflect.get(BlockDevice.prototype, 'write') as (
+      this: BlockDevice,
+      at: number,
+      from: Uint8Array,
+    ) => number;
     for (let good = 0, isDone = false; !isDone; good++) {
       let writes = 0;
       const cut = vi.spyOn(BlockDevice.prototype, 'write').mockImplementation(function (this: BlockDevice, at, bytes) {

@@ -28,7 +28,7 @@ beforeEach(() => {
     slotCount: 2,
     slotBytes: SLOT_BYTES_MIN,
     slotsOffset: SLOTS_OFFSET,
-    peers: [{ index: 0, tenant: 0 }],
+    peers: [{ seat: 0, since: 1, tenant: 0 }],
     patienceMs: 500,
   };
   const inbound = new Ring(new SharedArrayBuffer(ringBytes(65536)), 0, 65536);
