@@ -6,7 +6,7 @@
  * lane is dropped, as a router does, so that no peer can hold up the others.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import { AGENT, type SharedState } from '../queue/shared-state.ts';
+import type { SharedState } from '../queue/shared-state.ts';
 import { assert } from '../base/errors.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import { EntryTime } from './entry-time.ts';
@@ -183,12 +183,7 @@ export class NodeCore {
     this.#tickMs = nowMs;
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
-    let needed = 0;
-    for (const link of this.links) {
-      link.tick(nowMs, available);
-      if (link.judge.path !== 'network') needed = 1;
-    }
-    Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+    for (const link of this.links) link.tick(nowMs, available);
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */
