@@ -41,11 +41,14 @@ import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
 import type { PastLink } from './past-link.ts';
-import { type Claims, PeerClaims } from './peer-claims.ts';
+import type { HeadWord, LinkCounters, StorageRecord } from './link-words.ts';
+import { PeerClaims } from './peer-claims.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
+
+export type { HeadWord, StorageRecord } from './link-words.ts';
 
 export interface LinkSettings {
   readonly name: string;
@@ -64,23 +67,6 @@ export interface LinkSettings {
   readonly readAgainBytes: number;
 }
 
-/** A head block of the peer, as far as it is for us; the same words as a hello. */
-export interface HeadWord extends Hello {
-  readonly incarnation: Uint8Array;
-  readonly position: number;
-  readonly startPosition: number;
-  readonly orderMark: number;
-  readonly claims: Claims;
-}
-
-/** A record from the inbound ring, as the reader put it there. */
-export interface StorageRecord {
-  readonly type: TypeIndex;
-  readonly sequence: number;
-  readonly bornMs: number;
-  readonly epoch: number;
-}
-
 const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
 /** A word is sent after this many bytes received without one, so that the sender may forget them. */
 const CONFIRM_EVERY_BYTES = 256 * 1024;
@@ -93,14 +79,6 @@ const HEARTBEAT_PATIENCE_MS = 60;
 const HEARTBEAT_PATIENCE_MS_MAX = 400;
 const AGAIN_EVERY_MS = 5;
 const CONFIRM_BY_HEAD_MS = 50;
-
-export interface LinkCounters {
-  tooOld: number;
-  /** Frames in their turn that the interface refused. */
-  refused: number;
-  receivedNetwork: number;
-  receivedStorage: number;
-}
 
 export class PeerLink {
   settings: LinkSettings;

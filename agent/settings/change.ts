@@ -27,10 +27,9 @@ function flatten(settings: Settings): Map<string, string> {
   for (const [key, value] of Object.entries(settings) as [string, unknown][]) {
     if (LIVE.has(key)) continue;
     const isGroup = typeof value === 'object' && value !== null && !Array.isArray(value);
-    for (const [name, below] of isGroup ? Object.entries(value) : [['', value]]) {
-      const path = name === '' ? key : `${key}.${String(name)}`;
-      if (!LIVE.has(path)) found.set(path, JSON.stringify(below));
-    }
+    if (!isGroup) found.set(key, JSON.stringify(value));
+    else for (const [name, below] of Object.entries(value)) found.set(`${key}.${name}`, JSON.stringify(below));
   }
+  for (const key of LIVE) found.delete(key);
   return found;
 }
