@@ -54,7 +54,7 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
     },
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
     queues: seen?.writeBuffer ?? null,
-    peers: seen?.peers.map((peer, i) => peerDocument(agent, peer, i)) ?? [],
+    peers: seen?.peers.map((peer) => peerDocument(agent, peer)) ?? [],
     events,
   };
 }
@@ -92,9 +92,9 @@ function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>>
   };
 }
 
-function peerDocument(agent: Agent, peer: PeerSnapshot, index: number): Readonly<Record<string, unknown>> {
-  const { sinceMs, network, storage: way, ...rest } = peer;
-  const words = agent.state.peers[index]?.words ?? new Int32Array(0);
+function peerDocument(agent: Agent, peer: PeerSnapshot): Readonly<Record<string, unknown>> {
+  const { sinceMs, network, storage: way, seat, ...rest } = peer;
+  const words = agent.state.peers[seat]?.words ?? new Int32Array(0);
   const counters = Object.fromEntries(READ_COUNTERS.map((name, i) => [name, words[PEER.readCounters + i] ?? 0]));
   const rounded = (value: number | null) => (value === null ? null : round(value));
   return {

@@ -3,7 +3,8 @@ import { AgentError } from '../base/errors.ts';
 
 export const SYNOPSES = {
   demo: '[--nodes N] [--seconds S] [--json]',
-  format: 'VOLUME --cluster NAME --nodes a,b[,c…] [--size 64M] [--force] [--json]',
+  format:
+    'VOLUME (--cluster NAME --nodes a,b[,c…] [--slots N] [--size 64M] [--force] | --add a[,b…] | --remove a[,b…]) [--json]',
   check: '--config FILE [--json]',
   run: '--config FILE',
   status: '[--config FILE | --socket PATH] [--json] [--watch]',

@@ -12,7 +12,8 @@ import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
-import { examineVolumes } from '../volumes.ts';
+import type { SeatChange } from '../plan.ts';
+import { examineVolumes, type SeenVolumes } from '../volumes.ts';
 import { requireConfig } from './usage.ts';
 
 const EVENTS_KEPT = 200;
@@ -102,7 +103,7 @@ class Program {
     }
   }
 
-  /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
+  /** SIGHUP: new settings take effect, where they cannot while the agent runs by a new one in this process; bad ones change nothing. */
   async #readAgain(): Promise<void> {
     const old = this.#agent;
     const oldControl = this.#control;
@@ -111,7 +112,14 @@ class Program {
     let control: ControlServer;
     try {
       settings = loadSettings(this.#file);
-      examineVolumes(settings, settings.keyFile === null ? null : readKeyFile(settings.keyFile));
+      const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+      const seen = examineVolumes(settings, clusterKey);
+      const reasons = old.restartReasons(settings, clusterKey, seen);
+      if (reasons.length === 0) {
+        await this.#takeOver(old, settings, clusterKey, seen);
+        return;
+      }
+      this.#log.info('the agent starts anew for other settings', { reasons: reasons.join(', ') });
       control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
       this.#log.error('settings not taken over', { reason: messageOf(error) });
@@ -122,6 +130,15 @@ class Program {
     if (control === oldControl) return;
     (isNew ? oldControl : control).close();
     this.#control = isNew ? control : oldControl;
+  }
+
+  /** The agent goes on with other settings: nothing but what they say is changed. */
+  async #takeOver(agent: Agent, settings: Settings, key: Uint8Array | null, seen: SeenVolumes): Promise<void> {
+    const { gone, come, isComplete } = await agent.takeOver(settings, key, seen);
+    const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
+    await this.#overrideAgain();
+    this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
+    if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
   }
 
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
@@ -192,7 +209,7 @@ class Program {
     return { ok: true, peer, path: override };
   }
 
-  #note(event: AgentEvent | { kind: 'override'; peer: string; to: string }): void {
+  #note(event: AgentEvent | ProgramEvent): void {
     const { kind, ...figures } = event;
     const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
     this.#events.push({ at: new Date().toISOString(), kind, ...plain });
@@ -214,6 +231,11 @@ class Program {
   }
 }
 
+type ProgramEvent =
+  | { readonly kind: 'override'; readonly peer: string; readonly to: string }
+  /** Settings were taken over while the agent runs; peers that came and went, by name. */
+  | { readonly kind: 'settings'; readonly added: string; readonly removed: string };
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function removeQuietly(name: string): void {
@@ -230,6 +252,8 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-error': 'error',
   'storage-silent': 'warn',
   'stood-still': 'warn',
+  'peer-unaware': 'warn',
+  'address-differs': 'warn',
 };
 
 function printable(key: string, value: unknown): unknown {
