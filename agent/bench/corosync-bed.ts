@@ -53,11 +53,12 @@ export class CorosyncBed {
     this.lab = lab;
   }
 
-  /** Answers when three members have formed, and the resource runs on node c. */
-  static async open(variant: Variant, tag = 'corosync'): Promise<CorosyncBed> {
+  /** Answers when three members have formed and, with Pacemaker, the resource runs on node c. */
+  static async open(variant: Variant, tag = 'corosync', withPacemaker = true): Promise<CorosyncBed> {
     const bed = new CorosyncBed(variant, await Lab.create({ nodes: NODES, tag, volumeBytes: 48 << 20 }));
     try {
-      await bed.#start();
+      await bed.#startCorosync();
+      if (withPacemaker) await bed.#startPacemaker();
       return bed;
     } catch (error) {
       await bed.close();
@@ -121,13 +122,16 @@ export class CorosyncBed {
     await this.lab.close();
   }
 
-  async #start(): Promise<void> {
+  async #startCorosync(): Promise<void> {
     const { lab, variant } = this;
     await this.#startAgents();
     const directory = await writeFiles(lab, variant);
     for (const node of NODES) this.#rooms.push(await NodeRoom.open(lab, node, directory));
     for (const room of this.#rooms) room.spawn(['corosync', '-f'], '/var/log/corosync/console.log');
     await this.#until('three members form', async () => this.isWhole());
+  }
+
+  async #startPacemaker(): Promise<void> {
     for (const room of this.#rooms) room.spawn(['pacemakerd'], '/var/log/pacemaker/console.log');
     await this.#until('Pacemaker takes a resource', async () => this.#addResource());
     await this.#until('the resource runs on c', async () => this.#runsOn().join() === 'c');

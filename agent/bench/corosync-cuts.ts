@@ -50,9 +50,10 @@ export async function cutAndReturn(
   say: (line: string) => void = () => {},
 ): Promise<Account> {
   const cuts: Cut[] = [];
-  await untilWhole(bed);
+  await untilWhole(bed, LINK_AGE_MS);
   const beganMs = systemClock.wallMs();
   for (let i = 0; i < count; i++) {
+    if (i > 0) await untilWhole(bed, LINK_AGE_MS);
     const cut = await cutOnce(bed, KINDS[i % KINDS.length] ?? KINDS[0]);
     cuts.push(cut);
     say(`${bed.variant.name}: cut ${i + 1} (${cut.kind}): ${summary(bed.events(cut.beganMs))}`);
@@ -76,18 +77,17 @@ async function cutOnce(bed: CorosyncBed, kind: CutKind): Promise<Cut> {
   const peersByStorage = await bed.peersByStorage();
   await lab.heal();
   const healedMs = systemClock.wallMs();
-  await untilWhole(bed);
-  // Where links came back, their age was waited for, which is longer.
-  if (variant.linksStay) await delay(SETTLE_MS);
+  await untilWhole(bed, 0);
+  await delay(SETTLE_MS);
   return { kind, beganMs, healedMs, peersByStorage };
 }
 
-/** Until the cluster is whole and its youngest link is old enough. */
-async function untilWhole(bed: CorosyncBed): Promise<void> {
+/** Until the cluster is whole, and its youngest link at least so old. */
+async function untilWhole(bed: CorosyncBed, linkAgeMs: number): Promise<void> {
   const deadline = systemClock.monotonicMs() + WHOLE_MS_MAX;
   for (;;) {
     const nowMs = systemClock.wallMs();
-    const isOld = bed.events(nowMs - LINK_AGE_MS).every(({ kind }) => kind !== 'link-up');
+    const isOld = bed.events(nowMs - linkAgeMs).every(({ kind }) => kind !== 'link-up');
     if (isOld && (await bed.isWhole().catch(() => false))) return;
     if (systemClock.monotonicMs() > deadline) {
       throw new AgentError('failed', `${bed.variant.name}: not whole again within ${WHOLE_MS_MAX / 1000} s`);
