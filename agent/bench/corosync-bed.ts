@@ -17,6 +17,8 @@ import { type CorosyncEvent, corosyncEvents } from './corosync-events.ts';
 import { NodeRoom } from './node-room.ts';
 
 const NODES = ['a', 'b', 'c'];
+/** In the lab's own: the files that an operator copies to each node. */
+const DIRECTORY = 'corosync';
 const LOG = '/var/log/corosync/corosync.log';
 const RESOURCE = 'probe';
 const RESOURCE_FILE = `/run/Dummy-${RESOURCE}.state`;
@@ -124,8 +126,8 @@ export class CorosyncBed {
 
   async #startCorosync(): Promise<void> {
     const { lab, variant } = this;
-    await this.#startAgents();
     const directory = await writeFiles(lab, variant);
+    await this.#startAgents();
     for (const node of NODES) this.#rooms.push(await NodeRoom.open(lab, node, directory));
     for (const room of this.#rooms) room.spawn(['corosync', '-f'], '/var/log/corosync/console.log');
     await this.#until('three members form', async () => this.isWhole());
@@ -140,8 +142,8 @@ export class CorosyncBed {
 
   async #startAgents(): Promise<void> {
     const { lab, variant } = this;
-    const { agent } = variant;
-    if (agent === null) return;
+    if (variant.agent === null) return;
+    const agent = { ...variant.agent, corosync: { conf: join(lab.directory, DIRECTORY, 'corosync.conf') } };
     await lab.format();
     await Promise.all(NODES.map(async (node) => lab.startAgent(node, agent)));
     await this.#until('the agents are in touch', async () => this.#agentsReady());
@@ -197,7 +199,7 @@ export class CorosyncBed {
 
 /** The files that an operator copies to each node: they are the same on all. */
 async function writeFiles(lab: Lab, variant: Variant): Promise<string> {
-  const directory = join(lab.directory, 'corosync');
+  const directory = join(lab.directory, DIRECTORY);
   mkdirSync(directory);
   writeFileSync(join(directory, 'corosync.conf'), variant.conf);
   await tool(['corosync-keygen', '-l', '-k', join(directory, 'authkey')]);

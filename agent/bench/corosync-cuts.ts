@@ -36,6 +36,8 @@ export interface Account {
   /** From the first cut to the end. */
   readonly events: readonly NodeEvent[];
   readonly whereabouts: readonly Whereabouts[];
+  /** What each agent's `status` says of corosync's token at the end. */
+  readonly advice: readonly unknown[];
   /** What the agents noted beside paths: standstills of their threads, errors of the storage. */
   readonly troubles: readonly string[];
 }
@@ -63,7 +65,7 @@ export async function cutAndReturn(
     cuts,
     events: bed.events(beganMs),
     whereabouts: bed.whereabouts,
-    troubles: await agentTroubles(bed, beganMs),
+    ...(await agentsSay(bed, beganMs)),
   };
 }
 
@@ -96,18 +98,20 @@ async function untilWhole(bed: CorosyncBed, linkAgeMs: number): Promise<void> {
   }
 }
 
-/** What is no change of a path: a path that changes in a cut is what agents are for. */
-async function agentTroubles(bed: CorosyncBed, sinceMs: number): Promise<string[]> {
-  if (bed.variant.agent === null) return [];
+/** Troubles are what is no change of a path: a path that changes in a cut is what agents are for. */
+async function agentsSay(bed: CorosyncBed, sinceMs: number): Promise<Pick<Account, 'advice' | 'troubles'>> {
   const troubles: string[] = [];
+  const advice: unknown[] = [];
+  if (bed.variant.agent === null) return { advice, troubles };
   for (const node of bed.nodes) {
-    const { events = [] } = await bed.lab.status(node);
+    const { events = [], corosync } = await bed.lab.status(node);
+    advice.push(corosync);
     for (const event of events as { at: string; kind: string }[]) {
       if (Date.parse(event.at) < sinceMs || ['path', 'diagnosis'].includes(event.kind)) continue;
       troubles.push(`${node} ${JSON.stringify(event)}`);
     }
   }
-  return troubles;
+  return { advice, troubles };
 }
 
 /** How often each kind of event came, in words; `quiet` when none did. */

@@ -24,9 +24,7 @@ export async function corosync(say: (line: string) => void): Promise<Figure[]> {
       throw new AgentError('failed', `there is no ${program} here: sh config/install-debian.sh bench`);
     }
   }
-  say(
-    'four clusters of three nodes with corosync: tokens of 3000 and 1000 ms, with and without the agent',
-  );
+  say('four clusters of three nodes with corosync: tokens of 3000 and 1000 ms, with and without the agent');
   const variants = [true, false].flatMap((withAgent) => TOKENS_MS.map((token) => singleLink(token, withAgent)));
   const opening = await Promise.allSettled(variants.map(async (variant) => CorosyncBed.open(variant, 'bench', false)));
   const beds = opening.flatMap((bed) => (bed.status === 'fulfilled' ? [bed.value] : []));

@@ -56,5 +56,9 @@ export function expectUntouched(account: Account, { cuts, variant }: Plan): void
     expect(account.events.filter(({ kind, link }) => kind === 'link-down' && link?.endsWith('/1'))).toEqual([]);
     expect(eventsOf(account, ['membership']), why).toEqual([]);
   }
+  // The file is read; whether its token fits is a question of how busy this machine was in the last minute.
+  const configuredTokenMs = Number(/\btoken: (\d+)/.exec(variant.conf)?.[1]);
+  expect(account.advice).toHaveLength(3);
+  for (const advice of account.advice) expect(advice).toMatchObject({ nodes: 3, configuredTokenMs, problem: null });
   expect(account.whereabouts.map(({ nodes }) => nodes)).toEqual([['c']]);
 }
