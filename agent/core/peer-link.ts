@@ -35,6 +35,7 @@ import { dataView } from '../base/bytes.ts';
 import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
+import { FramePieces } from './frame-pieces.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
@@ -108,6 +109,7 @@ export class PeerLink {
   #sender: TunnelSender | null = null;
   #receiver: TunnelReceiver | null = null;
   #messages: FrameMessages | null = null;
+  readonly #pieces = new FramePieces();
 
   readonly #acquaintance: Acquaintance;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
@@ -290,7 +292,13 @@ export class PeerLink {
     this.judge.heard(nowMs);
     this.#confirmed(prefix, nowMs);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
-    if (prefix.kind === KIND.frames) this.#onFrames(bytes, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000), nowMs);
+    const ageMs = Math.max(0, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000));
+    if (prefix.kind === KIND.frames) this.#onFrames(bytes, ageMs, nowMs);
+    if (prefix.kind === KIND.piece) {
+      this.#pieces.take(bytes, (piece, frame) => {
+        this.#onFrame(piece.lane, piece.sequence, frame, nowMs - ageMs - piece.ageMs, nowMs);
+      });
+    }
   }
 
   #isTooOld(peerUs: number, nowMs: number): boolean {
@@ -302,13 +310,17 @@ export class PeerLink {
   #onFrames(bytes: Uint8Array, ageMs: number, nowMs: number): void {
     this.#unconfirmedBytes += bytes.length;
     walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
-      const lane = this.#lane(header.type as TypeIndex);
-      if (!lane || (!this.#acquaintance.isOpen && header.type !== HEARTBEAT)) return;
-      this.counters.receivedNetwork++;
-      const bornMs = nowMs - Math.max(0, ageMs) - header.ageMs;
-      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), bornMs, nowMs);
+      const frame = bytes.subarray(offset, offset + header.frameBytes);
+      this.#onFrame(header.type, header.sequence, frame, nowMs - ageMs - header.ageMs, nowMs);
     });
     if (this.#unconfirmedBytes > CONFIRM_EVERY_BYTES) this.#sendHello(nowMs);
+  }
+
+  #onFrame(type: number, sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): void {
+    const lane = this.#lane(type as TypeIndex);
+    if (!lane || (!this.#acquaintance.isOpen && type !== HEARTBEAT)) return;
+    this.counters.receivedNetwork++;
+    lane.offer(sequence, frame, bornMs, nowMs);
   }
 
   #onAgain(bytes: Uint8Array, nowMs: number): void {
@@ -400,6 +412,7 @@ export class PeerLink {
     const { words, times, incarnation: shared } = this.#words;
     const isSuccessor = this.#acquaintance.accept(incarnation);
     this.clock.reset();
+    this.#pieces.clear();
     this.#receiver?.accept(incarnation);
     // The reader is told first: what it still has of the predecessor finds no gate open.
     times[PEER_TIME.startPosition] = -1;
