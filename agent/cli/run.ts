@@ -6,6 +6,7 @@ import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
+import { CorosyncAdvice } from '../operate/corosync-advice.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
 import { readKeyFile } from '../settings/key.ts';
@@ -32,6 +33,10 @@ class Program {
   readonly #events: LoggedEvent[] = [];
   /** What the operator set, by the peer's name: it outlives the agent. */
   readonly #overrides = new Map<string, Override>();
+  readonly #corosync = new CorosyncAdvice({
+    look: async () => (await this.#agent?.snapshot())?.peers ?? [],
+    warn: (text) => this.#log.warn(text),
+  });
   #control: ControlServer | null = null;
   #agent: Agent | null = null;
   #end: (status: number) => void = () => {};
@@ -60,6 +65,7 @@ class Program {
       this.#log.info('stopped');
       return status;
     } finally {
+      this.#corosync.stop();
       this.#control.close();
     }
   }
@@ -82,6 +88,7 @@ class Program {
     const { volumes } = agent;
     if (!volumes.isDirect)
       this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
     this.#log.info('running', {
       version: VERSION,
       cluster: settings.cluster,
@@ -192,7 +199,7 @@ class Program {
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     const agent = this.#agent;
     if (!agent) throw new AgentError('failed', 'the agent is starting');
-    if (request['command'] === 'status') return statusDocument(agent, this.#events);
+    if (request['command'] === 'status') return statusDocument(agent, this.#events, this.#corosync.document());
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
     throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
   }

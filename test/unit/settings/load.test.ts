@@ -45,6 +45,7 @@ describe('defaults', () => {
       ],
       types: [],
       controlSocket: '/run/stillbeat/a.sock',
+      corosyncConf: '/etc/corosync/corosync.conf',
     });
   });
 
