@@ -46,6 +46,10 @@ export const AGENT = {
    * counts the deadline of the oldest packet (flush). It clears the word before it looks, so that nothing slips between.
    */
   flushTold: 18,
+  /** main: the agent is about to end: say when nothing waits any more. */
+  drain: 30,
+  /** switch: nothing waits any more. */
+  drained: 31,
 } as const;
 const AGENT_WORDS = 32;
 
