@@ -35,6 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'agent/wire': ['agent/base'],
   'agent/queue': ['agent/base'],
   'agent/volume': ['agent/base', 'agent/queue', 'agent/wire'],
+  'agent/operate': ['agent/base', 'agent/platform', 'agent/settings'],
   'agent/core': ['agent/base', 'agent/wire', 'agent/queue', 'vnic/ip-address.ts', 'vnic/ip-packet.ts'],
 };
 

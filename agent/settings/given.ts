@@ -48,6 +48,7 @@ export interface SettingsFile {
   readonly types: readonly TypeRuleFile[];
   readonly control: { readonly socket?: string };
   readonly metrics: { readonly listen?: string };
+  readonly hooks: { readonly onPath?: string; readonly timeoutMs: number };
 }
 
 /** The same while it may still be faulty: what did not fit the schema has been taken out. */

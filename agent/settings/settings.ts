@@ -74,4 +74,8 @@ export interface Settings {
   readonly peers: readonly PeerSettings[];
   readonly types: readonly TypeRule[];
   readonly controlSocket: string;
+  /** Where figures for Prometheus are served; null: nowhere. */
+  readonly metricsListen: Endpoint | null;
+  /** The program that is run at changes of a path; null: none. */
+  readonly hooks: { readonly onPath: string | null; readonly timeoutMs: number };
 }
