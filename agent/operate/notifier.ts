@@ -26,11 +26,18 @@ export function takeNotifyEnvironment(environment: NodeJS.ProcessEnv, pid: numbe
   return { socket: socket === undefined || socket === '' ? null : socket, watchdogMs };
 }
 
+/** A manager that does not read for long hears the newest of what it missed. */
+const WAITING_MAX = 32;
+const AGAIN_MS = 50;
+
 export class Notifier {
   readonly #socket: NotifySocket | null;
   readonly #paths = new Map<string, string>();
   readonly #timer: NodeJS.Timeout | null;
   #statusTold = '';
+  /** What the manager has had no room for: a READY that is lost would make it end the agent. */
+  readonly #waiting: string[] = [];
+  #again: NodeJS.Timeout | undefined;
 
   /** `isMoving`: whether the agent's threads do their work; while they do not, the watchdog hears nothing. */
   constructor(socket: NotifySocket | null, watchdogMs: number | null, isMoving: () => boolean) {
@@ -38,7 +45,7 @@ export class Notifier {
     this.#timer =
       socket === null || watchdogMs === null
         ? null
-        : setInterval(() => isMoving() && this.#tell('WATCHDOG=1'), watchdogMs / 2);
+        : setInterval(() => this.#waiting.length === 0 && isMoving() && this.#tell('WATCHDOG=1'), watchdogMs / 2);
     this.#timer?.unref();
   }
 
@@ -70,6 +77,7 @@ export class Notifier {
 
   close(): void {
     if (this.#timer) clearInterval(this.#timer);
+    clearTimeout(this.#again);
     this.#socket?.close();
   }
 
@@ -80,6 +88,19 @@ export class Notifier {
   }
 
   #tell(text: string): void {
-    this.#socket?.send(text);
+    if (this.#socket === null) return;
+    this.#waiting.push(text);
+    if (this.#waiting.length > WAITING_MAX) this.#waiting.shift();
+    this.#send(this.#socket);
+  }
+
+  #send(socket: NotifySocket): void {
+    clearTimeout(this.#again);
+    for (let text = this.#waiting[0]; text !== undefined && socket.send(text); text = this.#waiting[0]) {
+      this.#waiting.shift();
+    }
+    if (this.#waiting.length === 0) return;
+    this.#again = setTimeout(() => this.#send(socket), AGAIN_MS);
+    this.#again.unref();
   }
 }

@@ -2,7 +2,7 @@
  * The datagram socket of a service manager (sd_notify(3)). Node has no datagrams over Unix sockets, so the C library sends
  * them. It never blocks and never fails its caller: a manager that does not listen is not our trouble.
  */
-import { sys } from './native.ts';
+import { ERRNO, sys } from './native.ts';
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
@@ -26,10 +26,11 @@ export class NotifySocket {
     return address === null || fd < 0 ? null : new NotifySocket(fd, address);
   }
 
-  /** False when the message did not go out. */
+  /** False when the manager has not read what it has: its queue holds some ten messages. Nobody there is no reason to try again. */
   send(text: string): boolean {
     const bytes = Buffer.from(text);
-    return sys.sendto(this.#fd, bytes, bytes.length, MSG_DONTWAIT_NOSIGNAL, this.#address, this.#address.length) >= 0;
+    const { length } = this.#address;
+    return sys.sendto(this.#fd, bytes, bytes.length, MSG_DONTWAIT_NOSIGNAL, this.#address, length) !== -ERRNO.EAGAIN;
   }
 
   close(): void {

@@ -61,6 +61,16 @@ test('the environment is taken, so that no child speaks in our name; a watchdog 
   }
 });
 
+test('a manager that is busy loses nothing and gets it in order', async () => {
+  const wanted = Array.from({ length: 25 }, (_, i) => `STATUS=b ${i}`);
+  notifier.peers(['b']);
+  for (const word of wanted) notifier.path('b', word.split(' ')[1] ?? '');
+  notifier.ready();
+  await eventually('READY', SOON_MS, () => receiver.messages.includes('READY=1'));
+  const words = receiver.messages.filter((message) => !message.startsWith('WATCHDOG'));
+  expect(words).toEqual(['STATUS=b starting', ...wanted, 'READY=1']);
+});
+
 test('a socket that is not there, or no path at all, hurts nobody', () => {
   const nobody = new Notifier(NotifySocket.open('/nowhere/notify'), null, () => true);
   nobody.ready();
