@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { type Agent, wallOf } from './agent.ts';
 import { AgentError } from './base/errors.ts';
+import type { CorosyncDocument } from './operate/corosync-advice.ts';
 import { systemClock } from './platform/clock.ts';
 import { errnoName } from './platform/native.ts';
 import { AGENT, AGENT_TIME, PEER } from './queue/shared-state.ts';
@@ -24,7 +25,11 @@ export type StatusDocument = Readonly<Record<string, unknown>>;
  * Makes the document; `events` are the newest, oldest first. When the switch thread hangs it is made of what shared
  * memory holds: then of all times somebody wants to know how the agent is.
  */
-export async function statusDocument(agent: Agent, events: readonly LoggedEvent[]): Promise<StatusDocument> {
+export async function statusDocument(
+  agent: Agent,
+  events: readonly LoggedEvent[],
+  corosync: CorosyncDocument,
+): Promise<StatusDocument> {
   const { settings } = agent;
   const seen = await agent.snapshot().catch((error: unknown) => {
     if (error instanceof AgentError) return null;
@@ -55,6 +60,7 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
     queues: seen?.writeBuffer ?? null,
     peers: seen?.peers.map((peer) => peerDocument(agent, peer)) ?? [],
+    corosync,
     events,
   };
 }

@@ -188,6 +188,13 @@ export class NodeCore {
     for (const link of this.links) link.tick(nowMs, available, oneIsDue);
   }
 
+  /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */
+  get isDrained(): boolean {
+    return this.links.every(({ judge, heartbeat, data, bulk }) => {
+      return judge.path === 'isolated' || heartbeat.waiting + data.keptFrames + bulk.keptFrames === 0;
+    });
+  }
+
   /** How long this agent has not looked at the interface: what lies there may be this old. */
   standstillMs(nowMs: number): number {
     return nowMs - this.#tickMs;
