@@ -161,6 +161,8 @@ class Program {
     const { gone, come, isComplete } = await agent.takeOver(settings, key, seen);
     const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
     await this.#overrideAgain();
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
+    await this.#operations?.running(settings);
     this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
     if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
   }
