@@ -3,7 +3,7 @@
  * to do about it, and so is its end. The readers publish what the head blocks say.
  */
 import { KEY_SEEN, PEER, type PeerWords, type SharedState } from './queue/shared-state.ts';
-import type { Settings } from './settings/settings.ts';
+import type { Seat } from './threads.ts';
 
 export type KeyEvent =
   | { readonly kind: 'unknown-key'; readonly peer: string; readonly key: string; readonly mend: string }
@@ -22,32 +22,33 @@ export const isPeerKeyKnown = ({ words }: PeerWords): boolean => Atomics.load(wo
 
 export class KeyWatch {
   readonly #state: SharedState;
-  readonly #settings: Settings;
+  readonly #seats: () => readonly Seat[];
   readonly #onEvent: (event: KeyEvent) => void;
   readonly #unknown = new Set<string>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(settings: Settings, state: SharedState, onEvent: (event: KeyEvent) => void) {
-    this.#settings = settings;
+  constructor(state: SharedState, seats: () => readonly Seat[], onEvent: (event: KeyEvent) => void) {
     this.#state = state;
+    this.#seats = seats;
     this.#onEvent = onEvent;
     this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
 
   #look(): void {
-    this.#settings.peers.forEach(({ node: peer }, i) => {
-      const words = this.#state.peers[i];
+    for (const { seat, peer: settings } of this.#seats()) {
+      const peer = settings.node;
+      const words = this.#state.peers[seat];
       const key = words && peerKeyId(words);
-      if (!words || !key) return;
+      if (!words || !key) continue;
       if (isPeerKeyKnown(words)) {
         if (this.#unknown.delete(peer)) this.#onEvent({ kind: 'known-key', peer, key });
-        return;
+        continue;
       }
-      if (this.#unknown.has(peer)) return;
+      if (this.#unknown.has(peer)) continue;
       this.#unknown.add(peer);
       const mend = `peer ${peer} uses key ${key}, which this node's key file does not have: install the new key file, then SIGHUP`;
       this.#onEvent({ kind: 'unknown-key', peer, key, mend });
-    });
+    }
   }
 
   close(): void {

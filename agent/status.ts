@@ -4,6 +4,7 @@ import { type Agent, wallOf } from './agent.ts';
 import { AgentError } from './base/errors.ts';
 import { toHex } from './base/bytes.ts';
 import { isPeerKeyKnown, peerKeyId } from './key-watch.ts';
+import type { CorosyncDocument } from './operate/corosync-advice.ts';
 import { systemClock } from './platform/clock.ts';
 import { errnoName } from './platform/native.ts';
 import { AGENT, AGENT_TIME, PEER, type PeerWords } from './queue/shared-state.ts';
@@ -30,6 +31,7 @@ export type StatusDocument = Readonly<Record<string, unknown>>;
 export async function statusDocument(
   agent: Agent,
   events: readonly LoggedEvent[],
+  corosync: CorosyncDocument,
   messages: Readonly<Record<string, number>>,
 ): Promise<StatusDocument> {
   const { settings } = agent;
@@ -63,7 +65,8 @@ export async function statusDocument(
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
     queues: seen?.writeBuffer ?? null,
     messages,
-    peers: seen?.peers.map((peer, i) => peerDocument(agent, peer, i)) ?? [],
+    peers: seen?.peers.map((peer) => peerDocument(agent, peer)) ?? [],
+    corosync,
     events,
   };
 }
@@ -106,9 +109,9 @@ const keyOf = (shared: PeerWords | undefined): Readonly<Record<string, unknown>>
   keyKnown: shared ? isPeerKeyKnown(shared) : true,
 });
 
-function peerDocument(agent: Agent, peer: PeerSnapshot, index: number): Readonly<Record<string, unknown>> {
-  const { sinceMs, network, storage: way, ...rest } = peer;
-  const shared = agent.state.peers[index];
+function peerDocument(agent: Agent, peer: PeerSnapshot): Readonly<Record<string, unknown>> {
+  const { sinceMs, network, storage: way, seat, ...rest } = peer;
+  const shared = agent.state.peers[seat];
   const words = shared?.words ?? new Int32Array(0);
   const counters = Object.fromEntries(READ_COUNTERS.map((name, i) => [name, words[PEER.readCounters + i] ?? 0]));
   const rounded = (value: number | null) => (value === null ? null : round(value));

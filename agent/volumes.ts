@@ -11,13 +11,14 @@ import { bootId } from './platform/host.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { BEACON_MS_MAX } from './settings/schema.ts';
 import type { Settings } from './settings/settings.ts';
-import { volumeSeals, type ReceiveFacts, type VolumeFacts } from './threads.ts';
+import { slotGeometry, volumeSeals, type VolumeFacts } from './threads.ts';
 import { decodeHead, headKeyId, type Head } from './volume/head.ts';
 import {
   BATCH_BYTES_MAX,
   BLOCK_BYTES,
   HEAD_STATE,
   HEAD_TABLE_OFFSET,
+  slotOfTenant,
   SLOTS_OFFSET,
   SUPERBLOCK_COPIES,
 } from './volume/layout.ts';
@@ -60,13 +61,13 @@ export function readSuperblock(device: BlockDevice): Superblock {
   return superblock;
 }
 
-function slotOf(path: string, superblock: Superblock, node: string): number {
-  const slot = superblock.nodes.indexOf(node);
-  if (slot >= 0) return slot;
+function tenantOfNode(path: string, superblock: Superblock, node: string): number {
+  const tenant = superblock.tenants[superblock.nodes.indexOf(node)];
+  if (tenant !== undefined) return tenant;
   const known = superblock.nodes.filter((name) => name !== '').join(', ');
   throw new AgentError(
     'volume',
-    `volume ${path} has no slot for node ${node} (it has ${known}): format it with this node`,
+    `volume ${path} has no slot for node ${node} (it has ${known}): add it with "stillbeat format ${path} --add ${node}"`,
   );
 }
 
@@ -82,13 +83,24 @@ const facts = (path: string, superblock: Superblock, node: string): VolumeFacts 
   slotBytes: superblock.slotBytes,
   slotCount: superblock.slotCount,
   slotsOffset: SLOTS_OFFSET,
-  ownSlot: slotOf(path, superblock, node),
+  ownTenant: tenantOfNode(path, superblock, node),
 });
 
-export interface OpenedVolumes {
+/** A volume that peers write to: their place in the settings, and their tenant numbers there. */
+export interface SeenReceive {
+  readonly volume: VolumeFacts;
+  readonly peers: readonly { readonly index: number; readonly tenant: number }[];
+}
+
+/** What the volumes say to the settings: what a plan is made of. */
+export interface SeenVolumes {
   readonly send: VolumeFacts;
-  readonly receive: readonly ReceiveFacts[];
-  readonly peerSlots: readonly number[];
+  readonly receive: readonly SeenReceive[];
+  /** For each peer its tenant number on our send volume. */
+  readonly peerTenants: readonly number[];
+}
+
+export interface OpenedVolumes extends SeenVolumes {
   readonly hostId: Uint8Array;
   readonly start: SlotStart;
   /** Holds the lock on our slot: open for as long as the agent lives. */
@@ -109,16 +121,16 @@ export async function openVolumes(settings: Settings, keys: Keys): Promise<Opene
     const hostId = bootId();
     const seals = volumeSeals(keys && fixedKeys(...keys), superblock.clusterUuid);
     await watchForOwner(device, send, settings, hostId, (block) => {
-      const decoded = decodeHead(block, send.ownSlot, send.clusterUuid, seals);
+      const decoded = decodeHead(block, send.ownTenant, send.clusterUuid, seals);
       return decoded.ok ? decoded.head : null;
     });
-    const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+    const geometry = slotGeometry(send, send.ownTenant);
     const scratch = new Uint8Array(alignedMemory(BATCH_BYTES_MAX));
-    const start = findStart(device, geometry, send.ownSlot, send.clusterUuid, seals, scratch);
+    const start = findStart(device, geometry, send.ownTenant, send.clusterUuid, seals, scratch);
     return {
       send,
       receive: receiveVolumes(settings, keys),
-      peerSlots: settings.peers.map(({ node }) => slotOf(device.path, superblock, node)),
+      peerTenants: peerTenants(device.path, superblock, settings),
       hostId,
       start,
       lock: device,
@@ -135,23 +147,30 @@ export async function openVolumes(settings: Settings, keys: Keys): Promise<Opene
 export function examineVolume(device: BlockDevice, settings: Settings, keys: Keys): VolumeFacts {
   const superblock = readSuperblock(device);
   checkCluster(device.path, superblock, settings);
-  for (const { node } of settings.peers) slotOf(device.path, superblock, node);
+  peerTenants(device.path, superblock, settings);
   checkKey(device, superblock, keys, settings.node);
   return facts(device.path, superblock, settings.node);
 }
 
 /** Throws like `openVolumes` for what the settings name; locks nothing, so that an agent of this node may run meanwhile. */
-export function examineVolumes(settings: Settings, keys: Keys): void {
+export function examineVolumes(settings: Settings, keys: Keys): SeenVolumes {
   const device = BlockDevice.open(settings.storage.sendVolume);
   try {
-    examineVolume(device, settings, keys);
+    const send = examineVolume(device, settings, keys);
+    return {
+      send,
+      receive: receiveVolumes(settings, keys),
+      peerTenants: peerTenants(device.path, readSuperblock(device), settings),
+    };
   } finally {
     device.close();
   }
-  receiveVolumes(settings, keys);
 }
 
-function receiveVolumes(settings: Settings, keys: Keys): ReceiveFacts[] {
+const peerTenants = (path: string, superblock: Superblock, settings: Settings): number[] =>
+  settings.peers.map(({ node }) => tenantOfNode(path, superblock, node));
+
+function receiveVolumes(settings: Settings, keys: Keys): SeenReceive[] {
   const byPath = new Map<string, number[]>();
   settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
   return [...byPath].map(([path, indexes]) => {
@@ -161,7 +180,7 @@ function receiveVolumes(settings: Settings, keys: Keys): ReceiveFacts[] {
       checkCluster(path, superblock, settings);
       checkKey(device, superblock, keys, null);
       const peers = indexes.map((index) => {
-        return { index, slot: slotOf(path, superblock, settings.peers[index]?.node ?? '') };
+        return { index, tenant: tenantOfNode(path, superblock, settings.peers[index]?.node ?? '') };
       });
       return { volume: facts(path, superblock, settings.node), peers };
     } finally {
@@ -183,6 +202,7 @@ function checkKey(device: BlockDevice, superblock: Superblock, keys: Keys, own: 
   const strangers: { node: string; what: string }[] = [];
   let isKnown = false;
   superblock.nodes.forEach((node, slot) => {
+    if (node === '') return; // what a node that is gone has left is nobody's word
     const bytes = headKeyId(heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES));
     if (bytes === null) return;
     const theirs = toHex(bytes);
@@ -208,8 +228,8 @@ const keyDiffers = (node: string, what: string, path: string): AgentError =>
   );
 
 function lockSlot(device: BlockDevice, send: VolumeFacts, node: string): void {
-  const offset = send.slotsOffset + send.ownSlot * send.slotBytes;
-  if (device.lock(offset, send.slotBytes) >= 0) return;
+  const { slotOffset, slotBytes } = slotGeometry(send, send.ownTenant);
+  if (device.lock(slotOffset, slotBytes) >= 0) return;
   throw new AgentError(
     'taken',
     `node ${node} is taken: another agent on this host uses its slot on volume ${device.path}; stop that one first`,
@@ -229,7 +249,7 @@ async function watchForOwner(
 ): Promise<void> {
   const read = (): Head | null => {
     const memory = new Uint8Array(alignedMemory(BLOCK_BYTES)).subarray(0, BLOCK_BYTES);
-    const got = device.read(HEAD_TABLE_OFFSET + send.ownSlot * BLOCK_BYTES, memory);
+    const got = device.read(HEAD_TABLE_OFFSET + slotOfTenant(send.ownTenant) * BLOCK_BYTES, memory);
     return got === BLOCK_BYTES ? decode(memory) : null;
   };
   const before = read();

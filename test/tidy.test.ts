@@ -38,6 +38,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'agent/messages': ['agent/base', 'agent/platform/clock.ts', 'agent/queue', 'agent/wire', 'agent/unix-server.ts'],
   'agent/client': [],
   'agent/core': ['agent/base', 'agent/wire', 'agent/queue', 'vnic/ip-address.ts', 'vnic/ip-packet.ts'],
+  'agent/operate': ['agent/base', 'agent/platform', 'agent/settings'],
 };
 
 describe('imports', () => {

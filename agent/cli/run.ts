@@ -1,21 +1,25 @@
 /** `stillbeat run --config FILE`: the agent in the foreground. SIGTERM drains and ends, SIGHUP reads the settings again. */
-import { isDeepStrictEqual, parseArgs } from 'node:util';
+import { parseArgs } from 'node:util';
 import ping from 'ping';
 import { removeInterface } from '../../vnic/interface-linux.ts';
-import { Agent, type AgentEvent } from '../agent.ts';
+import { Agent, type AgentEvent, type Keys } from '../agent.ts';
 import { toHex } from '../base/bytes.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
 import { MessageService } from '../messages/service.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
+import { CorosyncAdvice } from '../operate/corosync-advice.ts';
+import { Operations } from '../operate/operations.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
+import { runsInRealTime } from '../platform/scheduling.ts';
 import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
+import type { SeatChange } from '../plan.ts';
 import { keyId } from '../wire/keys.ts';
-import { examineVolumes } from '../volumes.ts';
+import { examineVolumes, type SeenVolumes } from '../volumes.ts';
 import { requireConfig } from './usage.ts';
 
 const EVENTS_KEPT = 200;
@@ -34,9 +38,14 @@ class Program {
   readonly #events: LoggedEvent[] = [];
   /** What the operator set, by the peer's name: it outlives the agent. */
   readonly #overrides = new Map<string, Override>();
+  readonly #corosync = new CorosyncAdvice({
+    look: async () => (await this.#agent?.snapshot())?.peers ?? [],
+    warn: (text) => this.#log.warn(text),
+  });
   #control: ControlServer | null = null;
   #messages: MessageService | null = null;
   #agent: Agent | null = null;
+  #operations: Operations | null = null;
   #end: (status: number) => void = () => {};
   #reading: Promise<void> | null = null;
   #readWanted = false;
@@ -57,16 +66,27 @@ class Program {
       const end = () => this.#end(0);
       process.once('SIGTERM', end);
       process.once('SIGINT', end);
+      this.#operations = await Operations.open(settings, {
+        status: async () => this.#answer({ command: 'status' }),
+        // Between two agents nothing stands still that should move.
+        isMoving: () => this.#agent?.isMoving ?? true,
+        tell: (kind, figures) => this.#record(kind, figures, LEVELS[kind] ?? 'warn'),
+      });
       await this.#start(settings);
+      await this.#operations.running(settings);
+      this.#operations.ready();
       process.on('SIGHUP', () => this.#wantSettings());
       const status = await ended;
+      this.#operations.stopping();
       await this.#reading;
       // A successor finds the interface of an agent that died, with its address.
-      await this.#agent?.close(status === EXIT.died);
+      await this.#agent?.close(status === EXIT.died, status === EXIT.ok);
       this.#log.info('stopped');
       return status;
     } finally {
       this.#messages?.close();
+      this.#corosync.stop();
+      this.#operations?.close();
       this.#control.close();
     }
   }
@@ -88,8 +108,11 @@ class Program {
     if (settings.unauthenticated)
       this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
     const { volumes } = agent;
+    if (!runsInRealTime('sb-switch'))
+      this.#log.warn('threads run at ordinary priority, late under load: give the agent CAP_SYS_NICE');
     if (!volumes.isDirect)
       this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
     this.#log.info('running', {
       version: VERSION,
       cluster: settings.cluster,
@@ -101,7 +124,7 @@ class Program {
   /** Another socket that cannot be made leaves the programs at the former one. */
   async #joinMessages(agent: Agent): Promise<void> {
     try {
-      await this.#messages?.join(agent.settings, agent.messages);
+      await this.#messages?.join(agent.settings, agent.messages, (node) => agent.seatOf(node));
     } catch (error) {
       this.#log.error('the messages socket stays where it was', { reason: messageOf(error) });
     }
@@ -116,11 +139,13 @@ class Program {
   async #readWhileWanted(): Promise<void> {
     while (this.#readWanted) {
       this.#readWanted = false;
+      this.#operations?.reloading();
       await this.#readAgain();
     }
+    this.#operations?.ready();
   }
 
-  /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
+  /** SIGHUP: new settings take effect, where they cannot while the agent runs by a new one in this process; bad ones change nothing. */
   async #readAgain(): Promise<void> {
     const old = this.#agent;
     const oldControl = this.#control;
@@ -130,11 +155,13 @@ class Program {
     try {
       settings = loadSettings(this.#file);
       const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
-      examineVolumes(settings, keys);
-      if (keys !== null && areOnlyKeysNew(old, settings, keys)) {
-        this.#useKeys(old, keys);
+      const seen = examineVolumes(settings, keys);
+      const reasons = old.restartReasons(settings, keys, seen);
+      if (reasons.length === 0) {
+        await this.#takeOver(old, settings, keys, seen);
         return;
       }
+      this.#log.info('the agent starts anew for other settings', { reasons: reasons.join(', ') });
       control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
       this.#log.error('settings not taken over', { reason: messageOf(error) });
@@ -147,11 +174,19 @@ class Program {
     this.#control = isNew ? control : oldControl;
   }
 
-  /** Keys alone change while the agent goes on: no packet is lost, and no peer takes it for another one. */
-  #useKeys(agent: Agent, keys: readonly Uint8Array[]): void {
-    agent.useKeys(keys);
-    const [seals, ...opens] = keys.map((key) => toHex(keyId(key)));
-    this.#log.info('keys read again', { seals, opens });
+  /** The agent goes on with other settings: nothing but what they say is changed. */
+  async #takeOver(agent: Agent, settings: Settings, keys: Keys, seen: SeenVolumes): Promise<void> {
+    const keyBefore = keysText(agent);
+    const { gone, come, isComplete } = await agent.takeOver(settings, keys, seen);
+    const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
+    await this.#overrideAgain();
+    await this.#joinMessages(agent);
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
+    await this.#operations?.running(settings);
+    const [seals, ...opens] = agent.keys.map((key) => toHex(keyId(key)));
+    if (keyBefore !== keysText(agent)) this.#note({ kind: 'keys', seals: seals ?? '', opens: opens.join(', ') });
+    this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
+    if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
   }
 
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
@@ -166,6 +201,7 @@ class Program {
     try {
       await this.#start(settings);
       await this.#overrideAgain();
+      await this.#operations?.running(settings);
       this.#log.info('settings read again');
       return true;
     } catch (error) {
@@ -206,7 +242,8 @@ class Program {
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     const agent = this.#agent;
     if (!agent) throw new AgentError('failed', 'the agent is starting');
-    if (request['command'] === 'status') return statusDocument(agent, this.#events, this.#messages?.figures ?? {});
+    if (request['command'] === 'status')
+      return statusDocument(agent, this.#events, this.#corosync.document(), this.#messages?.figures ?? {});
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
     throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
   }
@@ -223,13 +260,11 @@ class Program {
     return { ok: true, peer, path: override };
   }
 
-  #note(event: AgentEvent | { kind: 'override'; peer: string; to: string }): void {
+  #note(event: AgentEvent | ProgramEvent): void {
     const { kind, ...figures } = event;
     const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
-    this.#events.push({ at: new Date().toISOString(), kind, ...plain });
-    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
     const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : (LEVELS[kind] ?? 'info');
-    this.#log.log(level, kind, plain);
+    this.#record(kind, plain, level);
     if (event.kind === 'path' && (event.to === 'storage' || event.to === 'isolated')) void this.#diagnose(event.peer);
   }
 
@@ -240,15 +275,27 @@ class Program {
     const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
     if (!answer) return;
     const meaning = answer.alive ? "the network works, the peer's agent does not" : 'the network to the peer is down';
-    this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
-    this.#events.push({ at: new Date().toISOString(), kind: 'diagnosis', peer, icmp: answer.alive, meaning });
+    this.#record('diagnosis', { peer, host, icmp: answer.alive, meaning }, 'info');
+  }
+
+  /** Everything that happens comes by here: to the list of events, the log, and what an operator's tools see. */
+  #record(kind: string, figures: Readonly<Record<string, unknown>>, level: string): void {
+    const at = new Date().toISOString();
+    this.#events.push({ at, kind, ...figures });
+    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
+    this.#log.log(level, kind, figures);
+    this.#operations?.event(kind, figures, at);
   }
 }
 
-function areOnlyKeysNew(agent: Agent, settings: Settings, keys: readonly Uint8Array[]): boolean {
-  const hasOthers = Buffer.compare(Buffer.concat(agent.keys), Buffer.concat(keys)) !== 0;
-  return hasOthers && isDeepStrictEqual(settings, agent.settings);
-}
+type ProgramEvent =
+  | { readonly kind: 'override'; readonly peer: string; readonly to: string }
+  /** Settings were taken over while the agent runs; peers that came and went, by name. */
+  | { readonly kind: 'settings'; readonly added: string; readonly removed: string }
+  /** The key file has changed: the id of the key that seals, and of those that open besides. */
+  | { readonly kind: 'keys'; readonly seals: string; readonly opens: string };
+
+const keysText = (agent: Agent): string => agent.keys.map((key) => toHex(key)).join(' ');
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -267,6 +314,8 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-silent': 'warn',
   'unknown-key': 'warn',
   'stood-still': 'warn',
+  'peer-unaware': 'warn',
+  'address-differs': 'warn',
 };
 
 function printable(key: string, value: unknown): unknown {

@@ -13,9 +13,9 @@ export interface Road {
   /** Without a wish of the writer: how long a report is waited for. */
   readonly deadlineMs: number;
   readonly maxAgeMs: number;
-  /** -1: no such peer. */
-  peerIndex(name: string): number;
-  send(peer: number, type: TypeIndex, frame: Uint8Array, enteredMs: number, deadlineMs: number): boolean;
+  /** Where the agent keeps this peer; -1: no such peer. */
+  seatOf(name: string): number;
+  send(seat: number, type: TypeIndex, frame: Uint8Array, enteredMs: number, deadlineMs: number): boolean;
   listen(onArrival: OnArrival): void;
 }
 
@@ -58,10 +58,10 @@ export class Dispatch {
     if (this.#now() >= untilMs) return true;
     const road = this.#road;
     if (!road) return false;
-    const index = road.peerIndex(peer);
-    if (index < 0) return true;
+    const seat = road.seatOf(peer);
+    if (seat < 0) return true;
     const frame = encodeProgramMessage({ ...message, from: road.node });
-    return road.send(index, type, frame, enteredMs, Math.ceil(untilMs - enteredMs));
+    return road.send(seat, type, frame, enteredMs, Math.ceil(untilMs - enteredMs));
   }
 
   #goOn(): void {

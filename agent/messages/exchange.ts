@@ -14,7 +14,8 @@ export type OnArrival = (frame: Uint8Array, bornMs: number) => void;
 
 export class MessageExchange {
   readonly #toSwitch: Ring;
-  readonly #arrivals: readonly Ring[];
+  readonly #memory: MessageMemory;
+  #arrivals: readonly Ring[];
   readonly #wake: Int32Array;
   readonly #bell: () => void;
   readonly #record = emptyRingRecord();
@@ -24,7 +25,8 @@ export class MessageExchange {
   /** `bell` wakes the switch thread. */
   constructor(memory: MessageMemory, bell: () => void) {
     this.#toSwitch = messageRing(memory.toSwitch);
-    this.#arrivals = memory.arrivals.map(messageRing);
+    this.#memory = memory;
+    this.#arrivals = [messageRing(memory.fromSwitch)];
     this.#wake = new Int32Array(memory.wake);
     this.#bell = bell;
     void this.#watch();
@@ -39,6 +41,11 @@ export class MessageExchange {
     this.#toSwitch.commit(frame.length, laneWord(peer, type), deadlineMs, enteredMs);
     this.#bell();
     return true;
+  }
+
+  /** The rings of the readers that there are now; what a reader that is gone had left is too old to matter. */
+  hear(readers: readonly SharedArrayBuffer[]): void {
+    this.#arrivals = [this.#memory.fromSwitch, ...readers].map(messageRing);
   }
 
   /** From now on `onArrival` gets what arrives, in order; the frame is valid during the call only. */

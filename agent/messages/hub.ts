@@ -74,7 +74,7 @@ export class MessageHub {
   /** Answers what is wrong with the request, or null: the report comes by `writer.report`. */
   write(writer: Writer, request: WriteRequest): string | null {
     const road = this.#road;
-    if (road && road.peerIndex(request.peer) < 0) {
+    if (road && road.seatOf(request.peer) < 0) {
       return `no peer ${request.peer}: this node's peers are ${road.peers.join(', ')}`;
     }
     const { number, peer, channel, bytes } = request;

@@ -12,35 +12,28 @@ const RING_BYTES = 1024 * 1024;
 export interface MessageMemory {
   readonly wake: SharedArrayBuffer;
   readonly toSwitch: SharedArrayBuffer;
-  /** From the switch, then from each receive volume's reader. */
-  readonly arrivals: readonly SharedArrayBuffer[];
+  readonly fromSwitch: SharedArrayBuffer;
 }
 
-export function allocateMessages(receiveCount: number): MessageMemory {
-  const ring = () => new SharedArrayBuffer(ringBytes(RING_BYTES));
-  return {
-    wake: new SharedArrayBuffer(4),
-    toSwitch: ring(),
-    arrivals: Array.from({ length: 1 + receiveCount }, ring),
-  };
-}
+export const allocateMessageRing = (): SharedArrayBuffer => new SharedArrayBuffer(ringBytes(RING_BYTES));
+
+export const allocateMessages = (): MessageMemory => ({
+  wake: new SharedArrayBuffer(4),
+  toSwitch: allocateMessageRing(),
+  fromSwitch: allocateMessageRing(),
+});
 
 export const messageRing = (buffer: SharedArrayBuffer): Ring => new Ring(buffer, 0, RING_BYTES);
-
-/** Which ring of `arrivals` is whose. */
-export const SWITCH_ARRIVALS = 0;
-export const readerArrivals = (receiveIndex: number): number => 1 + receiveIndex;
 
 /** A delivering thread's end: frames of programs go to the main thread. */
 export class MessageOutlet {
   readonly #ring: Ring;
   readonly #wake: Int32Array;
 
-  constructor(memory: MessageMemory, index: number) {
-    const buffer = memory.arrivals[index];
-    if (!buffer) throw new Error('no such delivering thread');
-    this.#ring = messageRing(buffer);
-    this.#wake = new Int32Array(memory.wake);
+  /** `ring`: this thread's own; `wake` wakes the main thread. */
+  constructor(ring: SharedArrayBuffer, wake: SharedArrayBuffer) {
+    this.#ring = messageRing(ring);
+    this.#wake = new Int32Array(wake);
   }
 
   /** `bornMs`: when it entered at the sender, by our clock. False: no room, it is lost. */

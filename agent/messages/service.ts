@@ -26,14 +26,14 @@ export class MessageService {
   }
 
   /** An agent runs with these settings, whose socket may be another one: then its programs have to connect anew. */
-  async join(settings: Settings, exchange: MessageExchange): Promise<void> {
+  async join(settings: Settings, exchange: MessageExchange, seatOf: (node: string) => number): Promise<void> {
     const names = settings.peers.map(({ node }) => node);
     this.#hub.join({
       node: settings.node,
       peers: names,
       deadlineMs: settings.messages.deadlineMs,
       maxAgeMs: settings.storage.maxAgeMs,
-      peerIndex: (name) => names.indexOf(name),
+      seatOf,
       send: (...message) => exchange.send(...message),
       listen: (onArrival) => exchange.listen(onArrival),
     });

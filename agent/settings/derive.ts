@@ -45,6 +45,9 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
       socket: given.messages.socket ?? messagesSocketBeside(controlSocket),
       deadlineMs: given.messages.deadlineMs,
     },
+    corosyncConf: given.corosync.conf,
+    metricsListen: endpoint(given.metrics.listen),
+    hooks: { onPath: given.hooks.onPath ?? null, timeoutMs: given.hooks.timeoutMs },
   };
 }
 

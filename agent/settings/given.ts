@@ -48,7 +48,9 @@ export interface SettingsFile {
   readonly types: readonly TypeRuleFile[];
   readonly control: { readonly socket?: string };
   readonly messages: { readonly socket?: string; readonly deadlineMs: number };
+  readonly corosync: { readonly conf: string };
   readonly metrics: { readonly listen?: string };
+  readonly hooks: { readonly onPath?: string; readonly timeoutMs: number };
 }
 
 /** The same while it may still be faulty: what did not fit the schema has been taken out. */

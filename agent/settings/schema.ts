@@ -6,7 +6,9 @@
  * What involves two keys (an address outside the subnet, a peer named twice) is in `meaning.ts`.
  */
 
+import { corosync } from './schema-corosync.ts';
 import { messages } from './schema-messages.ts';
+import { hooks, metrics } from './schema-operate.ts';
 import {
   bytes,
   endpoint,
@@ -216,9 +218,9 @@ export const settingsSchema: Schema = {
       },
     }),
     messages,
-    metrics: group('Figures for Prometheus over HTTP, which come with a later release: leave the group out.', {
-      listen: endpoint('127.0.0.1:9477', 'Where a later release serves them; refused by this one.'),
-    }),
+    corosync,
+    metrics,
+    hooks,
   },
   required: ['cluster', 'node', 'vnic', 'storage', 'peers'],
   additionalProperties: false,

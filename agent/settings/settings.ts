@@ -79,4 +79,10 @@ export interface Settings {
     /** A message that no program on the peer has read after this is counted as missed. */
     readonly deadlineMs: number;
   };
+  /** The settings file of corosync on this node, for advice; it need not be there. */
+  readonly corosyncConf: string;
+  /** Where figures for Prometheus are served; null: nowhere. */
+  readonly metricsListen: Endpoint | null;
+  /** The program that is run at changes of a path; null: none. */
+  readonly hooks: { readonly onPath: string | null; readonly timeoutMs: number };
 }

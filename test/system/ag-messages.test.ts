@@ -205,9 +205,10 @@ describe('messages between programs', () => {
     await expect(writer.write('b', 'data', 'x', { deadlineMs: 0 })).rejects.toThrow('deadlineMs is a number from 1');
   });
 
-  test('settings are read again: connections stay, and what is written meanwhile goes afterwards', async () => {
+  test('another agent in this process: connections stay, and what is written meanwhile goes afterwards', async () => {
     const [writer, reader] = [await program('a', 'again'), await listener('b', 'again')];
     const { incarnation } = await cluster.status('a');
+    cluster.lab.writeSettings('a', { ...OVERRIDES, vnic: { mtu: 1400 } });
     process.kill(cluster.lab.agentPid('a'), 'SIGHUP');
     const reading = readMany(reader, 1);
     await eventually(
@@ -219,6 +220,24 @@ describe('messages between programs', () => {
     expect(await writer.write('b', 'data', 'after')).toMatchObject({ delivered: true });
     expect((await reading).map(text)).toEqual(['after']);
   });
+});
+
+test('SIGHUP: another deadline and another socket count from then on, without a restart', async () => {
+  const { incarnation } = await cluster.status('a');
+  const socket = `${cluster.lab.directory}/other.sock`;
+  cluster.lab.writeSettings('a', { ...OVERRIDES, vnic: { mtu: 1400 }, messages: { socket, deadlineMs: 50 } });
+  process.kill(cluster.lab.agentPid('a'), 'SIGHUP');
+  const writer = await eventually('it listens there', SOON_MS, async () => connect({ socket, channel: 'nobody' }));
+  clients.push(writer);
+  const began = performance.now();
+  expect(await writer.write('b', 'data', 'x')).toMatchObject({ delivered: false });
+  expect(performance.now() - began).toBeLessThan(OVERRIDES.messages.deadlineMs);
+  expect((await cluster.status('a')).incarnation).toBe(incarnation);
+  cluster.lab.writeSettings('a', { ...OVERRIDES, vnic: { mtu: 1400 } });
+  process.kill(cluster.lab.agentPid('a'), 'SIGHUP');
+  await eventually('it listens where it did', SOON_MS, async () =>
+    (await connect({ socket: socketOf('a') })).close().then(() => true),
+  );
 });
 
 describe('programs that do wrong', () => {

@@ -34,7 +34,7 @@ class Node {
       peers: [name === 'a' ? 'b' : 'a'],
       deadlineMs: 1000,
       maxAgeMs: 2000,
-      peerIndex: (peer) => (peer === (name === 'a' ? 'b' : 'a') ? 0 : -1),
+      seatOf: (peer) => (peer === (name === 'a' ? 'b' : 'a') ? 0 : -1),
       send: (_peer: number, _type: TypeIndex, frame: Uint8Array, enteredMs: number) => {
         if (this.hasRoom) this.peer?.onArrival(frame.slice(), enteredMs - this.lagMs);
         return this.hasRoom;

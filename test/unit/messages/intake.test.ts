@@ -11,7 +11,7 @@ let sent: { peer: number; type: TypeIndex; content: number; enteredMs: number }[
 let full: Set<number>;
 
 beforeEach(() => {
-  const memory = allocateMessages(1);
+  const memory = allocateMessages();
   ring = messageRing(memory.toSwitch);
   intake = new MessageIntake(memory);
   sent = [];

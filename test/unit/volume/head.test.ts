@@ -39,6 +39,7 @@ const head = (fields: Partial<Head> = {}): Head => ({
   pid: 13,
   keyId: keyId(CLUSTER_KEY),
   entries: [entry(0), entry(2)],
+  addresses: [new Uint8Array(16).fill(7)],
   ...fields,
 });
 
