@@ -10,6 +10,7 @@ import { EventEmitter } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { removeInterface, setUpInterface } from '../vnic/interface-linux.ts';
 import { AgentError } from './base/errors.ts';
+import { type BypassPlan, removeBypass, setUpBypass } from './bypass/bypass.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
@@ -81,7 +82,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     try {
       const { name, addresses, mtu } = settings.vnic;
       isNew = setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
-      const context = makeContext(settings, volumes, clusterKey);
+      const bypass = setUpBypass(settings);
+      const context = makeContext(settings, volumes, clusterKey, bypass);
       initialiseState(new Float64Array(context.memory.writer), volumes.start);
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
       const commands = new MessageChannel();
@@ -90,6 +92,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     } catch (error) {
       await supervisor?.stop(0);
       volumes.lock.close();
+      removeQuietly(settings);
       if (isNew) removeInterface(settings.vnic.name);
       throw error;
     }
@@ -140,12 +143,29 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.#commandPort.close();
     this.volumes.lock.close();
     sys.close(this.#context.bellFd);
-    if (!keepInterface) removeInterface(this.settings.vnic.name);
+    if (!keepInterface) {
+      if (this.settings.primary.mode === 'route') removeBypass(this.settings);
+      removeInterface(this.settings.vnic.name);
+    }
     return ended;
   }
 }
 
-function makeContext(settings: Settings, volumes: OpenedVolumes, clusterKey: Uint8Array | null): ThreadContext {
+/** After a failure that is told already. */
+function removeQuietly(settings: Settings): void {
+  try {
+    removeBypass(settings);
+  } catch {
+    // What could not be set up cannot be removed either.
+  }
+}
+
+function makeContext(
+  settings: Settings,
+  volumes: OpenedVolumes,
+  clusterKey: Uint8Array | null,
+  bypass: BypassPlan | null,
+): ThreadContext {
   return {
     settings,
     incarnation: new Uint8Array(randomBytes(16)),
@@ -156,6 +176,7 @@ function makeContext(settings: Settings, volumes: OpenedVolumes, clusterKey: Uin
     receive: volumes.receive,
     peerSlots: volumes.peerSlots,
     nodeNumbers: [settings.node, ...settings.peers.map(({ node }) => node)].map(nodeNumber),
+    bypass,
     bellFd: sys.eventfd(0, EFD_NONBLOCK_CLOEXEC),
     memory: allocate(settings.peers.length, volumes.receive.length),
   };

@@ -2,6 +2,7 @@
  * What the threads of one agent share: the memory, and the facts that hold for the life of an incarnation. Made by
  * `agent.ts`, handed to each worker as its `workerData`; nothing else passes between threads but messages to `main`.
  */
+import type { BypassPlan } from './bypass/bypass.ts';
 import { createAead } from './platform/aead.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { Ring, ringBytes } from './queue/ring.ts';
@@ -45,6 +46,8 @@ export interface ThreadContext {
   /** Numbers that stand for the nodes in datagrams: our own, then each peer's. */
   readonly nodeNumbers: readonly number[];
   readonly bellFd: number;
+  /** Null without `mode: route`. */
+  readonly bypass: BypassPlan | null;
   readonly memory: {
     readonly state: SharedArrayBuffer;
     readonly writeBuffer: SharedArrayBuffer;

@@ -16,6 +16,9 @@ export type CoreEvent =
       readonly atMs: number;
       readonly silentMs: number;
     }
+  /** Packets of the bypassed types now go past the agents, or through them. */
+  | { readonly kind: 'bypass'; readonly peer: string; readonly atMs: number; readonly active: boolean }
+  | { readonly kind: 'bypass-error'; readonly peer: string; readonly atMs: number; readonly errno: number }
   | { readonly kind: 'stood-still'; readonly peer: ''; readonly atMs: number; readonly gapMs: number };
 
 export interface CorePorts {

@@ -12,6 +12,7 @@ export function linkSettings(context: ThreadContext): LinkSettings[] {
     name: peer.node,
     sendSlot: context.peerSlots[i] ?? 0,
     judge: { ...probe, hasNetwork: mode !== 'none' },
+    hasBypass: (context.bypass?.routes[i]?.length ?? 0) > 0,
     maxAgeMs: settings.storage.maxAgeMs,
     beaconMs: settings.storage.beaconMs,
     retainBytes: settings.queues.retainBytes,

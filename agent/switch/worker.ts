@@ -22,6 +22,7 @@ import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
 import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
 import { parseHead } from '../volume/head.ts';
+import { BypassEdge } from './bypass-edge.ts';
 import { linkSettings, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
 import { TunnelEdge } from './tunnel-edge.ts';
@@ -48,6 +49,7 @@ class Switch {
   readonly #core: NodeCore;
   readonly #edge: TunnelEdge | null;
   readonly #carrier: LinkWatch | null;
+  readonly #bypass: BypassEdge | null;
   readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
   readonly #record = emptyRingRecord();
   readonly #bell = new Uint8Array(8);
@@ -83,6 +85,9 @@ class Switch {
     const socket = mode === 'none' || !listen ? null : this.#orGiveBack(() => UdpSocket.open(listen.host, listen.port));
     this.#edge = socket && new TunnelEdge(this.#context, this.#core.links, socket, this.#context.mtu);
     this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name), socket);
+    const { bypass } = this.#context;
+    const event = (event: CoreEvent) => parentPort?.postMessage({ event });
+    this.#bypass = bypass && new BypassEdge(bypass, this.#core.links, this.#context.nodeNumbers[0] ?? 0, event);
     this.#tellCarrier();
     this.#preparePoll();
     parentPort?.postMessage({ ready: { tunFd: this.#tun.descriptor } });
@@ -140,7 +145,10 @@ class Switch {
       Atomics.add(this.#state.words, AGENT.switchBeat, 1);
       this.#dropAfterStandstill(nowMs);
       if (this.#ready(1)) this.#onBell(nowMs);
-      if (this.#ready(3)) this.#tellCarrier();
+      if (this.#ready(3)) {
+        this.#tellCarrier();
+        this.#bypass?.linkChanged();
+      }
       this.#buffer.isRound = true;
       let more = this.#takeInbound(nowMs);
       if (this.#edge && this.#ready(2)) {
@@ -149,6 +157,7 @@ class Switch {
       }
       more = this.#takeFrames(nowMs) || more;
       waitMs = this.#core.round(nowMs);
+      this.#bypass?.round(nowMs);
       if (this.#submitted) this.#buffer.endRound();
       this.#submitted = false;
       if (more) waitMs = 0;
@@ -156,6 +165,7 @@ class Switch {
     }
     this.#tun.close();
     this.#edge?.socket.close();
+    this.#bypass?.close();
   }
 
   /**
@@ -239,7 +249,7 @@ class Switch {
       const link = this.#core.links[command.peer];
       if (link) link.judge.override = command.override;
     }
-    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, nowMs);
+    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, this.#bypass, nowMs);
     this.#context.commandPort.postMessage({ id: command.id, snapshot: answer });
   }
 }

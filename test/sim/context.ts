@@ -48,6 +48,7 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     send: volume,
     receive: [{ volume, peers: [{ index: 0, slot: peer }] }],
     peerSlots: [peer],
+    bypass: null,
     nodeNumbers: [NODE_NUMBERS[index], NODE_NUMBERS[peer]],
     bellFd: -1,
     memory: allocate(1, 1),
