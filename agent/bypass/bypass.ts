@@ -5,6 +5,7 @@
  * A normal stop removes all of it. What a killed agent leaves keeps the healthy way working, and the next start takes it over.
  */
 import { readFileSync } from 'node:fs';
+import { AgentError } from '../base/errors.ts';
 import { HEARTBEAT_PORTS } from '../core/classify.ts';
 import { addressesOn, interfaceOf } from '../platform/interface-mtu.ts';
 import type { HostRoute } from '../platform/route-socket.ts';
@@ -19,8 +20,8 @@ import { selectors, type Selector } from './selectors.ts';
 export interface BypassPlan {
   readonly interfaceIndex: number;
   readonly table: number;
-  /** For each peer the host routes that make the bypass; none where it is not on the same link. */
-  readonly routes: readonly (readonly HostRoute[])[];
+  /** By the peer's name, the host routes that make the bypass; none where it is not on the same link. */
+  readonly routes: Readonly<Record<string, readonly HostRoute[]>>;
 }
 
 /** The interface that the bypass goes over. */
@@ -30,24 +31,35 @@ export const bypassInterface = ({ primary }: Settings): string =>
 export const bypassSelectors = (settings: Pick<Settings, 'types' | 'primary'>): Selector[] =>
   selectors(settings, { protocol: PROTOCOL.vrrp, udpPorts: HEARTBEAT_PORTS });
 
-/** Sets the bypass up for these settings, over what an earlier agent left. Null without `mode: route`. */
-export function setUpBypass(settings: Settings): BypassPlan | null {
+/** Sets the bypass up for these settings, over what an earlier agent or plan left; without `mode: route` removes that. */
+export function setUpBypass(settings: Settings): void {
   if (settings.primary.mode !== 'route') {
     removeBypass(settings);
-    return null;
+    return;
   }
-  const name = bypassInterface(settings);
   const peers = settings.peers.flatMap((peer) => peerAddresses(settings, peer));
   setRules(settings.vnic, peers, bypassSelectors(settings), settings.primary.listen?.host ?? '');
-  ignoreLinkdown(settings.controlSocket, name);
-  return bypassPlan(settings, name);
+  ignoreLinkdown(settings.controlSocket, bypassInterface(settings));
 }
 
-/** The part that follows the list of peers. */
-export function bypassPlan(settings: Settings, name: string): BypassPlan {
-  const interfaceIndex = Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'));
-  const routes = settings.peers.map((peer) => hostRoutes(settings, peer, name));
-  return { interfaceIndex, table: tablesOf(settings.vnic.name).past, routes };
+/** What the switch thread needs to know. Null without `mode: route`. */
+export function bypassPlan(settings: Settings): BypassPlan | null {
+  if (settings.primary.mode !== 'route') return null;
+  const name = bypassInterface(settings);
+  const routes = settings.peers.map((peer) => [peer.node, hostRoutes(settings, peer, name)] as const);
+  return {
+    interfaceIndex: indexOf(name),
+    table: tablesOf(settings.vnic.name).past,
+    routes: Object.fromEntries(routes),
+  };
+}
+
+function indexOf(name: string): number {
+  try {
+    return Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'));
+  } catch {
+    throw new AgentError('primary', `there is no interface ${name}: correct primary.interface (see: ip link)`);
+  }
 }
 
 /** Takes everything of ours out of the host again, also what an agent with other settings left that was killed. */

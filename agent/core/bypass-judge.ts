@@ -17,15 +17,15 @@ const ECHOES_PER_INTERVAL = 4;
 const ANSWER_INTERVALS = 1.5;
 
 export class BypassJudge {
-  readonly #intervalMs: number;
+  /** Between the judge's probes. */
+  intervalMs: number;
   #willing: boolean | null = null;
   #peerWilling = false;
   #askedMs = -Infinity;
   #answeredMs = -Infinity;
 
-  /** `intervalMs`: between the judge's probes. */
   constructor(intervalMs: number) {
-    this.#intervalMs = intervalMs;
+    this.intervalMs = intervalMs;
   }
 
   /** Null until the first verdict: what a former agent left stays as it is. */
@@ -54,7 +54,7 @@ export class BypassJudge {
   /** True when an echo should be sent now: the peer's agent is silent, and its host may not be. */
   asks(path: Path, nowMs: number): boolean {
     if (path === 'network' || this.#willing !== true) return false;
-    const pauseMs = path === 'suspect' ? this.#intervalMs / ECHOES_PER_INTERVAL : this.#intervalMs / 2;
+    const pauseMs = path === 'suspect' ? this.intervalMs / ECHOES_PER_INTERVAL : this.intervalMs / 2;
     if (nowMs - this.#askedMs < pauseMs) return false;
     this.#askedMs = nowMs;
     return true;
@@ -71,7 +71,7 @@ export class BypassJudge {
     if (override === 'storage' || !hasCarrier) return false;
     if (path === 'network' || path === 'suspect') return true;
     if (path === 'isolated') return this.#willing === null ? null : true;
-    const answers = nowMs - this.#answeredMs <= ANSWER_INTERVALS * this.#intervalMs;
+    const answers = nowMs - this.#answeredMs <= ANSWER_INTERVALS * this.intervalMs;
     return this.#willing === true && answers;
   }
 }

@@ -41,6 +41,7 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     peers: given.peers.map((peer) => peerOf(peer, tunnelled, storage.send.volume)),
     types: given.types.map(ruleOf),
     controlSocket: given.control.socket ?? `/run/stillbeat/${given.node}.sock`,
+    corosyncConf: given.corosync.conf,
   };
 }
 

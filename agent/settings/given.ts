@@ -48,6 +48,7 @@ export interface SettingsFile {
   readonly peers: readonly PeerFile[];
   readonly types: readonly TypeRuleFile[];
   readonly control: { readonly socket?: string };
+  readonly corosync: { readonly conf: string };
   readonly metrics: { readonly listen?: string };
 }
 

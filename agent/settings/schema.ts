@@ -7,6 +7,7 @@
  */
 
 import { bypass } from './schema-bypass.ts';
+import { corosync } from './schema-corosync.ts';
 import {
   bytes,
   endpoint,
@@ -218,6 +219,7 @@ export const settingsSchema: Schema = {
         examples: ['/run/stillbeat/a.sock'],
       },
     }),
+    corosync,
     metrics: group('Figures for Prometheus over HTTP, which come with a later release: leave the group out.', {
       listen: endpoint('127.0.0.1:9477', 'Where a later release serves them; refused by this one.'),
     }),

@@ -76,4 +76,6 @@ export interface Settings {
   readonly peers: readonly PeerSettings[];
   readonly types: readonly TypeRule[];
   readonly controlSocket: string;
+  /** The settings file of corosync on this node, for advice; it need not be there. */
+  readonly corosyncConf: string;
 }

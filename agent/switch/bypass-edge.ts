@@ -38,22 +38,54 @@ export const NO_BYPASS: BypassFigures = { possible: false, active: false, here: 
 
 export class BypassEdge {
   readonly #socket = new RouteSocket();
-  readonly #place: RoutePlace;
-  readonly #peers: readonly PeerBypass[];
+  #plan: BypassPlan;
+  #peers: readonly PeerBypass[] = [];
   readonly #event: (event: CoreEvent) => void;
   /** Of this agent's echoes. */
   readonly #token: number;
 
   /** `token`: any number that other programs' echoes do not bear. */
-  constructor(plan: BypassPlan, links: readonly PeerLink[], token: number, event: (event: CoreEvent) => void) {
-    const { interfaceIndex, table } = plan;
-    this.#place = { interfaceIndex, table, metric: METRIC_PAST, protocol: ROUTE_PROTOCOL, rtoMinMs: RTO_MIN_MS };
-    this.#peers = links.map((link, i) => {
-      const routes = plan.routes[i] ?? [];
-      return { link, host: routes[0]?.via ?? '', routes, applied: null, triedMs: -Infinity, changes: 0, echo: null };
-    });
+  constructor(plan: BypassPlan, token: number, event: (event: CoreEvent) => void) {
+    this.#plan = plan;
     this.#token = token;
     this.#event = event;
+  }
+
+  get #place(): RoutePlace {
+    const { interfaceIndex, table } = this.#plan;
+    return { interfaceIndex, table, metric: METRIC_PAST, protocol: ROUTE_PROTOCOL, rtoMinMs: RTO_MIN_MS };
+  }
+
+  attach(link: PeerLink): void {
+    const routes = this.#plan.routes[link.settings.name] ?? [];
+    const host = routes[0]?.via ?? '';
+    this.#peers = [...this.#peers, { link, host, routes, applied: null, triedMs: -Infinity, changes: 0, echo: null }];
+  }
+
+  /** The peer is one no more. */
+  detach(seat: number): void {
+    const gone = this.#at(seat);
+    this.#peers = this.#peers.filter((peer) => peer !== gone);
+    gone?.echo?.close();
+    for (const route of gone?.routes ?? []) this.#socket.remove(route, this.#place);
+  }
+
+  /** Takes over a plan. Who stays and has the same routes notices nothing. */
+  apply(plan: BypassPlan, links: readonly PeerLink[]): void {
+    const before = this.#place;
+    this.#plan = plan;
+    for (const link of links) {
+      const { seat, name } = link.settings;
+      const peer = this.#at(seat);
+      if (peer && JSON.stringify(peer.routes) === JSON.stringify(plan.routes[name] ?? [])) continue;
+      for (const route of peer?.routes ?? []) this.#socket.remove(route, before);
+      this.detach(seat);
+      this.attach(link);
+    }
+  }
+
+  #at(seat: number): PeerBypass | undefined {
+    return this.#peers.find(({ link }) => link.settings.seat === seat);
   }
 
   /** After each round of the switch. */
@@ -74,8 +106,8 @@ export class BypassEdge {
     }
   }
 
-  figures(index: number): BypassFigures {
-    const peer = this.#peers[index];
+  figures(seat: number): BypassFigures {
+    const peer = this.#at(seat);
     if (!peer?.link.bypass) return NO_BYPASS;
     const { willing, peerWilling } = peer.link.bypass;
     const { applied, changes } = peer;

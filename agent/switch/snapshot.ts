@@ -21,6 +21,12 @@ export interface QueueSnapshot {
 
 export interface PeerSnapshot {
   readonly node: string;
+  /** Its place in the shared state. */
+  readonly seat: number;
+  /** The peer has us among its peers; null: not known. */
+  readonly knowsUs: boolean | null;
+  /** The addresses that the peer says it has, when those of our settings are not among them. */
+  readonly otherAddresses: readonly string[] | null;
   readonly path: string;
   readonly override: string;
   readonly sinceMs: number;
@@ -87,8 +93,9 @@ export function snapshot(
       strangers: edge.counters.strangers,
       sendErrors: edge.counters.sendErrors,
     },
-    peers: core.links.map((link, i) => {
-      return peerSnapshot(link, state.peers[i] as PeerWords, bypass?.figures(i) ?? NO_BYPASS, nowMs);
+    peers: core.links.map((link) => {
+      const { seat } = link.settings;
+      return peerSnapshot(link, state.peers[seat] as PeerWords, bypass?.figures(seat) ?? NO_BYPASS, nowMs);
     }),
   };
 }
@@ -101,6 +108,9 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, bypass: Bypas
   const { heartbeat, data, bulk, clock, judge } = link;
   return {
     node: link.settings.name,
+    seat: link.settings.seat,
+    knowsUs: link.claims.knowsUs,
+    otherAddresses: link.claims.otherAddresses,
     path: judge.path,
     override: judge.override,
     sinceMs: judge.sinceMs,

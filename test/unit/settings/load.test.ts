@@ -46,6 +46,7 @@ describe('defaults', () => {
       ],
       types: [],
       controlSocket: '/run/stillbeat/a.sock',
+      corosyncConf: '/etc/corosync/corosync.conf',
     });
   });
 
