@@ -35,6 +35,9 @@ import { nodeNumber, openVolumes, type OpenedVolumes, type SeenVolumes } from '.
 const EFD_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
 const TX_QUEUE_LENGTH = 4000;
 const CLOSE_MS_MAX = 2000;
+/** What was handed to the interface before the end is sent, and confirmed where a peer can; no end waits longer. */
+const DRAIN_MS_MAX = 1000;
+const DRAIN_LOOK_MS = 5;
 const READY_MS_MAX = 10_000;
 const ANSWER_MS_MAX = 2000;
 /** Threads take a plan over within a round; one that hangs in its storage is not waited for. */
@@ -113,6 +116,11 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
       if (isNew) removeInterface(settings.vnic.name);
       throw error;
     }
+  }
+
+  /** Whether the threads do their work: what systemd's watchdog is told. */
+  get isMoving(): boolean {
+    return this.#supervisor.isMoving;
   }
 
   /** What the switch thread knows now. Rejects when it does not answer in time: it hangs. */
@@ -222,13 +230,15 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   }
 
   /**
-   * Ends in order: what is buffered is written, the head says "stopped". `keepInterface` for a restart in place. Answers
-   * false when a thread did not end: it hangs in the kernel, and this process may start no other agent.
+   * Ends in order: what is buffered is sent and written, the head says "stopped". `keepInterface` for a restart in place;
+   * `drain` false when there is something wrong with the agent. Answers false when a thread did not end: it hangs in the
+   * kernel, and this process may start no other agent.
    */
-  async close(keepInterface = false): Promise<boolean> {
+  async close(keepInterface = false, drain = true): Promise<boolean> {
     if (this.#closed) return true;
     this.#closed = true;
     const { words } = this.state;
+    if (drain) await this.#drain();
     Atomics.store(words, AGENT.stop, 1);
     this.state.wake(AGENT.flushWake);
     this.state.wake(AGENT.readerWake);
@@ -242,6 +252,15 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
       removeInterface(this.settings.vnic.name);
     }
     return ended;
+  }
+
+  async #drain(): Promise<void> {
+    const { words } = this.state;
+    const deadlineMs = systemClock.monotonicMs() + DRAIN_MS_MAX;
+    Atomics.store(words, AGENT.drain, 1);
+    this.#bell();
+    while (Atomics.load(words, AGENT.drained) === 0 && systemClock.monotonicMs() < deadlineMs)
+      await delay(DRAIN_LOOK_MS);
   }
 }
 

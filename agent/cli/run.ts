@@ -8,8 +8,10 @@ import { ControlServer, type Answer } from '../control-server.ts';
 import { removeBypass } from '../bypass/bypass.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
 import { CorosyncAdvice } from '../operate/corosync-advice.ts';
+import { Operations } from '../operate/operations.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
+import { runsInRealTime } from '../platform/scheduling.ts';
 import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -40,6 +42,7 @@ class Program {
   });
   #control: ControlServer | null = null;
   #agent: Agent | null = null;
+  #operations: Operations | null = null;
   #end: (status: number) => void = () => {};
   #reading: Promise<void> | null = null;
   #readWanted = false;
@@ -57,16 +60,26 @@ class Program {
       const end = () => this.#end(0);
       process.once('SIGTERM', end);
       process.once('SIGINT', end);
+      this.#operations = await Operations.open(settings, {
+        status: async () => this.#answer({ command: 'status' }),
+        // Between two agents nothing stands still that should move.
+        isMoving: () => this.#agent?.isMoving ?? true,
+        tell: (kind, figures) => this.#record(kind, figures, LEVELS[kind] ?? 'warn'),
+      });
       await this.#start(settings);
+      await this.#operations.running(settings);
+      this.#operations.ready();
       process.on('SIGHUP', () => this.#wantSettings());
       const status = await ended;
+      this.#operations.stopping();
       await this.#reading;
       // A successor finds the interface of an agent that died, with its address.
-      await this.#agent?.close(status === EXIT.died);
+      await this.#agent?.close(status === EXIT.died, status === EXIT.ok);
       this.#log.info('stopped');
       return status;
     } finally {
       this.#corosync.stop();
+      this.#operations?.close();
       this.#control.close();
     }
   }
@@ -87,6 +100,8 @@ class Program {
     if (settings.unauthenticated)
       this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
     const { volumes } = agent;
+    if (!runsInRealTime('sb-switch'))
+      this.#log.warn('threads run at ordinary priority, late under load: give the agent CAP_SYS_NICE');
     if (!volumes.isDirect)
       this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
     this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
@@ -107,8 +122,10 @@ class Program {
   async #readWhileWanted(): Promise<void> {
     while (this.#readWanted) {
       this.#readWanted = false;
+      this.#operations?.reloading();
       await this.#readAgain();
     }
+    this.#operations?.ready();
   }
 
   /** SIGHUP: new settings take effect, where they cannot while the agent runs by a new one in this process; bad ones change nothing. */
@@ -160,6 +177,7 @@ class Program {
     try {
       await this.#start(settings);
       await this.#overrideAgain();
+      await this.#operations?.running(settings);
       this.#log.info('settings read again');
       return true;
     } catch (error) {
@@ -220,10 +238,8 @@ class Program {
   #note(event: AgentEvent | ProgramEvent): void {
     const { kind, ...figures } = event;
     const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
-    this.#events.push({ at: new Date().toISOString(), kind, ...plain });
-    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
     const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : (LEVELS[kind] ?? 'info');
-    this.#log.log(level, kind, plain);
+    this.#record(kind, plain, level);
     if (event.kind === 'path' && (event.to === 'storage' || event.to === 'isolated')) void this.#diagnose(event.peer);
   }
 
@@ -234,8 +250,16 @@ class Program {
     const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
     if (!answer) return;
     const meaning = answer.alive ? "the network works, the peer's agent does not" : 'the network to the peer is down';
-    this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
-    this.#events.push({ at: new Date().toISOString(), kind: 'diagnosis', peer, icmp: answer.alive, meaning });
+    this.#record('diagnosis', { peer, host, icmp: answer.alive, meaning }, 'info');
+  }
+
+  /** Everything that happens comes by here: to the list of events, the log, and what an operator's tools see. */
+  #record(kind: string, figures: Readonly<Record<string, unknown>>, level: string): void {
+    const at = new Date().toISOString();
+    this.#events.push({ at, kind, ...figures });
+    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
+    this.#log.log(level, kind, figures);
+    this.#operations?.event(kind, figures, at);
   }
 }
 

@@ -190,7 +190,16 @@ export class NodeCore {
       link.tick(nowMs, available, oneIsDue);
       if (link.judge.path !== 'network') needed = 1;
     }
-    Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+    const before = Atomics.exchange(this.#state.words, AGENT.storageNeeded, needed);
+    // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
+    if (needed > before) this.#state.wake(AGENT.readerWake);
+  }
+
+  /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */
+  get isDrained(): boolean {
+    return this.links.every(({ judge, heartbeat, data, bulk }) => {
+      return judge.path === 'isolated' || heartbeat.waiting + data.keptFrames + bulk.keptFrames === 0;
+    });
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

@@ -53,6 +53,10 @@ export const AGENT = {
   flushPlan: 30,
   /** reader: the same; reader number n writes word n behind this one. */
   readerPlans: 32,
+  /** main: the agent is about to end: say when nothing waits any more. */
+  drain: 26,
+  /** switch: nothing waits any more. */
+  drained: 27,
 } as const;
 /** Peers that an agent can have: each has a seat, its place in the shared state. */
 export const SEATS_MAX = 63;

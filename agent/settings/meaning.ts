@@ -18,6 +18,8 @@ export function checkMeaning(given: Given<SettingsFile>, problems: Problems): vo
   checkLater(given, problems);
   checkPrimary(given, problems);
   checkBypass(given, problems);
+  const { listen } = given.metrics ?? {};
+  if (listen !== undefined) take(parseEndpoint(listen), ['metrics', 'listen'], problems);
   checkPeers(given, subnets, problems);
   checkTypes(given, problems);
 }
@@ -74,9 +76,6 @@ function checkLater(given: Given<SettingsFile>, problems: Problems): void {
   const copy = given.storage?.copy;
   if (copy !== undefined && copy !== 'shared') {
     problems.add(['storage', 'copy'], `${copy} comes with a later release`, 'use shared');
-  }
-  if (given.metrics?.listen !== undefined) {
-    problems.add(['metrics', 'listen'], 'comes with a later release', 'leave it out');
   }
 }
 

@@ -8,6 +8,7 @@
 
 import { bypass } from './schema-bypass.ts';
 import { corosync } from './schema-corosync.ts';
+import { hooks, metrics } from './schema-operate.ts';
 import {
   bytes,
   endpoint,
@@ -220,9 +221,8 @@ export const settingsSchema: Schema = {
       },
     }),
     corosync,
-    metrics: group('Figures for Prometheus over HTTP, which come with a later release: leave the group out.', {
-      listen: endpoint('127.0.0.1:9477', 'Where a later release serves them; refused by this one.'),
-    }),
+    metrics,
+    hooks,
   },
   required: ['cluster', 'node', 'vnic', 'storage', 'peers'],
   additionalProperties: false,

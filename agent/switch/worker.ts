@@ -210,12 +210,20 @@ class Switch {
       this.#bypass?.round(nowMs);
       if (this.#submitted) this.#buffer.endRound();
       this.#submitted = false;
+      this.#tellDrained(more);
       if (more) waitMs = 0;
       if (this.#waiting !== null) waitMs = Math.min(waitMs, 1);
     }
     this.#tun.close();
     this.#edge?.socket.close();
     this.#bypass?.close();
+  }
+
+  /** Who ends the agent waits for this: the interface is empty, and so are the lanes. */
+  #tellDrained(more: boolean): void {
+    const { words } = this.#state;
+    if (more || this.#waiting !== null || this.#ready(0) || Atomics.load(words, AGENT.drain) === 0) return;
+    if (this.#core.isDrained) Atomics.store(words, AGENT.drained, 1);
   }
 
   /**

@@ -271,11 +271,6 @@ describe('mode route', () => {
 
 describe('what a later release brings', () => {
   refuses([
-    [
-      'metrics',
-      changed({}, 'metrics: { listen: 127.0.0.1:9477 }'),
-      '15: metrics.listen: comes with a later release; leave it out',
-    ],
     ...['local', 'command', 'mirror'].map((copy): Refusal => [
       `copy ${copy}`,
       changed({ 6: `storage:\n  copy: ${copy}` }),
