@@ -13,6 +13,8 @@ import type { Override, Path } from '../base/paths.ts';
 
 /** Echoes a probe interval while the agent has only just fallen silent: the answer must be there when the judge decides. */
 const ECHOES_PER_INTERVAL = 4;
+/** Where the judge decides at once (the peer says that it does not hear us), an echo has this long to be answered. */
+const ANSWER_WAIT_MS = 8;
 /** An answered echo stands for a living network for this many probe intervals. */
 const ANSWER_INTERVALS = 1.5;
 
@@ -21,6 +23,8 @@ export class BypassJudge {
   intervalMs: number;
   #willing: boolean | null = null;
   #peerWilling = false;
+  #path: Path = 'isolated';
+  #waitUntilMs = -Infinity;
   #askedMs = -Infinity;
   #answeredMs = -Infinity;
 
@@ -63,6 +67,10 @@ export class BypassJudge {
   /** Answers true when the willingness changed. */
   tick(path: Path, override: Override, hasCarrier: boolean, nowMs: number): boolean {
     const before = this.#willing;
+    // An agent that stood still is told on its return that nobody hears it: it has not asked for an echo before.
+    const isUnasked = nowMs - this.#askedMs > this.intervalMs;
+    if (path !== this.#path && isUnasked) this.#waitUntilMs = nowMs + ANSWER_WAIT_MS;
+    this.#path = path;
     this.#willing = this.#judge(path, override, hasCarrier, nowMs);
     return this.#willing !== before;
   }
@@ -72,6 +80,6 @@ export class BypassJudge {
     if (path === 'network' || path === 'suspect') return true;
     if (path === 'isolated') return this.#willing === null ? null : true;
     const answers = nowMs - this.#answeredMs <= ANSWER_INTERVALS * this.intervalMs;
-    return this.#willing === true && answers;
+    return this.#willing === true && (answers || nowMs < this.#waitUntilMs);
   }
 }

@@ -24,8 +24,10 @@ describe('the bypass', () => {
 
   test('follows the judge: network and suspect, not storage nor returning', () => {
     const { look } = judge();
-    const paths: Path[] = ['network', 'suspect', 'network', 'storage', 'returning', 'network'];
-    expect(paths.map((path, i) => look(path, i * 100))).toEqual([true, true, true, false, false, true]);
+    const paths: Path[] = ['network', 'suspect', 'network', 'storage', 'storage', 'returning', 'network'];
+    const seen = paths.map((path, i) => look(path, i * 10));
+    // The first look after the network may wait for an echo.
+    expect(seen).toEqual([true, true, true, true, false, false, true]);
   });
 
   test('needs both nodes', () => {
@@ -51,10 +53,19 @@ describe('the bypass', () => {
     look('suspect', 75);
     expect(bypass.asks('suspect', 75)).toBe(true);
     bypass.answered(76);
+    expect(bypass.asks('suspect', 140)).toBe(true);
     expect(look('storage', 150)).toBe(true);
     expect(look('storage', 152)).toBe(false);
     bypass.answered(153);
     expect(look('storage', 154), 'once gone it comes back by the judge alone').toBe(false);
+  });
+
+  test('waits for an echo where the judge decides at once, and stays when it is answered', () => {
+    const { bypass, look } = judge();
+    look('network', 0);
+    expect([look('storage', 100), bypass.asks('storage', 100)]).toEqual([true, true]);
+    bypass.answered(101);
+    expect([look('storage', 110), look('storage', 200)]).toEqual([true, false]);
   });
 
   test('stays where no way is left, and through the return of the peer’s agent', () => {
@@ -73,6 +84,7 @@ describe('the bypass', () => {
       Array.from({ length: 100 }, (_, i) => bypass.asks(path, from + i)).filter(Boolean).length;
     expect([asked('suspect', 1000), asked('storage', 2000)]).toEqual([8, 4]);
     look('storage', 3000);
-    expect(bypass.asks('storage', 3000)).toBe(false);
+    look('storage', 3010);
+    expect(bypass.asks('storage', 3050)).toBe(false);
   });
 });
