@@ -32,6 +32,7 @@ export interface PeerFigures {
     readonly lagMs: number | null;
     readonly misses: number;
   };
+  readonly bypass: Readonly<Record<'possible' | 'active' | 'here' | 'there', boolean>>;
   readonly sent: number;
   readonly received: number;
   readonly lost: number;
