@@ -1,34 +1,39 @@
 /** What an agent's threads share, as `agent.ts` would make it from settings and volumes. */
 import { BULK } from '../../agent/base/packet-type.ts';
 import type { TypeRule } from '../../agent/settings/settings.ts';
-import { allocate, type ThreadContext } from '../../agent/threads.ts';
+import { allocate, type ThreadContext, type VolumeFacts } from '../../agent/threads.ts';
 import { SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { keyId } from '../../agent/wire/keys.ts';
-import { other } from './network.ts';
 import type { Node } from './node.ts';
-import { ADDRESSES, CLUSTER_KEY, CLUSTER_UUID, NODE_NAMES, NODE_NUMBERS, PROBE } from './settings.ts';
+import { others, peerPlace } from './pairs.ts';
+import { CLUSTER_KEY, CLUSTER_UUID, nodeAddress, nodeName, nodeNumber, PROBE } from './settings.ts';
 
 const BULK_RULES: readonly TypeRule[] = [{ type: BULK, protocol: 'udp', port: [873, 873] }];
 
 export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext {
-  const { index, settings, world } = node;
-  const peer = other(index);
+  const { index, settings, world, volumes } = node;
+  const peers = others(settings.nodes, index);
   const hostId = new Uint8Array(16);
   world.prng.fill(hostId);
-  const volume = {
-    path: 'shared',
+  const volume = (on: number): VolumeFacts => ({
+    path: `volume ${on}`,
     clusterUuid: CLUSTER_UUID,
     slotBytes: settings.slotBytes,
-    slotCount: 2,
+    slotCount: settings.nodes,
     slotsOffset: SLOTS_OFFSET,
-    ownSlot: index,
-  };
+    ownSlot: volumes.slotOn(on, index),
+  });
+  const send = volumes.indexOf(index);
+  const receive = volumes.readBy(index).map(({ index: on, writers }) => ({
+    volume: volume(on),
+    peers: writers.map((writer) => ({ index: peerPlace(index, writer), slot: volumes.slotOn(on, writer) })),
+  }));
   const { maxAgeMs, beaconMs, writeDeadlineMs, retainBytes, mode, idleMs, stableForMs, stableForMsMax } = settings;
   return {
     settings: {
       cluster: 'sim',
-      node: NODE_NAMES[index],
-      peers: [{ node: NODE_NAMES[peer], addresses: [ADDRESSES[peer]] }],
+      node: nodeName(index),
+      peers: peers.map((peer) => ({ node: nodeName(peer), addresses: [nodeAddress(peer)] })),
       types: BULK_RULES,
       storage: {
         maxAgeMs,
@@ -45,11 +50,11 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     hostId,
     keyId: keyId(CLUSTER_KEY, CLUSTER_UUID),
     clusterKey: CLUSTER_KEY,
-    send: volume,
-    receive: [{ volume, peers: [{ index: 0, slot: peer }] }],
-    peerSlots: [peer],
-    nodeNumbers: [NODE_NUMBERS[index], NODE_NUMBERS[peer]],
+    send: volume(send),
+    receive,
+    peerSlots: peers.map((peer) => volumes.slotOn(send, peer)),
+    nodeNumbers: [nodeNumber(index), ...peers.map(nodeNumber)],
     bellFd: -1,
-    memory: allocate(1, 1),
+    memory: allocate(peers.length, receive.length),
   };
 }
