@@ -150,8 +150,10 @@ export class NodeCore {
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
     let needed = 0;
+    // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
+    const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
     for (const link of this.links) {
-      link.tick(nowMs, available);
+      link.tick(nowMs, available, oneIsDue);
       if (link.judge.path !== 'network') needed = 1;
     }
     Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
