@@ -24,11 +24,14 @@ export interface PeerFigures {
   readonly holdMs: number;
   readonly acceptedByPeer: boolean;
   readonly network: Readonly<Record<'reachable' | 'hearsUs', boolean>> &
-    Readonly<Record<'unauthentic' | 'replayed' | 'garbage', number>> & { readonly rttMs: number | null };
+    Readonly<Record<'unauthentic' | 'replayed' | 'garbage' | 'otherVersion', number>> & {
+      readonly rttMs: number | null;
+    };
   readonly storage: Readonly<Record<StorageCounter, number>> & {
     readonly fresh: boolean;
     readonly lagMs: number | null;
     readonly misses: number;
+    readonly otherVersion: number;
   };
   readonly sent: number;
   readonly received: number;
