@@ -230,6 +230,7 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-error': 'error',
   'storage-silent': 'warn',
   'stood-still': 'warn',
+  version: 'warn',
 };
 
 function printable(key: string, value: unknown): unknown {

@@ -30,7 +30,7 @@ import {
   type Prefix,
 } from '../wire/message.ts';
 import { walkRecords } from '../wire/record.ts';
-import type { TunnelReceiver, TunnelSender } from '../wire/tunnel.ts';
+import { TUNNEL_VERSION_MAX, TUNNEL_VERSION_MIN, type TunnelReceiver, type TunnelSender } from '../wire/tunnel.ts';
 import { dataView } from '../base/bytes.ts';
 import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
@@ -42,12 +42,15 @@ import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.t
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
+import { VersionWatch } from './version-watch.ts';
 
 export interface LinkSettings {
   readonly name: string;
   /** The peer's slot on our send volume: the address of records for it. */
   readonly sendSlot: number;
   readonly judge: JudgeSettings;
+  /** The major version of volumes that this agent reads and writes. */
+  readonly volumeVersion: number;
   readonly maxAgeMs: number;
   readonly beaconMs: number;
   readonly retainBytes: number;
@@ -110,6 +113,8 @@ export class PeerLink {
   #messages: FrameMessages | null = null;
 
   readonly #acquaintance: Acquaintance;
+  readonly #tunnelVersion: VersionWatch;
+  readonly #volumeVersion: VersionWatch;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
   #openedUs = 0;
   #peerFlags = 0;
@@ -125,6 +130,9 @@ export class PeerLink {
     this.#words = words;
     this.#ports = ports;
     this.#acquaintance = new Acquaintance(ourIncarnation);
+    const { name, volumeVersion } = settings;
+    this.#tunnelVersion = new VersionWatch(name, 'tunnel', { min: TUNNEL_VERSION_MIN, max: TUNNEL_VERSION_MAX });
+    this.#volumeVersion = new VersionWatch(name, 'volume', { min: volumeVersion, max: volumeVersion });
     this.storage = new StorageWatch(FRESH_BEACONS * settings.beaconMs);
     this.judge = new Judge(settings.judge, nowMs);
     this.#helloDueMs = nowMs;
@@ -464,6 +472,7 @@ export class PeerLink {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
+    this.#tellVersions(nowMs);
     const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
     const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
     if (transition) {
@@ -474,6 +483,16 @@ export class PeerLink {
     this.#giveUpOldGaps(nowMs);
     this.#confirmByHead(nowMs);
     this.#publish(nowMs);
+  }
+
+  #tellVersions(nowMs: number): void {
+    const headVersion = Atomics.load(this.#words.words, PEER.headVersion);
+    for (const news of [
+      this.#tunnelVersion.look(this.#receiver?.foreignVersion ?? 0, nowMs),
+      this.#volumeVersion.look(headVersion, nowMs),
+    ]) {
+      if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
+    }
   }
 
   /** What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. */

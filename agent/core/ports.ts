@@ -1,6 +1,7 @@
 /** What the core asks of the world around it. The switch thread gives the real ones, the simulator its own. */
 import type { TypeIndex } from '../base/packet-type.ts';
 import type { Transition } from './judge.ts';
+import type { VersionNews } from './version-watch.ts';
 
 /** Puts a packet into the write buffer for the node in this slot of the send volume; false when its queue is full. */
 export type Submit = (type: TypeIndex, slot: number, sequence: number, frame: Uint8Array, enteredMs: number) => boolean;
@@ -16,6 +17,7 @@ export type CoreEvent =
       readonly atMs: number;
       readonly silentMs: number;
     }
+  | ({ readonly peer: string; readonly atMs: number } & VersionNews)
   | { readonly kind: 'stood-still'; readonly peer: ''; readonly atMs: number; readonly gapMs: number };
 
 export interface CorePorts {

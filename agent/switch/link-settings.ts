@@ -3,6 +3,7 @@ import { sameBytes } from '../base/bytes.ts';
 import type { HeadWord, LinkSettings } from '../core/peer-link.ts';
 import type { ReceiveFacts, ThreadContext } from '../threads.ts';
 import type { Head } from '../volume/head.ts';
+import { FORMAT_VERSION } from '../volume/layout.ts';
 import { HELLO_FLAG, KIND } from '../wire/message.ts';
 
 export function linkSettings(context: ThreadContext): LinkSettings[] {
@@ -12,6 +13,7 @@ export function linkSettings(context: ThreadContext): LinkSettings[] {
     name: peer.node,
     sendSlot: context.peerSlots[i] ?? 0,
     judge: { ...probe, hasNetwork: mode !== 'none' },
+    volumeVersion: FORMAT_VERSION >>> 16,
     maxAgeMs: settings.storage.maxAgeMs,
     beaconMs: settings.storage.beaconMs,
     retainBytes: settings.queues.retainBytes,

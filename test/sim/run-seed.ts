@@ -52,7 +52,9 @@ export function settingsOf(seed: number): Partial<SimSettings> {
     volumes: nodes > 2 && Math.floor(seed / 6) % 2 === 1 ? 'separate' : 'shared',
     slotBytes: at(sizes, Math.floor(nodes === 2 ? seed : seed / 12) % sizes.length),
     datagramBytes: datagrams[Math.floor(seed / 3) % 3] ?? 1472,
-    retainBytes: seed % 4 === 0 ? 256 * 1024 : 1024 * 1024,
+    // Small ones fill while a way is out: a packet for all is then dropped for one peer and not for the others.
+    retainBytes:
+      nodes === 2 ? (seed % 4 === 0 ? 256 * 1024 : 1024 * 1024) : at([64, 1024], Math.floor(seed / 24) % 2) * 1024,
   };
 }
 
