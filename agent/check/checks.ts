@@ -4,6 +4,7 @@ import { error, type Finding } from './finding.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
 import { checkFormat } from './format.ts';
+import { checkOperate } from './operate.ts';
 import { checkPeers } from './peers.ts';
 import { checkPrimary } from './primary.ts';
 import { checkVnic } from './vnic.ts';
@@ -20,6 +21,7 @@ export const CHECKS: readonly Check[] = [
   checkPeers,
   checkVolumes,
   checkFormat,
+  checkOperate,
 ];
 
 export async function runChecks(settings: Settings, checks: readonly Check[] = CHECKS): Promise<Finding[]> {

@@ -6,13 +6,17 @@ import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
+import { CorosyncAdvice } from '../operate/corosync-advice.ts';
+import { Operations } from '../operate/operations.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
+import { runsInRealTime } from '../platform/scheduling.ts';
 import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
-import { examineVolumes } from '../volumes.ts';
+import type { SeatChange } from '../plan.ts';
+import { examineVolumes, type SeenVolumes } from '../volumes.ts';
 import { requireConfig } from './usage.ts';
 
 const EVENTS_KEPT = 200;
@@ -31,8 +35,13 @@ class Program {
   readonly #events: LoggedEvent[] = [];
   /** What the operator set, by the peer's name: it outlives the agent. */
   readonly #overrides = new Map<string, Override>();
+  readonly #corosync = new CorosyncAdvice({
+    look: async () => (await this.#agent?.snapshot())?.peers ?? [],
+    warn: (text) => this.#log.warn(text),
+  });
   #control: ControlServer | null = null;
   #agent: Agent | null = null;
+  #operations: Operations | null = null;
   #end: (status: number) => void = () => {};
   #reading: Promise<void> | null = null;
   #readWanted = false;
@@ -50,15 +59,26 @@ class Program {
       const end = () => this.#end(0);
       process.once('SIGTERM', end);
       process.once('SIGINT', end);
+      this.#operations = await Operations.open(settings, {
+        status: async () => this.#answer({ command: 'status' }),
+        // Between two agents nothing stands still that should move.
+        isMoving: () => this.#agent?.isMoving ?? true,
+        tell: (kind, figures) => this.#record(kind, figures, LEVELS[kind] ?? 'warn'),
+      });
       await this.#start(settings);
+      await this.#operations.running(settings);
+      this.#operations.ready();
       process.on('SIGHUP', () => this.#wantSettings());
       const status = await ended;
+      this.#operations.stopping();
       await this.#reading;
       // A successor finds the interface of an agent that died, with its address.
-      await this.#agent?.close(status === EXIT.died);
+      await this.#agent?.close(status === EXIT.died, status === EXIT.ok);
       this.#log.info('stopped');
       return status;
     } finally {
+      this.#corosync.stop();
+      this.#operations?.close();
       this.#control.close();
     }
   }
@@ -79,8 +99,11 @@ class Program {
     if (settings.unauthenticated)
       this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
     const { volumes } = agent;
+    if (!runsInRealTime('sb-switch'))
+      this.#log.warn('threads run at ordinary priority, late under load: give the agent CAP_SYS_NICE');
     if (!volumes.isDirect)
       this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
     this.#log.info('running', {
       version: VERSION,
       cluster: settings.cluster,
@@ -98,11 +121,13 @@ class Program {
   async #readWhileWanted(): Promise<void> {
     while (this.#readWanted) {
       this.#readWanted = false;
+      this.#operations?.reloading();
       await this.#readAgain();
     }
+    this.#operations?.ready();
   }
 
-  /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
+  /** SIGHUP: new settings take effect, where they cannot while the agent runs by a new one in this process; bad ones change nothing. */
   async #readAgain(): Promise<void> {
     const old = this.#agent;
     const oldControl = this.#control;
@@ -111,7 +136,14 @@ class Program {
     let control: ControlServer;
     try {
       settings = loadSettings(this.#file);
-      examineVolumes(settings, settings.keyFile === null ? null : readKeyFile(settings.keyFile));
+      const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+      const seen = examineVolumes(settings, clusterKey);
+      const reasons = old.restartReasons(settings, clusterKey, seen);
+      if (reasons.length === 0) {
+        await this.#takeOver(old, settings, clusterKey, seen);
+        return;
+      }
+      this.#log.info('the agent starts anew for other settings', { reasons: reasons.join(', ') });
       control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
       this.#log.error('settings not taken over', { reason: messageOf(error) });
@@ -122,6 +154,15 @@ class Program {
     if (control === oldControl) return;
     (isNew ? oldControl : control).close();
     this.#control = isNew ? control : oldControl;
+  }
+
+  /** The agent goes on with other settings: nothing but what they say is changed. */
+  async #takeOver(agent: Agent, settings: Settings, key: Uint8Array | null, seen: SeenVolumes): Promise<void> {
+    const { gone, come, isComplete } = await agent.takeOver(settings, key, seen);
+    const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
+    await this.#overrideAgain();
+    this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
+    if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
   }
 
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
@@ -135,6 +176,7 @@ class Program {
     try {
       await this.#start(settings);
       await this.#overrideAgain();
+      await this.#operations?.running(settings);
       this.#log.info('settings read again');
       return true;
     } catch (error) {
@@ -175,7 +217,7 @@ class Program {
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     const agent = this.#agent;
     if (!agent) throw new AgentError('failed', 'the agent is starting');
-    if (request['command'] === 'status') return statusDocument(agent, this.#events);
+    if (request['command'] === 'status') return statusDocument(agent, this.#events, this.#corosync.document());
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
     throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
   }
@@ -192,13 +234,11 @@ class Program {
     return { ok: true, peer, path: override };
   }
 
-  #note(event: AgentEvent | { kind: 'override'; peer: string; to: string }): void {
+  #note(event: AgentEvent | ProgramEvent): void {
     const { kind, ...figures } = event;
     const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
-    this.#events.push({ at: new Date().toISOString(), kind, ...plain });
-    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
     const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : (LEVELS[kind] ?? 'info');
-    this.#log.log(level, kind, plain);
+    this.#record(kind, plain, level);
     if (event.kind === 'path' && (event.to === 'storage' || event.to === 'isolated')) void this.#diagnose(event.peer);
   }
 
@@ -209,10 +249,23 @@ class Program {
     const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
     if (!answer) return;
     const meaning = answer.alive ? "the network works, the peer's agent does not" : 'the network to the peer is down';
-    this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
-    this.#events.push({ at: new Date().toISOString(), kind: 'diagnosis', peer, icmp: answer.alive, meaning });
+    this.#record('diagnosis', { peer, host, icmp: answer.alive, meaning }, 'info');
+  }
+
+  /** Everything that happens comes by here: to the list of events, the log, and what an operator's tools see. */
+  #record(kind: string, figures: Readonly<Record<string, unknown>>, level: string): void {
+    const at = new Date().toISOString();
+    this.#events.push({ at, kind, ...figures });
+    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
+    this.#log.log(level, kind, figures);
+    this.#operations?.event(kind, figures, at);
   }
 }
+
+type ProgramEvent =
+  | { readonly kind: 'override'; readonly peer: string; readonly to: string }
+  /** Settings were taken over while the agent runs; peers that came and went, by name. */
+  | { readonly kind: 'settings'; readonly added: string; readonly removed: string };
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -231,6 +284,8 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-silent': 'warn',
   'stood-still': 'warn',
   version: 'warn',
+  'peer-unaware': 'warn',
+  'address-differs': 'warn',
 };
 
 function printable(key: string, value: unknown): unknown {

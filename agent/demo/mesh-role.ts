@@ -1,6 +1,6 @@
 /**
  * One node's end of heartbeats between all nodes, in its process (`traffic-entry.ts`): it sends to each peer, and counts
- * what comes from each. Told `{"stop":true}` on stdin it sends no more, and says how much it has sent; told
+ * what comes from each. Told `{"begin":true}` on stdin, when all are there to listen, it sends; told `{"stop":true}` no more, and says how much it has sent; told
  * `{"expect":{PEER:N,…}}` it finishes when it has all of it, or has waited long enough.
  */
 import { createSocket, type Socket } from 'node:dgram';
@@ -49,13 +49,14 @@ export function runMesh(role: MeshRole, { say, finish, listen }: MeshPorts): voi
     byAddress.get(address)?.counter.arrived(packet, process.hrtime.bigint());
     endIfAll();
   });
-  socket.bind(role.port, role.address, () => {
-    say('ready');
-    sender.begin();
-  });
+  socket.bind(role.port, role.address, () => say('ready'));
   setInterval(() => say('progress', { sent: sender.sent, from: each(({ counter }) => counter.counts) }), PROGRESS_MS);
   listen(end, (line) => {
-    const told = JSON.parse(line) as { stop?: true; expect?: Readonly<Record<string, number>> };
+    const told = JSON.parse(line) as { begin?: true; stop?: true; expect?: Readonly<Record<string, number>> };
+    if (told.begin) {
+      sender.begin();
+      say('begun');
+    }
     if (told.stop) {
       sender.stop();
       say('stopped', { sent: sender.sent });

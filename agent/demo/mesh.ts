@@ -29,7 +29,10 @@ export class Mesh {
       const role = { role: 'mesh', address: lab.vnicAddress(node), port: PORT, perSecond, peers } as const;
       return [node, await TrafficProcess.start(lab, node, role)];
     };
-    return new Mesh(lab, new Map(await Promise.all(lab.nodes.map(start))));
+    const ends = new Map(await Promise.all(lab.nodes.map(start)));
+    // What is sent before the last one listens would be lost.
+    await Promise.all([...ends.values()].map(async (end) => end.tell({ begin: true }, 'begun')));
+    return new Mesh(lab, ends);
   }
 
   /** What has come so far, up to 200 ms old. */

@@ -40,6 +40,9 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     peers: given.peers.map((peer) => peerOf(peer, tunnelled, storage.send.volume)),
     types: given.types.map(ruleOf),
     controlSocket: given.control.socket ?? `/run/stillbeat/${given.node}.sock`,
+    corosyncConf: given.corosync.conf,
+    metricsListen: endpoint(given.metrics.listen),
+    hooks: { onPath: given.hooks.onPath ?? null, timeoutMs: given.hooks.timeoutMs },
   };
 }
 

@@ -47,7 +47,9 @@ export interface SettingsFile {
   readonly peers: readonly PeerFile[];
   readonly types: readonly TypeRuleFile[];
   readonly control: { readonly socket?: string };
+  readonly corosync: { readonly conf: string };
   readonly metrics: { readonly listen?: string };
+  readonly hooks: { readonly onPath?: string; readonly timeoutMs: number };
 }
 
 /** The same while it may still be faulty: what did not fit the schema has been taken out. */

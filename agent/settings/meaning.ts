@@ -16,6 +16,8 @@ export function checkMeaning(given: Given<SettingsFile>, problems: Problems): vo
   const subnets = checkVnic(given, problems);
   checkLater(given, problems);
   checkPrimary(given, problems);
+  const { listen } = given.metrics ?? {};
+  if (listen !== undefined) take(parseEndpoint(listen), ['metrics', 'listen'], problems);
   checkPeers(given, subnets, problems);
   checkTypes(given, problems);
 }
@@ -75,9 +77,6 @@ function checkLater(given: Given<SettingsFile>, problems: Problems): void {
   const copy = given.storage?.copy;
   if (copy !== undefined && copy !== 'shared') {
     problems.add(['storage', 'copy'], `${copy} comes with a later release`, 'use shared');
-  }
-  if (given.metrics?.listen !== undefined) {
-    problems.add(['metrics', 'listen'], 'comes with a later release', 'leave it out');
   }
 }
 

@@ -6,6 +6,8 @@
  * What involves two keys (an address outside the subnet, a peer named twice) is in `meaning.ts`.
  */
 
+import { corosync } from './schema-corosync.ts';
+import { hooks, metrics } from './schema-operate.ts';
 import {
   bytes,
   endpoint,
@@ -214,9 +216,9 @@ export const settingsSchema: Schema = {
         examples: ['/run/stillbeat/a.sock'],
       },
     }),
-    metrics: group('Figures for Prometheus over HTTP, which come with a later release: leave the group out.', {
-      listen: endpoint('127.0.0.1:9477', 'Where a later release serves them; refused by this one.'),
-    }),
+    corosync,
+    metrics,
+    hooks,
   },
   required: ['cluster', 'node', 'vnic', 'storage', 'peers'],
   additionalProperties: false,

@@ -74,4 +74,10 @@ export interface Settings {
   readonly peers: readonly PeerSettings[];
   readonly types: readonly TypeRule[];
   readonly controlSocket: string;
+  /** The settings file of corosync on this node, for advice; it need not be there. */
+  readonly corosyncConf: string;
+  /** Where figures for Prometheus are served; null: nowhere. */
+  readonly metricsListen: Endpoint | null;
+  /** The program that is run at changes of a path; null: none. */
+  readonly hooks: { readonly onPath: string | null; readonly timeoutMs: number };
 }

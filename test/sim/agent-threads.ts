@@ -4,7 +4,14 @@
  */
 import { FlushLoop } from '../../agent/flush/flush-loop.ts';
 import { AGENT } from '../../agent/queue/shared-state.ts';
-import { sharedState, volumeSeals, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
+import {
+  flushSettings,
+  sharedState,
+  slotGeometry,
+  volumeSeals,
+  writeBuffer,
+  type ThreadContext,
+} from '../../agent/threads.ts';
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { findStart, initialiseState } from '../../agent/volume/slot-start.ts';
 import { SlotWriter } from '../../agent/volume/slot-writer.ts';
@@ -53,12 +60,12 @@ export class Agent {
 
   #makeFlushLoop(): FlushLoop {
     const { context } = this;
-    const { send, memory, settings } = context;
+    const { send, memory } = context;
     const { clock } = this.#node;
     const disk = this.#node.disks.own;
-    const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+    const geometry = slotGeometry(send, send.ownTenant);
     const identity = {
-      nodeIndex: send.ownSlot,
+      nodeIndex: send.ownTenant,
       clusterUuid: send.clusterUuid,
       incarnation: context.incarnation,
       hostId: context.hostId,
@@ -69,21 +76,21 @@ export class Agent {
     const blocks = new Uint8Array(memory.writerBlocks);
     const seals = volumeSeals(context.clusterKey, send.clusterUuid);
     const writerState = new Float64Array(memory.writer);
-    const start = findStart(disk, geometry, send.ownSlot, send.clusterUuid, seals, blocks.subarray(0, BATCH_BYTES_MAX));
+    const start = findStart(
+      disk,
+      geometry,
+      send.ownTenant,
+      send.clusterUuid,
+      seals,
+      blocks.subarray(0, BATCH_BYTES_MAX),
+    );
     initialiseState(writerState, start);
     const state = sharedState(context);
     const loop = new FlushLoop(
       new SlotWriter(disk, geometry, identity, seals, writerState, blocks),
       writeBuffer(context, state),
       state,
-      {
-        deadlineMs: settings.storage.flush.deadlineMs,
-        beaconMs: settings.storage.beaconMs,
-        maxAgeMs: settings.storage.maxAgeMs,
-        slotBytes: send.slotBytes,
-        limits: settings.storage.limits,
-        peerSlots: context.peerSlots,
-      },
+      flushSettings(context),
       () => clock.times(),
     );
     loop.onRoom = () => this.#bell();

@@ -12,7 +12,7 @@ import { NodeDisks } from './disk.ts';
 import { Network } from './network.ts';
 import { Node } from './node.ts';
 import type { Observer } from './observer.ts';
-import { at, other, others, pair, peerPlace, type NodeIndex } from './pairs.ts';
+import { at, other, others, pair, seatOf, type NodeIndex } from './pairs.ts';
 import { SIM_SETTINGS, type SimSettings } from './settings.ts';
 import { Volumes } from './volumes.ts';
 import { readId, Workload } from './workload.ts';
@@ -114,7 +114,7 @@ export class SimCluster {
   /** [RING1] */
   #checkOverruns(node: NodeIndex, peer: NodeIndex): void {
     const { agent } = at(this.nodes, node);
-    const words = agent && sharedState(agent.context).peers[peerPlace(node, peer)]?.words;
+    const words = agent && sharedState(agent.context).peers[seatOf(node, peer)]?.words;
     const overruns = words?.[PEER.readCounters + READ_COUNTERS.indexOf('overruns')] ?? 0;
     const key = `${node} ${peer}`;
     if (overruns > (this.#overruns.get(key) ?? 0) && this.#wasLiveReader(node, peer)) {

@@ -1,11 +1,11 @@
 /** What an agent's threads share, as `agent.ts` would make it from settings and volumes. */
 import { BULK } from '../../agent/base/packet-type.ts';
 import type { TypeRule } from '../../agent/settings/settings.ts';
-import { allocate, type ThreadContext, type VolumeFacts } from '../../agent/threads.ts';
+import { allocate, allocateInbound, type Seat, type ThreadContext, type VolumeFacts } from '../../agent/threads.ts';
 import { SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { keyId } from '../../agent/wire/keys.ts';
 import type { Node } from './node.ts';
-import { others, peerPlace } from './pairs.ts';
+import { others, seatOf } from './pairs.ts';
 import { CLUSTER_KEY, CLUSTER_UUID, nodeAddress, nodeName, nodeNumber, PROBE } from './settings.ts';
 
 const BULK_RULES: readonly TypeRule[] = [{ type: BULK, protocol: 'udp', port: [873, 873] }];
@@ -21,19 +21,29 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     slotBytes: settings.slotBytes,
     slotCount: settings.nodes,
     slotsOffset: SLOTS_OFFSET,
-    ownSlot: volumes.slotOn(on, index),
+    ownTenant: volumes.tenantOn(on, index),
   });
   const send = volumes.indexOf(index);
-  const receive = volumes.readBy(index).map(({ index: on, writers }) => ({
+  const seats = peers.map((peer): Seat => ({
+    seat: seatOf(index, peer),
+    since: 1,
+    peer: { node: nodeName(peer), addresses: [nodeAddress(peer)], primary: null, receiveVolume: `volume ${send}` },
+    tenant: volumes.tenantOn(send, peer),
+    nodeNumber: nodeNumber(peer),
+  }));
+  const receive = volumes.readBy(index).map(({ index: on, writers }, reader) => ({
+    reader,
     volume: volume(on),
-    peers: writers.map((writer) => ({ index: peerPlace(index, writer), slot: volumes.slotOn(on, writer) })),
+    peers: writers.map((writer) => ({ seat: seatOf(index, writer), since: 1, tenant: volumes.tenantOn(on, writer) })),
+    inbound: allocateInbound(),
   }));
   const { maxAgeMs, beaconMs, writeDeadlineMs, retainBytes, mode, idleMs, stableForMs, stableForMsMax } = settings;
   return {
+    number: 1,
     settings: {
       cluster: 'sim',
       node: nodeName(index),
-      peers: peers.map((peer) => ({ node: nodeName(peer), addresses: [nodeAddress(peer)] })),
+      peers: seats.map(({ peer }) => peer),
       types: BULK_RULES,
       storage: {
         maxAgeMs,
@@ -51,10 +61,10 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     keyId: keyId(CLUSTER_KEY, CLUSTER_UUID),
     clusterKey: CLUSTER_KEY,
     send: volume(send),
+    seats,
     receive,
-    peerSlots: peers.map((peer) => volumes.slotOn(send, peer)),
-    nodeNumbers: [nodeNumber(index), ...peers.map(nodeNumber)],
+    nodeNumber: nodeNumber(index),
     bellFd: -1,
-    memory: allocate(peers.length, receive.length),
+    memory: allocate(),
   };
 }

@@ -2,7 +2,7 @@
 import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
 import type { Ring } from '../../agent/queue/ring.ts';
 import { AGENT_TIME, type SharedState } from '../../agent/queue/shared-state.ts';
-import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
+import { ReaderLoop, type ReaderPeer } from '../../agent/reader/reader-loop.ts';
 import { inboundRing, sharedState, volumeSeals, type ThreadContext } from '../../agent/threads.ts';
 import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import type { Node } from './node.ts';
@@ -39,8 +39,9 @@ export class ReaderThread {
     this.#ports = ports;
     this.#state = sharedState(context);
     const { settings } = context;
-    const { volume, peers } = at(context.receive, receiveIndex);
-    const inbound = inboundRing(context, receiveIndex);
+    const receive = at(context.receive, receiveIndex);
+    const { volume, peers } = receive;
+    const inbound = inboundRing(receive);
     this.#loop = new ReaderLoop(
       this.#disk,
       this.#state,
@@ -48,7 +49,7 @@ export class ReaderThread {
         pace: settings.storage.pollMs,
         maxAgeMs: settings.storage.maxAgeMs,
         clusterUuid: volume.clusterUuid,
-        ownSlot: volume.ownSlot,
+        ownTenant: volume.ownTenant,
         ownIncarnation: context.incarnation,
         slotCount: volume.slotCount,
         slotBytes: volume.slotBytes,
@@ -97,9 +98,9 @@ export class ReaderThread {
 }
 
 /** As the reader's worker does: a full ring loses the head, the next beacon comes. */
-function passHead(inbound: Ring, peer: number, block: Uint8Array): void {
+function passHead(inbound: Ring, { seat, since }: ReaderPeer, block: Uint8Array): void {
   const offset = inbound.reserve(block.length);
   if (offset < 0) return;
   inbound.bytes.set(block, offset);
-  inbound.commit(block.length, 0, inboundWord(peer, HEAD_RECORD, 0), 0);
+  inbound.commit(block.length, since, inboundWord(seat, HEAD_RECORD, 0), 0);
 }

@@ -17,7 +17,7 @@ import { parseHead } from '../../agent/volume/head.ts';
 import { datagramSender, TunnelReceiver, TunnelSender } from '../../agent/wire/tunnel.ts';
 import type { Seal } from '../../agent/wire/seal.ts';
 import type { Node } from './node.ts';
-import { peerAt, peerPlace, type NodeIndex } from './pairs.ts';
+import { peerAt, seatOf, type NodeIndex } from './pairs.ts';
 import { BROADCAST_ADDRESS } from './settings.ts';
 
 const FRAMES_PER_ROUND = 64;
@@ -52,7 +52,7 @@ export class SwitchThread {
     this.#onWake = onWake;
     this.#state = sharedState(context);
     this.#buffer = writeBuffer(context, this.#state);
-    this.#inbound = context.receive.map((_, i) => inboundRing(context, i));
+    this.#inbound = context.receive.map(inboundRing);
     const { settings, incarnation } = context;
     this.core = new NodeCore(
       {
@@ -61,7 +61,11 @@ export class SwitchThread {
         maxAgeMs: settings.storage.maxAgeMs,
         writeDeadlineMs: settings.storage.writeDeadlineMs,
       },
-      new Classifier(settings.types, settings.peers, [BROADCAST_ADDRESS]),
+      new Classifier(
+        settings.types,
+        context.seats.map(({ seat, peer }) => ({ seat, addresses: peer.addresses })),
+        [BROADCAST_ADDRESS],
+      ),
       incarnation,
       this.#state,
       {
@@ -86,17 +90,17 @@ export class SwitchThread {
 
   /** What this agent knows of one peer. */
   linkTo(peer: NodeIndex): PeerLink {
-    return this.core.links[peerPlace(this.#node.index, peer)] as PeerLink;
+    return this.core.at(seatOf(this.#node.index, peer)) as PeerLink;
   }
 
   #attachTunnel(link: PeerLink, place: number): void {
-    const { settings, incarnation, nodeNumbers } = this.#context;
+    const { settings, incarnation, nodeNumber, seats } = this.#context;
     const peer = settings.peers[place]?.node ?? '';
     const { network, index, clock } = this.#node;
     const to = peerAt(index, place);
     const sender = new TunnelSender(
       tunnelSeal(this.#context, incarnation, settings.node, peer),
-      nodeNumbers[0] ?? 0,
+      nodeNumber,
       incarnation,
       this.#node.settings.datagramBytes,
       sendMemory,
@@ -122,7 +126,7 @@ export class SwitchThread {
       },
     );
     link.attachTunnel(sender, receiver);
-    this.#byNumber.set(nodeNumbers[place + 1] ?? 0, link);
+    this.#byNumber.set(seats[place]?.nodeNumber ?? 0, link);
   }
 
   /** The kernel has received a datagram. */
@@ -178,10 +182,10 @@ export class SwitchThread {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
         const { offset, length, a, b, time } = this.#record;
         const [peer, type] = [inboundPeer(b), inboundType(b)];
-        const link = this.core.links[peer];
+        const link = this.core.at(peer);
         const bytes = ring.bytes.subarray(offset, offset + length);
         if (type === HEAD_RECORD) {
-          link?.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
+          if (link?.settings.since === a) link.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
         } else {
           const record = { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) };
           link?.storageRecord(record, bytes, nowMs);

@@ -1,5 +1,5 @@
 /** The volumes of a simulated cluster: one for all nodes, or one for each to write to, with slots in another order. */
-import { SLOTS_OFFSET } from '../../agent/volume/layout.ts';
+import { SLOTS_OFFSET, tenantOf } from '../../agent/volume/layout.ts';
 import { at, others, type NodeIndex } from './pairs.ts';
 import type { SimSettings } from './settings.ts';
 
@@ -49,6 +49,11 @@ export class Volumes {
   /** Which slot of a volume is a node's. On separate ones each order is another: whoever mixes them up is found out. */
   slotOn(index: number, node: NodeIndex): number {
     return this.isShared ? node : (node + index) % this.count;
+  }
+
+  /** Slots have had other tenants before, each another number of them. */
+  tenantOn(index: number, node: NodeIndex): number {
+    return tenantOf(this.slotOn(index, node), 2 * node + index);
   }
 
   /** The volumes that a node reads, and who writes there. */

@@ -45,6 +45,9 @@ describe('defaults', () => {
       ],
       types: [],
       controlSocket: '/run/stillbeat/a.sock',
+      corosyncConf: '/etc/corosync/corosync.conf',
+      metricsListen: null,
+      hooks: { onPath: null, timeoutMs: 5000 },
     });
   });
 
@@ -68,6 +71,8 @@ describe('config/two-node.yaml', () => {
       primary: { ...minimal.primary, interface: 'eth0' },
       queues: minimal.queues,
       controlSocket: minimal.controlSocket,
+      hooks: minimal.hooks,
+      metricsListen: { host: '127.0.0.1', port: 9477 },
     });
     expect(example.types.map(({ type }) => type)).toEqual([HEARTBEAT, BULK, BULK]);
     expect(example.peers).toHaveLength(1);
@@ -76,7 +81,7 @@ describe('config/two-node.yaml', () => {
   test('says the unit of every number that has one', () => {
     const lines = readFileSync(EXAMPLE, 'utf8').split('\n');
     const numbers = lines.filter((line) => /^ +(\w+Ms|\w+Bytes|mtu|\w+PerSecond): \d/.test(line));
-    expect(numbers).toHaveLength(12);
+    expect(numbers).toHaveLength(13);
     for (const line of numbers) expect(line).toMatch(/# (milliseconds|bytes|writes a second)/);
   });
 });

@@ -249,11 +249,6 @@ describe('what a later release brings', () => {
       changed({ 9: 'primary:\n  mode: route' }),
       '10: primary.mode: route comes with a later release; use tunnel or none',
     ],
-    [
-      'metrics',
-      changed({}, 'metrics: { listen: 127.0.0.1:9477 }'),
-      '15: metrics.listen: comes with a later release; leave it out',
-    ],
     ...['local', 'command', 'mirror'].map((copy): Refusal => [
       `copy ${copy}`,
       changed({ 6: `storage:\n  copy: ${copy}` }),
