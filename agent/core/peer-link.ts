@@ -31,7 +31,7 @@ import {
   type Prefix,
 } from '../wire/message.ts';
 import { walkRecords } from '../wire/record.ts';
-import { TUNNEL_VERSION_MAX, TUNNEL_VERSION_MIN, type TunnelReceiver, type TunnelSender } from '../wire/tunnel.ts';
+import type { TunnelReceiver, TunnelSender } from '../wire/tunnel.ts';
 import { dataView } from '../base/bytes.ts';
 import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
@@ -46,7 +46,7 @@ import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.t
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
-import { VersionWatch } from './version-watch.ts';
+import { PeerVersions } from './version-watch.ts';
 
 export interface LinkSettings {
   readonly name: string;
@@ -125,8 +125,7 @@ export class PeerLink {
   readonly #pieces = new FramePieces();
 
   readonly #acquaintance: Acquaintance;
-  readonly #tunnelVersion: VersionWatch;
-  readonly #volumeVersion: VersionWatch;
+  readonly #versions: PeerVersions;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
   #openedUs = 0;
   #peerFlags = 0;
@@ -153,9 +152,7 @@ export class PeerLink {
     this.#words = words;
     this.#ports = ports;
     this.#acquaintance = new Acquaintance(ourIncarnation);
-    const { name, volumeVersion } = settings;
-    this.#tunnelVersion = new VersionWatch(name, 'tunnel', { min: TUNNEL_VERSION_MIN, max: TUNNEL_VERSION_MAX });
-    this.#volumeVersion = new VersionWatch(name, 'volume', { min: volumeVersion, max: volumeVersion });
+    this.#versions = new PeerVersions(settings.name, settings.volumeVersion, words, ports.event);
     this.storage = new StorageWatch(FRESH_BEACONS * settings.beaconMs);
     this.judge = new Judge(settings.judge, nowMs);
     this.#helloDueMs = nowMs;
@@ -542,7 +539,7 @@ export class PeerLink {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
-    this.#tellVersions(nowMs);
+    this.#versions.look(this.#receiver, nowMs);
     const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.#canStore);
     const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
     if (transition) {
@@ -553,14 +550,6 @@ export class PeerLink {
     this.#giveUpOldGaps(nowMs);
     this.#confirmByHead(nowMs);
     this.#publish(nowMs);
-  }
-
-  #tellVersions(nowMs: number): void {
-    const peer = this.settings.name;
-    const tunnel = this.#tunnelVersion.look(this.#receiver?.foreignVersion ?? 0, nowMs);
-    if (tunnel) this.#ports.event({ ...tunnel, peer, atMs: nowMs });
-    const volume = this.#volumeVersion.look(Atomics.load(this.#words.words, PEER.headVersion), nowMs);
-    if (volume) this.#ports.event({ ...volume, peer, atMs: nowMs });
   }
 
   /** A peer that does not have us among its own reads nothing of ours, however fresh its beacon is. */

@@ -2,6 +2,10 @@
  * Watches that a peer speaks a version that this agent understands, in its datagrams and in its head block. Nothing of
  * another version is read beyond its number; an operator is told once of each, and what to do about it.
  */
+import { PEER, type PeerWords } from '../queue/shared-state.ts';
+import { TUNNEL_VERSION_MAX, TUNNEL_VERSION_MIN, type TunnelReceiver } from '../wire/tunnel.ts';
+import type { CoreEvent } from './ports.ts';
+
 export type VersionedThing = 'tunnel' | 'volume';
 
 /** What this agent understands, from the oldest to the newest, which it speaks. */
@@ -45,5 +49,31 @@ export class VersionWatch {
     const where = theirs > max ? 'this node' : `node ${this.#peer}`;
     const advice = `peer ${this.#peer} speaks ${this.#what} version ${theirs}, this agent ${ours}: upgrade stillbeat on ${where}`;
     return { kind: 'version', what: this.#what, theirs, ours, advice };
+  }
+}
+
+/** Both watches over one peer. `volumeVersion`: the major version of volumes that this agent reads and writes. */
+export class PeerVersions {
+  readonly #peer: string;
+  readonly #words: Int32Array;
+  readonly #event: (event: CoreEvent) => void;
+  readonly #tunnel: VersionWatch;
+  readonly #volume: VersionWatch;
+
+  constructor(peer: string, volumeVersion: number, { words }: PeerWords, event: (event: CoreEvent) => void) {
+    this.#peer = peer;
+    this.#words = words;
+    this.#event = event;
+    this.#tunnel = new VersionWatch(peer, 'tunnel', { min: TUNNEL_VERSION_MIN, max: TUNNEL_VERSION_MAX });
+    this.#volume = new VersionWatch(peer, 'volume', { min: volumeVersion, max: volumeVersion });
+  }
+
+  look(receiver: TunnelReceiver | null, nowMs: number): void {
+    this.#tell(this.#tunnel.look(receiver?.foreignVersion ?? 0, nowMs), nowMs);
+    this.#tell(this.#volume.look(Atomics.load(this.#words, PEER.headVersion), nowMs), nowMs);
+  }
+
+  #tell(news: VersionNews | null, atMs: number): void {
+    if (news) this.#event({ ...news, peer: this.#peer, atMs });
   }
 }

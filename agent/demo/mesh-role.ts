@@ -1,7 +1,7 @@
 /**
  * One node's end of heartbeats between all nodes, in its process (`traffic-entry.ts`): it sends to each peer, and counts
- * what comes from each. Told `{"begin":true}` on stdin, when all are there to listen, it sends; told `{"stop":true}` no more, and says how much it has sent; told
- * `{"expect":{PEER:N,…}}` it finishes when it has all of it, or has waited long enough.
+ * what comes from each. What it is told on stdin: `{"begin":true}` when all are there to listen; `{"stop":true}`, and it
+ * says how much it has sent; `{"expect":{PEER:N,…}}`, and it finishes when it has all of it or has waited long enough.
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { StreamCounter, encodeStreamPacket } from './stream-packet.ts';

@@ -69,7 +69,7 @@ describe('the picture', () => {
   test('has words for three nodes, letters and their meaning for eight, and fits into 80 columns', () => {
     const three = drawPartitions(view(NODES), 80, plain);
     expect(three.join('\n')).toMatch(/a +· +● storage +● network/);
-    const eight = drawPartitions(view([...'abcdefgh']), 80, plain);
+    const eight = drawPartitions(view('abcdefgh'.split('')), 80, plain);
     expect(eight.join('\n')).toMatch(/a +· +S +N +N/);
     expect(eight.join('\n')).toContain('S storage');
     for (const line of [...three, ...eight]) expect(columnsOf(line)).toBeLessThanOrEqual(80);
