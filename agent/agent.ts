@@ -12,6 +12,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { removeInterface, setUpInterface } from '../vnic/interface-linux.ts';
 import { sameBytes } from './base/bytes.ts';
 import { AgentError } from './base/errors.ts';
+import { bypassPlan, removeBypass, setUpBypass } from './bypass/bypass.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
@@ -119,6 +120,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     try {
       const { name, addresses, mtu } = settings.vnic;
       isNew = setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
+      setUpBypass(settings);
       const context = makeContext(settings, volumes, keys);
       initialiseState(new Float64Array(context.memory.writer), volumes.start);
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
@@ -128,6 +130,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     } catch (error) {
       await supervisor?.stop(0);
       volumes.lock.close();
+      removeQuietly(settings);
       if (isNew) removeInterface(settings.vnic.name);
       throw error;
     }
@@ -189,8 +192,9 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     seen: SeenVolumes,
   ): Promise<SeatChange & { readonly isComplete: boolean }> {
     const former = this.#context;
-    const plan = nextPlan(former, settings, seen, this.#busy());
+    const plan = { ...nextPlan(former, settings, seen, this.#busy()), bypass: bypassPlan(settings) };
     this.#useKeys(keys ?? []);
+    if (plan.bypass) setUpBypass(settings);
     const change = seatChange(former.seats, plan.seats);
     for (const { seat } of change.come) clearSeat(this.state.peers[seat] as PeerWords);
     this.#context = { ...former, ...plan };
@@ -284,7 +288,10 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.messages.close();
     this.volumes.lock.close();
     sys.close(this.#context.bellFd);
-    if (!keepInterface) removeInterface(this.settings.vnic.name);
+    if (!keepInterface) {
+      if (this.settings.primary.mode === 'route') removeBypass(this.settings);
+      removeInterface(this.settings.vnic.name);
+    }
     return ended;
   }
 
@@ -298,11 +305,21 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   }
 }
 
-function makeContext(settings: Settings, volumes: OpenedVolumes, keys: readonly Uint8Array[] | null): ThreadContext {
+/** After a failure that is told already. */
+function removeQuietly(settings: Settings): void {
+  try {
+    removeBypass(settings);
+  } catch {
+    // What could not be set up cannot be removed either.
+  }
+}
+
+function makeContext(settings: Settings, volumes: OpenedVolumes, keys: Keys): ThreadContext {
   const memory = allocate();
   new SharedKeys(memory.keys).put(keys ?? []);
   return {
     ...nextPlan(NO_PLAN, settings, volumes),
+    bypass: bypassPlan(settings),
     incarnation: new Uint8Array(randomBytes(16)),
     hostId: volumes.hostId,
     send: volumes.send,

@@ -6,7 +6,7 @@
  * lane is dropped, as a router does, so that no peer can hold up the others.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import type { SharedState } from '../queue/shared-state.ts';
+import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import { assert } from '../base/errors.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import { EntryTime } from './entry-time.ts';
@@ -50,6 +50,8 @@ export class NodeCore {
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
+  /** Peers whose packets may come by storage alone. */
+  #onStorage = 0;
   #pushedBackMs = -1;
   #dropping = false;
   #lastLane: FailoverLane | null = null;
@@ -185,7 +187,14 @@ export class NodeCore {
     const available = this.storageAvailable(nowMs);
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
-    for (const link of this.links) link.tick(nowMs, available, oneIsDue);
+    let onStorage = 0;
+    for (const link of this.links) {
+      link.tick(nowMs, available, oneIsDue);
+      if (link.judge.path !== 'network') onStorage++;
+    }
+    // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
+    if (onStorage > this.#onStorage) this.#state.wake(AGENT.readerWake);
+    this.#onStorage = onStorage;
   }
 
   /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */

@@ -124,11 +124,14 @@ export const PEER = {
   /** switch: floors of our failover lanes, for the head block. */
   floorData: 42,
   floorBulk: 43,
+  /** reader: the major version of the peer's head block where it is not ours, 0 where it is; and how often it was not. */
+  headVersion: 46,
+  foreignHeads: 47,
   /** reader: id of the key that the peer's head block says it is sealed with, 8 bytes, and whether we have that key. */
-  keyId: 44,
-  keySeen: 46,
+  keyId: 48,
+  keySeen: 50,
 } as const;
-const PEER_WORDS = 48;
+const PEER_WORDS = 52;
 
 /** What PEER.keySeen says. */
 export const KEY_SEEN = { none: 0, known: 1, unknown: 2 } as const;

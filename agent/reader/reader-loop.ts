@@ -25,7 +25,7 @@ import type { Ring } from '../queue/ring.ts';
 import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
-import { decodeHead, headKeyId, type Head } from '../volume/head.ts';
+import { decodeHead, headKeyId, headVersion, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
@@ -83,6 +83,8 @@ class Source {
   epoch = 0;
   headMark = 0;
   readonly headTag: Uint8Array = new Uint8Array(HEAD.size.tag);
+  /** What stands in the tag's place of a head block of another version: it tells the next one from it. */
+  readonly foreignTag: Uint8Array = new Uint8Array(HEAD.size.tag);
   headIncarnation: Uint8Array = new Uint8Array(16);
   /** Whose position PEER_TIME.headPosition is; null when a thread before us has written it. */
   positionOf: Uint8Array | null = null;
@@ -230,7 +232,10 @@ export class ReaderLoop {
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
     const decoded = decodeHead(block, tenant, this.#settings.clusterUuid, this.#sealFor);
     this.#publishKey(source, block, decoded.ok);
-    if (!decoded.ok) return;
+    if (!decoded.ok) {
+      if (decoded.fault === 'version') this.#sawForeignHead(source, block);
+      return;
+    }
     const { head } = decoded;
     source.headTag.set(block.subarray(HEAD.at.tag));
     const isSame = head.incarnation.every((byte, i) => byte === source.headIncarnation[i]);
@@ -259,6 +264,16 @@ export class ReaderLoop {
     words[PEER.keyId] = view.getInt32(0);
     words[PEER.keyId + 1] = view.getInt32(4);
     Atomics.store(words, PEER.keySeen, isOpen ? KEY_SEEN.known : KEY_SEEN.unknown);
+  }
+
+  /** The switch tells of it; the block is counted once, for it stands until the peer writes the next. */
+  #sawForeignHead(source: Source, block: Uint8Array): void {
+    const { words } = source.words;
+    if (sameBytes(block, HEAD.at.tag, source.foreignTag, 0, HEAD.size.tag) && words[PEER.headVersion] !== 0) return;
+    source.foreignTag.set(block.subarray(HEAD.at.tag));
+    Atomics.add(words, PEER.foreignHeads, 1);
+    Atomics.store(words, PEER.headVersion, headVersion(block));
+    this.#ports.bell();
   }
 
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {
