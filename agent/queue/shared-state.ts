@@ -124,6 +124,8 @@ export const PEER = {
   /** switch: floors of our failover lanes, for the head block. */
   floorData: 42,
   floorBulk: 43,
+  /** switch: 1 while the kernel has the route to the peer that goes past the agents. */
+  bypass: 44,
 } as const;
 const PEER_WORDS = 48;
 
