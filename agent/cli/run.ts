@@ -288,6 +288,7 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-silent': 'warn',
   'stood-still': 'warn',
   'bypass-error': 'error',
+  version: 'warn',
   'peer-unaware': 'warn',
   'address-differs': 'warn',
 };

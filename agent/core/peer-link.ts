@@ -48,6 +48,7 @@ import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.t
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
+import { PeerVersions } from './version-watch.ts';
 
 export type { HeadWord, StorageRecord } from './link-words.ts';
 
@@ -61,6 +62,8 @@ export interface LinkSettings {
   /** The peer's tenant number on our send volume: the address of records for it. */
   readonly sendTenant: number;
   readonly judge: JudgeSettings;
+  /** The major version of volumes that this agent reads and writes. */
+  readonly volumeVersion: number;
   readonly maxAgeMs: number;
   readonly beaconMs: number;
   readonly retainBytes: number;
@@ -105,6 +108,7 @@ export class PeerLink {
   readonly #pieces = new FramePieces();
 
   readonly #acquaintance: Acquaintance;
+  readonly #versions: PeerVersions;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
   #openedUs = 0;
   #peerFlags = 0;
@@ -133,6 +137,7 @@ export class PeerLink {
     this.#words = words;
     this.#ports = ports;
     this.#acquaintance = new Acquaintance(ourIncarnation);
+    this.#versions = new PeerVersions(settings.name, settings.volumeVersion, words, ports.event);
     this.storage = new StorageWatch(FRESH_BEACONS * settings.beaconMs);
     this.judge = new Judge(settings.judge, nowMs);
     this.#applyBypass();
@@ -539,6 +544,7 @@ export class PeerLink {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
+    this.#versions.look(this.#receiver, nowMs);
     const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.#canStore);
     const { path, override, hasCarrier } = this.judge;
     const bypassChanged = this.bypass?.tick(path, override, hasCarrier, nowMs) === true;

@@ -3,7 +3,7 @@ import { sameBytes } from '../base/bytes.ts';
 import type { HeadWord, LinkSettings } from '../core/peer-link.ts';
 import type { ReceiveFacts, Seat, ThreadContext } from '../threads.ts';
 import type { Head } from '../volume/head.ts';
-import { HEAD_STATE } from '../volume/layout.ts';
+import { FORMAT_VERSION, HEAD_STATE } from '../volume/layout.ts';
 import { HELLO_FLAG, KIND } from '../wire/message.ts';
 
 export const linkSettings = (context: ThreadContext): LinkSettings[] =>
@@ -20,6 +20,7 @@ export function linkSettingsOf(context: ThreadContext, { seat, since, peer, tena
     sendTenant: tenant,
     judge: { ...primary.probe, hasNetwork: primary.mode !== 'none' },
     hasBypass: (bypass?.routes[peer.node]?.length ?? 0) > 0,
+    volumeVersion: FORMAT_VERSION >>> 16,
     maxAgeMs: storage.maxAgeMs,
     beaconMs: storage.beaconMs,
     retainBytes: queues.retainBytes,

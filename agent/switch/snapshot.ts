@@ -41,11 +41,15 @@ export interface PeerSnapshot {
     readonly unauthentic: number;
     readonly replayed: number;
     readonly garbage: number;
+    /** Datagrams of a tunnel version that this agent does not understand. */
+    readonly otherVersion: number;
   };
   readonly storage: {
     readonly fresh: boolean;
     /** How often the peer's word was not read within its time. */
     readonly misses: number;
+    /** Head blocks of a format that this agent does not understand. */
+    readonly otherVersion: number;
     readonly lagMs: number | null;
     readonly behindBytes: number;
   };
@@ -125,10 +129,12 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, bypass: Bypas
       unauthentic: tunnel?.unauthentic ?? 0,
       replayed: tunnel?.replayed ?? 0,
       garbage: tunnel?.garbage ?? 0,
+      otherVersion: tunnel?.version ?? 0,
     },
     storage: {
       fresh: link.storage.fresh,
       misses: link.storage.misses,
+      otherVersion: words[PEER.foreignHeads] ?? 0,
       lagMs: times[PEER_TIME.storageSeenMs] === 0 ? null : (times[PEER_TIME.lagMs] ?? 0),
       behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
     },
