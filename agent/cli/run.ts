@@ -5,6 +5,7 @@ import { removeInterface } from '../../vnic/interface-linux.ts';
 import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
+import { removeBypass } from '../bypass/bypass.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
 import { CorosyncAdvice } from '../operate/corosync-advice.ts';
 import { Operations } from '../operate/operations.ts';
@@ -189,7 +190,7 @@ class Program {
       await this.#overrideAgain();
     } catch (error) {
       // Nobody would take packets out of it, and programs on this node must see that the way is gone.
-      removeQuietly(old.settings.vnic.name);
+      removeQuietly(old.settings);
       this.#fail(error);
     }
     return false;
@@ -271,9 +272,10 @@ type ProgramEvent =
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function removeQuietly(name: string): void {
+function removeQuietly(settings: Settings): void {
   try {
-    removeInterface(name);
+    removeBypass(settings);
+    removeInterface(settings.vnic.name);
   } catch {
     // It is no TUN device or another process has it: then it is not ours to remove.
   }
@@ -285,6 +287,8 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-error': 'error',
   'storage-silent': 'warn',
   'stood-still': 'warn',
+  'bypass-error': 'error',
+  version: 'warn',
   'peer-unaware': 'warn',
   'address-differs': 'warn',
 };

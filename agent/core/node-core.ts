@@ -6,7 +6,7 @@
  * lane is dropped, as a router does, so that no peer can hold up the others.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import type { SharedState } from '../queue/shared-state.ts';
+import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import { assert } from '../base/errors.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import { EntryTime } from './entry-time.ts';
@@ -50,6 +50,9 @@ export class NodeCore {
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
+  #isHurried = false;
+  /** Peers whose packets may come by storage alone. */
+  #onStorage = 0;
   #pushedBackMs = -1;
   #dropping = false;
   #lastLane: FailoverLane | null = null;
@@ -161,13 +164,19 @@ export class NodeCore {
     return this.#state.storageAvailable(this.#settings, nowMs);
   }
 
+  /** Something has happened that is to be judged in this round already. */
+  hurry(): void {
+    this.#isHurried = true;
+  }
+
   /**
    * Called after every round. Ticks when it is time; then moves what is due. Answers after how many milliseconds it
    * wants to be called again at the latest.
    */
   round(nowMs: number): number {
     const sinceTick = nowMs - this.#tickMs;
-    if (sinceTick >= TICK_MS || sinceTick < 0) this.#tick(nowMs, sinceTick);
+    if (sinceTick >= TICK_MS || sinceTick < 0 || this.#isHurried) this.#tick(nowMs, sinceTick);
+    this.#isHurried = false;
     for (const link of this.links) link.pump(nowMs);
     let wait = this.#isQuiet ? IDLE_TICK_MS : TICK_MS;
     for (const link of this.links) wait = Math.min(wait, Math.max(1, link.dueInMs(nowMs)));
@@ -185,7 +194,14 @@ export class NodeCore {
     const available = this.storageAvailable(nowMs);
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
-    for (const link of this.links) link.tick(nowMs, available, oneIsDue);
+    let onStorage = 0;
+    for (const link of this.links) {
+      link.tick(nowMs, available, oneIsDue);
+      if (link.judge.path !== 'network') onStorage++;
+    }
+    // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
+    if (onStorage > this.#onStorage) this.#state.wake(AGENT.readerWake);
+    this.#onStorage = onStorage;
   }
 
   /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */

@@ -20,10 +20,18 @@ export interface LabNode {
 export const vnicAddress = (index: number): string => `10.77.0.${index + 1}`;
 export const vnicAddress6 = (index: number): string => `fd77::${(index + 1).toString(16)}`;
 
+/** Where one node writes and, peer by peer, where it reads; what is left out is the shared volume. */
+export interface NodeVolumes {
+  readonly send?: string;
+  readonly receive?: Readonly<Record<string, string>>;
+}
+
 export interface SettingsFiles {
   readonly directory: string;
   readonly keyHex: string;
+  /** The shared volume. */
   readonly volume: string;
+  readonly volumes?: NodeVolumes;
 }
 
 export const settingsPath = (directory: string, node: string): string => join(directory, `${node}.yaml`);
@@ -50,7 +58,7 @@ function nodeSettings(files: SettingsFiles, nodes: readonly LabNode[], own: LabN
     node: own.name,
     keyFile,
     vnic: { name: 'sb0', address: [`${vnicAddress(own.index)}/24`, `${vnicAddress6(own.index)}/64`] },
-    storage: { send: { volume: files.volume }, copy: 'shared' },
+    storage: { send: { volume: files.volumes?.send ?? files.volume }, copy: 'shared' },
     primary:
       own.primary === null
         ? { mode: 'none' }
@@ -61,7 +69,7 @@ function nodeSettings(files: SettingsFiles, nodes: readonly LabNode[], own: LabN
         node: node.name,
         address: [vnicAddress(node.index), vnicAddress6(node.index)],
         ...endpoint(node),
-        receive: { volume: files.volume },
+        receive: { volume: files.volumes?.receive?.[node.name] ?? files.volume },
       })),
     control: { socket: socketPath(files.directory, own.name) },
   };

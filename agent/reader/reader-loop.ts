@@ -17,7 +17,7 @@ import type { Ring } from '../queue/ring.ts';
 import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
-import { decodeHead, type Head } from '../volume/head.ts';
+import { decodeHead, headVersion, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
@@ -72,7 +72,11 @@ class Source {
   readonly gates: readonly Gate[];
   epoch = 0;
   headMark = 0;
+  /** The peer says that its packets to us go by storage. */
+  sendsByStorage = false;
   readonly headTag: Uint8Array = new Uint8Array(HEAD.size.tag);
+  /** What stands in the tag's place of a head block of another version: it tells the next one from it. */
+  readonly foreignTag: Uint8Array = new Uint8Array(HEAD.size.tag);
   headIncarnation: Uint8Array = new Uint8Array(16);
   /** Whose position PEER_TIME.headPosition is; null when a thread before us has written it. */
   positionOf: Uint8Array | null = null;
@@ -87,7 +91,7 @@ class Source {
   /** The peer lives, and its packets may come by storage alone. */
   get isNeeded(): boolean {
     const { words } = this.words;
-    return Atomics.load(words, PEER.live) === 1 && words[PEER.path] !== NETWORK;
+    return Atomics.load(words, PEER.live) === 1 && (words[PEER.path] !== NETWORK || this.sendsByStorage);
   }
 
   /** [AUTH1] Asked under a gate's lock: false when the switch has reset the gates for another incarnation since. */
@@ -219,7 +223,10 @@ export class ReaderLoop {
     // Most polls find the block that was read before: its proof tells, without opening it again.
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
     const decoded = decodeHead(block, tenant, this.#settings.clusterUuid, this.#sealFor);
-    if (!decoded.ok) return;
+    if (!decoded.ok) {
+      if (decoded.fault === 'version') this.#sawForeignHead(source, block);
+      return;
+    }
     const { head } = decoded;
     source.headTag.set(block.subarray(HEAD.at.tag));
     const isSame = head.incarnation.every((byte, i) => byte === source.headIncarnation[i]);
@@ -234,9 +241,27 @@ export class ReaderLoop {
       const ageMs = this.#ageMs(source, head.monotonicUs, nowMs);
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
       this.#takeHeadWords(head, words, times);
+      source.sendsByStorage = this.#comesByStorage(head);
     }
     this.#ports.head(source.peer, head, block);
     this.#ports.bell();
+  }
+
+  /** The switch tells of it; the block is counted once, for it stands until the peer writes the next. */
+  #sawForeignHead(source: Source, block: Uint8Array): void {
+    const { words } = source.words;
+    if (sameBytes(block, HEAD.at.tag, source.foreignTag, 0, HEAD.size.tag) && words[PEER.headVersion] !== 0) return;
+    source.foreignTag.set(block.subarray(HEAD.at.tag));
+    Atomics.add(words, PEER.foreignHeads, 1);
+    Atomics.store(words, PEER.headVersion, headVersion(block));
+    this.#ports.bell();
+  }
+
+  /** The peer's own word for its way to us, which may differ from ours to it: one end has lost its carrier. */
+  #comesByStorage(head: Head): boolean {
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownTenant);
+    const path = PATHS[entry?.path ?? 0];
+    return path === 'storage' || path === 'returning';
   }
 
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {

@@ -9,6 +9,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'peers',
   'types',
   'primary.probe',
+  'primary.bypass',
   'storage.limits',
   'storage.flush',
   'storage.pollMs',

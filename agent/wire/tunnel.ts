@@ -192,6 +192,8 @@ export class TunnelReceiver {
     unassembled: 0,
     version: 0,
   };
+  /** The version of the last datagram that was refused for it; 0 when none was. */
+  foreignVersion = 0;
   #accepted: TunnelSession | null = null;
   #newcomer: TunnelSession | null = null;
   #expected: TunnelSession | null = null;
@@ -238,6 +240,7 @@ export class TunnelReceiver {
     const version = bytes[start + at.version] ?? 0;
     if (version < TUNNEL_VERSION_MIN || version > TUNNEL_VERSION_MAX) {
       this.counters.version++;
+      this.foreignVersion = version;
       return;
     }
     const view = dataView(bytes);
@@ -343,7 +346,7 @@ export class TunnelReceiver {
   }
 }
 
-/** The number of the node that a datagram says it is from; -1 when it is not one of ours. */
+/** The number of the node that a datagram of any version says it is from; -1 when it is not one of ours. */
 export function datagramSender(bytes: Uint8Array, start: number, end: number): number {
   if (end - start <= DATAGRAM_HEADER_BYTES || bytes[start] !== TUNNEL_MAGIC) return -1;
   return dataView(bytes).getUint32(start + at.sender, true);
