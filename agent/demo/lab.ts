@@ -163,7 +163,9 @@ export class Lab {
   }
 
   async format(volume: string = this.volume.path, extra: readonly string[] = []): Promise<void> {
-    const args = ['format', volume, '--cluster', CLUSTER, '--nodes', this.nodes.join(','), ...extra];
+    // No free slots: figures of the ring shall not depend on how many there would be.
+    const slots = ['--slots', String(this.nodes.length)];
+    const args = ['format', volume, '--cluster', CLUSTER, '--nodes', this.nodes.join(','), ...slots, ...extra];
     const { status, stderr } = await run([process.execPath, CLI_PATH, ...args]);
     if (status !== 0) throw new AgentError('volume', stderr.trim() || `stillbeat format ended with ${status}`);
   }

@@ -1,5 +1,5 @@
 /** `format --add` and `--remove`, and the slots that are kept free for them. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -114,6 +114,14 @@ describe('[AG12] format --add and --remove', () => {
     expect(await change(...argv)).toBe(status);
     expect(line()).toContain(words);
     expect(readFileSync(volume).equals(before)).toBe(true);
+  });
+
+  test('a volume that is not there, or not formatted', async () => {
+    expect(await format([join(folder, 'none'), '--add', 'c'])).toBe(3);
+    expect(line()).toContain('does not exist');
+    writeFileSync(join(folder, 'empty'), new Uint8Array(8192));
+    expect(await format([join(folder, 'empty'), '--remove', 'c'])).toBe(3);
+    expect(line()).toContain('is not formatted');
   });
 
   test('slots exhausted: how many there are, and how to format larger', async () => {
