@@ -216,10 +216,10 @@ describe('SIGTERM drains', () => {
   const SEND = `
     const [host, port, agent] = process.argv.slice(1);
     const sockets = Array.from({ length: ${SOCKETS} }, () => require('dgram').createSocket('udp4'));
-    let bound = 0;
-    for (const socket of sockets) socket.bind(0, () => ++bound === ${SOCKETS} && send());
+    let connected = 0;
+    for (const socket of sockets) socket.connect(Number(port), host, () => ++connected === ${SOCKETS} && send());
     function send() {
-      for (let i = 0; i < ${BURST}; i++) sockets[i % ${SOCKETS}].send(String(i), Number(port), host);
+      for (let i = 0; i < ${BURST}; i++) sockets[i % ${SOCKETS}].send(String(i)); // connected: it goes out at once
       process.kill(Number(agent), 'SIGTERM');
       setTimeout(() => process.exit(0), 100);
     }`;
