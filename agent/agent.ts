@@ -12,6 +12,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { removeInterface, setUpInterface } from '../vnic/interface-linux.ts';
 import { sameBytes } from './base/bytes.ts';
 import { AgentError } from './base/errors.ts';
+import { bypassPlan, removeBypass, setUpBypass } from './bypass/bypass.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
@@ -101,6 +102,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     try {
       const { name, addresses, mtu } = settings.vnic;
       isNew = setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
+      setUpBypass(settings);
       const context = makeContext(settings, volumes, clusterKey);
       initialiseState(new Float64Array(context.memory.writer), volumes.start);
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
@@ -110,6 +112,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     } catch (error) {
       await supervisor?.stop(0);
       volumes.lock.close();
+      removeQuietly(settings);
       if (isNew) removeInterface(settings.vnic.name);
       throw error;
     }
@@ -152,7 +155,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     seen: SeenVolumes,
   ): Promise<SeatChange & { readonly isComplete: boolean }> {
     const former = this.#context;
-    const plan = nextPlan(former, settings, clusterKey, seen, this.#busy());
+    const plan = { ...nextPlan(former, settings, clusterKey, seen, this.#busy()), bypass: bypassPlan(settings) };
+    if (plan.bypass) setUpBypass(settings);
     const change = seatChange(former.seats, plan.seats);
     for (const { seat } of change.come) clearSeat(this.state.peers[seat] as PeerWords);
     this.#context = { ...former, ...plan };
@@ -243,7 +247,10 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.#commandPort.close();
     this.volumes.lock.close();
     sys.close(this.#context.bellFd);
-    if (!keepInterface) removeInterface(this.settings.vnic.name);
+    if (!keepInterface) {
+      if (this.settings.primary.mode === 'route') removeBypass(this.settings);
+      removeInterface(this.settings.vnic.name);
+    }
     return ended;
   }
 
@@ -257,9 +264,19 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   }
 }
 
+/** After a failure that is told already. */
+function removeQuietly(settings: Settings): void {
+  try {
+    removeBypass(settings);
+  } catch {
+    // What could not be set up cannot be removed either.
+  }
+}
+
 function makeContext(settings: Settings, volumes: OpenedVolumes, clusterKey: Uint8Array | null): ThreadContext {
   return {
     ...nextPlan(NO_PLAN, settings, clusterKey, volumes),
+    bypass: bypassPlan(settings),
     incarnation: new Uint8Array(randomBytes(16)),
     hostId: volumes.hostId,
     send: volumes.send,

@@ -2,6 +2,7 @@
  * What the threads of one agent share: the memory, the facts that hold for the life of an incarnation, and the plan. Made
  * by `agent.ts`, handed to each worker as its `workerData`; later plans come by its port.
  */
+import type { BypassPlan } from './bypass/bypass.ts';
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import type { FlushSettings } from './flush/flush-loop.ts';
 import { createAead } from './platform/aead.ts';
@@ -76,6 +77,8 @@ export interface Plan {
   /** In the order of the settings' peers. */
   readonly seats: readonly Seat[];
   readonly receive: readonly ReceiveFacts[];
+  /** Null, or left out, without `mode: route`. */
+  readonly bypass?: BypassPlan | null;
 }
 
 /** A plan, and what holds for the life of an incarnation. */

@@ -32,6 +32,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   vnic: ['agent/base', 'agent/platform/native.ts'],
   'agent/platform': ['agent/base'],
   'agent/settings': ['agent/base'],
+  'agent/bypass': ['agent/base', 'agent/platform', 'agent/settings', 'agent/core/classify.ts', 'vnic/ip-packet.ts'],
   'agent/wire': ['agent/base'],
   'agent/queue': ['agent/base'],
   'agent/volume': ['agent/base', 'agent/queue', 'agent/wire'],

@@ -1,5 +1,6 @@
 /** Everything that `stillbeat check` looks at, in the order it is told. */
 import type { Settings } from '../settings/settings.ts';
+import { checkBypass } from './bypass.ts';
 import { error, type Finding } from './finding.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
@@ -18,6 +19,7 @@ export const CHECKS: readonly Check[] = [
   checkKey,
   checkVnic,
   checkPrimary,
+  checkBypass,
   checkPeers,
   checkVolumes,
   checkFormat,

@@ -5,6 +5,7 @@ import { removeInterface } from '../../vnic/interface-linux.ts';
 import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
+import { removeBypass } from '../bypass/bypass.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
 import { CorosyncAdvice } from '../operate/corosync-advice.ts';
 import { Operations } from '../operate/operations.ts';
@@ -161,6 +162,8 @@ class Program {
     const { gone, come, isComplete } = await agent.takeOver(settings, key, seen);
     const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
     await this.#overrideAgain();
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
+    await this.#operations?.running(settings);
     this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
     if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
   }
@@ -187,7 +190,7 @@ class Program {
       await this.#overrideAgain();
     } catch (error) {
       // Nobody would take packets out of it, and programs on this node must see that the way is gone.
-      removeQuietly(old.settings.vnic.name);
+      removeQuietly(old.settings);
       this.#fail(error);
     }
     return false;
@@ -269,9 +272,10 @@ type ProgramEvent =
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function removeQuietly(name: string): void {
+function removeQuietly(settings: Settings): void {
   try {
-    removeInterface(name);
+    removeBypass(settings);
+    removeInterface(settings.vnic.name);
   } catch {
     // It is no TUN device or another process has it: then it is not ours to remove.
   }
@@ -284,6 +288,7 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-silent': 'warn',
   'stood-still': 'warn',
   version: 'warn',
+  'bypass-error': 'error',
   'peer-unaware': 'warn',
   'address-differs': 'warn',
 };

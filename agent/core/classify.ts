@@ -34,7 +34,7 @@ export interface PeerAddresses {
  * above it, any answer of any server might bear one. TCP and SCTP are never heartbeat unless the operator says so: they
  * repair losses themselves, and a second copy of everything would only cost.
  */
-const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
+export const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
   [694, 694], // Linux-HA heartbeat
   [539, 539], // pulse (Piranha)
   [3784, 3785], // BFD, control and echo

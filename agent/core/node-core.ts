@@ -50,6 +50,8 @@ export class NodeCore {
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
+  /** Peers whose packets may come by storage alone. */
+  #onStorage = 0;
   #pushedBackMs = -1;
   #dropping = false;
   #lastLane: FailoverLane | null = null;
@@ -183,14 +185,16 @@ export class NodeCore {
     this.#tickMs = nowMs;
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
-    let needed = 0;
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
+    let onStorage = 0;
     for (const link of this.links) {
       link.tick(nowMs, available, oneIsDue);
-      if (link.judge.path !== 'network') needed = 1;
+      if (link.judge.path !== 'network') onStorage++;
     }
-    Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+    // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
+    if (onStorage > this.#onStorage) this.#state.wake(AGENT.readerWake);
+    this.#onStorage = onStorage;
   }
 
   /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */

@@ -87,6 +87,7 @@ export interface Sys {
   eventfd(value: number, flags: number): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, length: number): number;
+  connect(fd: number, address: Uint8Array, length: number): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   sendmsg(fd: number, message: Uint8Array, flags: number): number;
   sendto(
@@ -120,6 +121,7 @@ export const sys: Sys = {
   eventfd: call('int eventfd(unsigned int value, int flags)'),
   socket: call('int socket(int domain, int type, int protocol)'),
   bind: call('int bind(int fd, const uint8_t* address, unsigned int length)'),
+  connect: call('int connect(int fd, const uint8_t* address, unsigned int length)'),
   setsockopt: call('int setsockopt(int fd, int level, int name, const uint8_t* value, unsigned int length)'),
   sendmsg: call3('long sendmsg(int fd, const uint8_t* message, int flags)'),
   sendto: call(

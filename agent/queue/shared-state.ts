@@ -31,8 +31,6 @@ export const AGENT = {
   switchBeat: 11,
   /** flush: our own head block was written by somebody else. */
   slotTaken: 12,
-  /** switch: 1 while any peer's packets may come by storage only: poll actively. */
-  storageNeeded: 13,
   /** flush: the closing head is written. */
   flushClosed: 14,
   /** reader: write a batch soon, for its confirmations alone if need be. */

@@ -8,6 +8,7 @@
  */
 import { BULK } from '../base/packet-type.ts';
 import { sameBytes } from '../base/bytes.ts';
+import { PATHS } from '../base/paths.ts';
 import { seqAfter, seqNext } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
@@ -62,6 +63,8 @@ const BATCHES_PER_STEP = 32;
 /** Large batches follow one another within this time while a flood lasts. */
 const FLOOD_MS = 5;
 
+const NETWORK = PATHS.indexOf('network');
+
 class Source {
   readonly peer: ReaderPeer;
   readonly words: PeerWords;
@@ -81,6 +84,12 @@ class Source {
     this.words = words;
     this.reader = reader;
     this.gates = [0, 1, 2, 3].map((type) => new Gate(words.words, PEER.gates + type * GATE_WORDS));
+  }
+
+  /** The peer lives, and its packets may come by storage alone. */
+  get isNeeded(): boolean {
+    const { words } = this.words;
+    return Atomics.load(words, PEER.live) === 1 && words[PEER.path] !== NETWORK;
   }
 
   /** [AUTH1] Asked under a gate's lock: false when the switch has reset the gates for another incarnation since. */
@@ -177,13 +186,13 @@ export class ReaderLoop {
     const { words, times } = this.#state;
     Atomics.add(words, AGENT.readerBeat, 1);
     const nowMs = this.#now();
-    const needed = Atomics.load(words, AGENT.storageNeeded) === 1;
+    const needed = this.#sources.some((source) => source.isNeeded);
     const { pace } = this.#settings;
     if (nowMs - this.#headsMs >= pace.idle * 0.9) this.#readHeads(nowMs);
     let busy = false;
     for (const source of this.#sources) {
       this.#follow(source);
-      const isWorthIt = needed || source.reader.isBehind || nowMs - this.#newsMs < 200;
+      const isWorthIt = source.isNeeded || source.reader.isBehind || nowMs - this.#newsMs < 200;
       if (isWorthIt && this.#readBatches(source)) busy = true;
     }
     if (busy) {

@@ -33,6 +33,7 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     primary: {
       mode: primary.mode,
       interface: primary.interface ?? null,
+      bypass: primary.bypass,
       listen: tunnelled ? endpoint(primary.listen) : null,
       probe: { ...probe, stableForMsMax: stableForMaxMs },
     },

@@ -35,6 +35,7 @@ export interface SettingsFile {
   readonly primary: {
     readonly mode: 'tunnel' | 'route' | 'none';
     readonly interface?: string;
+    readonly bypass: readonly ('bulk' | 'data')[];
     readonly listen?: string;
     readonly probe: {
       readonly intervalMs: number;

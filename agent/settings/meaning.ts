@@ -4,6 +4,7 @@
  */
 import { parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from './address.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
+import { checkBypass } from './meaning-bypass.ts';
 import { checkPeers } from './meaning-peers.ts';
 import type { KeyPath, Problems } from './problems.ts';
 import type { InterfaceAddress } from './settings.ts';
@@ -16,6 +17,7 @@ export function checkMeaning(given: Given<SettingsFile>, problems: Problems): vo
   const subnets = checkVnic(given, problems);
   checkLater(given, problems);
   checkPrimary(given, problems);
+  checkBypass(given, problems);
   const { listen } = given.metrics ?? {};
   if (listen !== undefined) take(parseEndpoint(listen), ['metrics', 'listen'], problems);
   checkPeers(given, subnets, problems);
@@ -71,9 +73,6 @@ function checkVnic(given: Given<SettingsFile>, problems: Problems): readonly Int
 
 /** What the settings can already say and this release cannot yet do. */
 function checkLater(given: Given<SettingsFile>, problems: Problems): void {
-  if (given.primary?.mode === 'route') {
-    problems.add(['primary', 'mode'], 'route comes with a later release', 'use tunnel or none');
-  }
   const copy = given.storage?.copy;
   if (copy !== undefined && copy !== 'shared') {
     problems.add(['storage', 'copy'], `${copy} comes with a later release`, 'use shared');

@@ -58,6 +58,8 @@ export interface Settings {
   readonly primary: {
     readonly mode: 'tunnel' | 'route' | 'none';
     readonly interface: string | null;
+    /** With `mode: route`: the types that go past the agent. */
+    readonly bypass: readonly ('bulk' | 'data')[];
     readonly listen: Endpoint | null;
     readonly probe: {
       readonly intervalMs: number;

@@ -11,6 +11,7 @@ export const linkSettings = (context: ThreadContext): LinkSettings[] =>
 
 export function linkSettingsOf(context: ThreadContext, { seat, since, peer, tenant }: Seat): LinkSettings {
   const { primary, storage, queues } = context.settings;
+  const { bypass } = context;
   return {
     name: peer.node,
     seat,
@@ -19,6 +20,7 @@ export function linkSettingsOf(context: ThreadContext, { seat, since, peer, tena
     sendTenant: tenant,
     judge: { ...primary.probe, hasNetwork: primary.mode !== 'none' },
     volumeVersion: FORMAT_VERSION >>> 16,
+    hasBypass: (bypass?.routes[peer.node]?.length ?? 0) > 0,
     maxAgeMs: storage.maxAgeMs,
     beaconMs: storage.beaconMs,
     retainBytes: queues.retainBytes,

@@ -32,6 +32,7 @@ import {
 } from '../threads.ts';
 import { seatChange } from '../plan.ts';
 import { parseHead } from '../volume/head.ts';
+import { BypassEdge } from './bypass-edge.ts';
 import { linkSettings, linkSettingsOf, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
 import { TunnelEdge } from './tunnel-edge.ts';
@@ -65,6 +66,7 @@ class Switch {
   readonly #core: NodeCore;
   readonly #edge: TunnelEdge | null;
   readonly #carrier: LinkWatch | null;
+  readonly #bypass: BypassEdge | null;
   readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
   readonly #record = emptyRingRecord();
   readonly #bell = new Uint8Array(8);
@@ -99,6 +101,10 @@ class Switch {
     this.#edge = socket && new TunnelEdge(socket, this.#context.mtu);
     for (const seat of this.#context.seats) this.#attach(seat);
     this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name), socket);
+    const { bypass } = this.#context;
+    const event = (event: CoreEvent) => parentPort?.postMessage({ event });
+    this.#bypass = bypass ? new BypassEdge(bypass, this.#context.nodeNumber, event) : null;
+    for (const link of this.#core.links) this.#bypass?.attach(link);
     this.#tellCarrier();
     this.#preparePoll();
     Atomics.store(this.#state.words, AGENT.switchPlan, this.#context.number);
@@ -117,6 +123,7 @@ class Switch {
     const change = seatChange(former.seats, plan.seats);
     for (const { seat } of change.gone) {
       this.#edge?.detach(seat);
+      this.#bypass?.detach(seat);
       this.#core.removePeer(seat);
     }
     for (const seat of change.kept) {
@@ -127,6 +134,7 @@ class Switch {
       this.#core.addPeer(linkSettingsOf(this.#context, seat), nowMs);
       this.#attach(seat);
     }
+    if (plan.bypass) this.#bypass?.apply(plan.bypass, this.#core.links);
     this.#classifier = makeClassifier(this.#context, this.#classifier);
     this.#core.classifier = this.#classifier;
     this.#inbound = plan.receive.map((receive) => inboundRing(receive));
@@ -187,7 +195,10 @@ class Switch {
       Atomics.add(this.#state.words, AGENT.switchBeat, 1);
       this.#dropAfterStandstill(nowMs);
       if (this.#ready(1)) this.#onBell(nowMs);
-      if (this.#ready(3)) this.#tellCarrier();
+      if (this.#ready(3)) {
+        this.#tellCarrier();
+        this.#bypass?.linkChanged();
+      }
       this.#buffer.isRound = true;
       let more = this.#takeInbound(nowMs);
       if (this.#edge && this.#ready(2)) {
@@ -196,6 +207,7 @@ class Switch {
       }
       more = this.#takeFrames(nowMs) || more;
       waitMs = this.#core.round(nowMs);
+      this.#bypass?.round(nowMs);
       if (this.#submitted) this.#buffer.endRound();
       this.#submitted = false;
       this.#tellDrained(more);
@@ -204,6 +216,7 @@ class Switch {
     }
     this.#tun.close();
     this.#edge?.socket.close();
+    this.#bypass?.close();
   }
 
   /** Who ends the agent waits for this: the interface is empty, and so are the lanes. */
@@ -297,7 +310,7 @@ class Switch {
       const link = this.#core.at(command.seat);
       if (link) link.judge.override = command.override;
     }
-    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, nowMs);
+    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, this.#bypass, nowMs);
     this.#context.commandPort.postMessage({ id: command.id, snapshot: answer });
   }
 }

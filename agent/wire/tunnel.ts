@@ -51,10 +51,13 @@ export class TunnelSender {
   readonly #out: Uint8Array;
   readonly #outView: DataView;
   readonly #header = new Uint8Array(DATAGRAM_HEADER_BYTES);
-  #counter = 0;
+  #counter: number;
   #segmentBytes: number;
 
-  /** `out`: memory for one send, at least 64 KiB; where the edge needs its address it is shared memory. */
+  /**
+   * `out`: memory for one send, at least 64 KiB; where the edge needs its address it is shared memory. `spent`: the counter
+   * of the last message that was ever sealed for this peer in this incarnation: a nonce must not serve twice.
+   */
   constructor(
     seal: Seal,
     sender: number,
@@ -62,7 +65,9 @@ export class TunnelSender {
     segmentBytes: number,
     out: Uint8Array,
     transmit: Transmit,
+    spent = 0,
   ) {
+    this.#counter = spent;
     this.#seal = seal;
     this.#transmit = transmit;
     this.#segmentBytes = segmentBytes;
@@ -74,6 +79,11 @@ export class TunnelSender {
     view.setUint8(at.version, TUNNEL_VERSION_MAX);
     view.setUint32(at.sender, sender, true);
     this.#header.set(incarnation, at.incarnation);
+  }
+
+  /** The counter of the last message. */
+  get spent(): number {
+    return this.#counter;
   }
 
   /** The path MTU changed: datagrams of at most this many bytes of UDP payload. */

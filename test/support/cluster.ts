@@ -35,6 +35,7 @@ export interface PeerFigures {
     readonly misses: number;
     readonly otherVersion: number;
   };
+  readonly bypass: Readonly<Record<'possible' | 'active' | 'here' | 'there', boolean>>;
   readonly sent: number;
   readonly received: number;
   readonly lost: number;

@@ -199,6 +199,8 @@ describe('[AG12] settings that change while the agent runs', () => {
     }
     await pings('a', 'c');
     await pings('c', 'a');
+    // What a seals for c goes on counting where it was: no nonce serves twice.
+    expect((await peer('c', 'a'))?.network).toMatchObject({ replayed: 0, unauthentic: 0 });
     expect(await incarnations()).toEqual(before);
     const told = (await status('c')).events.filter(({ kind }) => kind === 'peer-unaware' || kind === 'peer-aware');
     expect(told.map(({ kind }) => kind)).toEqual(['peer-unaware', 'peer-aware', 'peer-unaware', 'peer-aware']);

@@ -171,17 +171,14 @@ describe('[AG12] format --add and --remove', () => {
   });
 
   test('a crash at any write leaves the old table or the new one', { timeout: 60_000 }, async () => {
-    const write = Reflect.get(BlockDevice.prototype, 'write') as (
-      this: BlockDevice,
-      at: number,
-      from: Uint8Array,
-    ) => number;
+    const write: unknown = Reflect.get(BlockDevice.prototype, 'write');
+    const real = write as (this: BlockDevice, at: number, from: Uint8Array) => number;
     for (let good = 0, isDone = false; !isDone; good++) {
       let writes = 0;
       const cut = vi.spyOn(BlockDevice.prototype, 'write').mockImplementation(function (this: BlockDevice, at, bytes) {
-        if (writes++ < good) return write.call(this, at, bytes);
+        if (writes++ < good) return real.call(this, at, bytes);
         // Torn: half a block, and then nobody writes any more.
-        if (writes === good + 1) write.call(this, at, bytes.subarray(0, 512));
+        if (writes === good + 1) real.call(this, at, bytes.subarray(0, 512));
         throw new Error('power is gone');
       });
       const ended = await change('--add', 'c').catch(() => 'crashed');

@@ -31,6 +31,7 @@ describe('defaults', () => {
       primary: {
         mode: 'tunnel',
         interface: null,
+        bypass: ['bulk'],
         listen: { host: '192.168.50.1', port: 7788 },
         probe: { intervalMs: 50, misses: 3, stableForMs: 3000, stableForMsMax: 60_000 },
       },

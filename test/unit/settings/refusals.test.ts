@@ -242,13 +242,35 @@ describe('contradictions', () => {
   ]);
 });
 
-describe('what a later release brings', () => {
+describe('mode route', () => {
+  const primary = 'primary:\n  mode: route\n  interface: eth0';
+  const mend = (type: string) => `name the flow by protocol and port, or take ${type} out of primary.bypass`;
   refuses([
     [
-      'mode route',
+      'without an interface',
       changed({ 9: 'primary:\n  mode: route' }),
-      '10: primary.mode: route comes with a later release; use tunnel or none',
+      '9: primary.interface: missing, and mode route needs it; write for example interface: eth0',
     ],
+    [
+      'a type that cannot go past the agent',
+      changed({ 9: `${primary}\n  bypass: [heartbeat]` }),
+      '12: primary.bypass[0]: must be bulk or data, but is "heartbeat"; write for example bulk',
+    ],
+    [
+      'a bypassed type told by length',
+      changed({ 9: primary }, 'types: [{ type: bulk, protocol: tcp, port: 9000, minBytes: 16384 }]'),
+      `17: types[0].minBytes: bulk goes past the agent, where no length is known; ${mend('bulk')}`,
+    ],
+  ]);
+  test('a heartbeat, and a type that is not bypassed, may be told by length', () => {
+    const rules =
+      'types: [{ type: heartbeat, protocol: udp, minBytes: 8 }, { type: data, protocol: tcp, minBytes: 9 }]';
+    expect(problemsOf(changed({ 9: primary }, rules))).toEqual([]);
+  });
+});
+
+describe('what a later release brings', () => {
+  refuses([
     ...['local', 'command', 'mirror'].map((copy): Refusal => [
       `copy ${copy}`,
       changed({ 6: `storage:\n  copy: ${copy}` }),
