@@ -287,8 +287,8 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-error': 'error',
   'storage-silent': 'warn',
   'stood-still': 'warn',
-  version: 'warn',
   'bypass-error': 'error',
+  version: 'warn',
   'peer-unaware': 'warn',
   'address-differs': 'warn',
 };

@@ -23,10 +23,10 @@ export type CoreEvent =
       readonly atMs: number;
       readonly silentMs: number;
     }
-  | ({ readonly peer: string; readonly atMs: number } & VersionNews)
   /** Packets of the bypassed types now go past the agents, or through them. */
   | { readonly kind: 'bypass'; readonly peer: string; readonly atMs: number; readonly active: boolean }
   | { readonly kind: 'bypass-error'; readonly peer: string; readonly atMs: number; readonly errno: number }
+  | ({ readonly peer: string; readonly atMs: number } & VersionNews)
   /** The peer's agent runs and does not have this node among its peers, or has it now. */
   | { readonly kind: 'peer-unaware' | 'peer-aware'; readonly peer: string; readonly atMs: number }
   /** The peer says that its addresses are others than our settings say: two nodes may have one address. */

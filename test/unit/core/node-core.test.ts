@@ -31,6 +31,7 @@ const settings = (seat: number, since = 1, name = 'b'): LinkSettings => ({
   maxAgeMs: 2000,
   beaconMs: 1000,
   retainBytes: 100_000,
+  volumeVersion: 1,
   readAgainBytes: 0,
 });
 

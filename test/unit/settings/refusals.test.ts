@@ -270,13 +270,13 @@ describe('mode route', () => {
 });
 
 describe('what a later release brings', () => {
-  refuses([
-    ...['local', 'command', 'mirror'].map((copy): Refusal => [
+  refuses(
+    ['local', 'command', 'mirror'].map((copy): Refusal => [
       `copy ${copy}`,
       changed({ 6: `storage:\n  copy: ${copy}` }),
       `7: storage.copy: ${copy} comes with a later release; use shared`,
     ]),
-  ]);
+  );
 });
 
 describe('text that is no settings', () => {
