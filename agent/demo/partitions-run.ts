@@ -24,7 +24,7 @@ const HEARTBEATS_PER_SECOND = 50;
 const OVERRIDES = { primary: { probe: { stableForMs: 500, stableForMaxMs: 1000 } } };
 const FIRST_PATH_BOUND_MS = 30_000;
 const RETURN_BOUND_MS = 30_000;
-const SEEN_BOUND_MS = 20_000;
+const SEEN_BOUND_MS = 30_000;
 const STEP_MS = 100;
 
 /** A partition that is over: when it was, and which way each pair had taken at its end. */

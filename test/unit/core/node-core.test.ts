@@ -31,7 +31,6 @@ const settings = (seat: number, since = 1, name = 'b'): LinkSettings => ({
   maxAgeMs: 2000,
   beaconMs: 1000,
   retainBytes: 100_000,
-  volumeVersion: 1,
   readAgainBytes: 0,
 });
 
