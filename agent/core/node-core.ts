@@ -50,6 +50,7 @@ export class NodeCore {
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
+  #isHurried = false;
   /** Peers whose packets may come by storage alone. */
   #onStorage = 0;
   #pushedBackMs = -1;
@@ -163,13 +164,19 @@ export class NodeCore {
     return this.#state.storageAvailable(this.#settings, nowMs);
   }
 
+  /** Something has happened that is to be judged in this round already. */
+  hurry(): void {
+    this.#isHurried = true;
+  }
+
   /**
    * Called after every round. Ticks when it is time; then moves what is due. Answers after how many milliseconds it
    * wants to be called again at the latest.
    */
   round(nowMs: number): number {
     const sinceTick = nowMs - this.#tickMs;
-    if (sinceTick >= TICK_MS || sinceTick < 0) this.#tick(nowMs, sinceTick);
+    if (sinceTick >= TICK_MS || sinceTick < 0 || this.#isHurried) this.#tick(nowMs, sinceTick);
+    this.#isHurried = false;
     for (const link of this.links) link.pump(nowMs);
     let wait = this.#isQuiet ? IDLE_TICK_MS : TICK_MS;
     for (const link of this.links) wait = Math.min(wait, Math.max(1, link.dueInMs(nowMs)));

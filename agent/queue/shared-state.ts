@@ -127,6 +127,8 @@ export const PEER = {
   /** reader: the major version of the peer's head block where it is not ours, 0 where it is; and how often it was not. */
   headVersion: 46,
   foreignHeads: 47,
+  /** switch: 1 while the kernel has the route to the peer that goes past the agents. */
+  bypass: 44,
 } as const;
 const PEER_WORDS = 48;
 

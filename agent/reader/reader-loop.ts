@@ -72,6 +72,8 @@ class Source {
   readonly gates: readonly Gate[];
   epoch = 0;
   headMark = 0;
+  /** The peer says that its packets to us go by storage. */
+  sendsByStorage = false;
   readonly headTag: Uint8Array = new Uint8Array(HEAD.size.tag);
   /** What stands in the tag's place of a head block of another version: it tells the next one from it. */
   readonly foreignTag: Uint8Array = new Uint8Array(HEAD.size.tag);
@@ -89,7 +91,7 @@ class Source {
   /** The peer lives, and its packets may come by storage alone. */
   get isNeeded(): boolean {
     const { words } = this.words;
-    return Atomics.load(words, PEER.live) === 1 && words[PEER.path] !== NETWORK;
+    return Atomics.load(words, PEER.live) === 1 && (words[PEER.path] !== NETWORK || this.sendsByStorage);
   }
 
   /** [AUTH1] Asked under a gate's lock: false when the switch has reset the gates for another incarnation since. */
@@ -239,6 +241,7 @@ export class ReaderLoop {
       const ageMs = this.#ageMs(source, head.monotonicUs, nowMs);
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
       this.#takeHeadWords(head, words, times);
+      source.sendsByStorage = this.#comesByStorage(head);
     }
     this.#ports.head(source.peer, head, block);
     this.#ports.bell();
@@ -252,6 +255,13 @@ export class ReaderLoop {
     Atomics.add(words, PEER.foreignHeads, 1);
     Atomics.store(words, PEER.headVersion, headVersion(block));
     this.#ports.bell();
+  }
+
+  /** The peer's own word for its way to us, which may differ from ours to it: one end has lost its carrier. */
+  #comesByStorage(head: Head): boolean {
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownTenant);
+    const path = PATHS[entry?.path ?? 0];
+    return path === 'storage' || path === 'returning';
   }
 
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {

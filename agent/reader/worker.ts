@@ -6,7 +6,8 @@ import { alignedMemory } from '../platform/memory.ts';
 import { sys, tuneThread } from '../platform/native.ts';
 import type { Ring } from '../queue/ring.ts';
 import { HEAD_RECORD, inboundWord } from '../queue/inbound.ts';
-import { AGENT } from '../queue/shared-state.ts';
+import { AGENT, PEER } from '../queue/shared-state.ts';
+import type { Head } from '../volume/head.ts';
 import { READER_MEMORY_BYTES } from '../volume/slot-reader.ts';
 import {
   inboundRing,
@@ -18,6 +19,7 @@ import {
   type ReceiveFacts,
   type ThreadContext,
 } from '../threads.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
 import { ReaderLoop, type ReaderPeer, type ReaderSettings } from './reader-loop.ts';
 
 export interface ReaderData extends ThreadContext {
@@ -30,6 +32,8 @@ export interface ReaderData extends ThreadContext {
 let context = workerData as ReaderData;
 const PATIENCE_MS = 500;
 const SLEEP_MS_MAX = 100;
+/** A busy switch thread takes a round to do it. */
+const BYPASS_WAIT_MS = 5;
 
 /** What this reader has to read; undefined when the plan has no such reader any more. */
 const receiveOf = (plan: Plan): ReceiveFacts | undefined =>
@@ -54,7 +58,11 @@ function open(receive: ReceiveFacts, disk: BlockDevice): ReaderLoop {
     volumeSeals(context.clusterKey, volume.clusterUuid),
     {
       deliver: (frame) => sys.write(tunFd, frame, frame.length) === frame.length,
-      head: (peer, _head, block) => passHead(inbound, peer, block),
+      head: (peer, head, block) => {
+        passHead(inbound, peer, block);
+        sys.write(bellFd, one, 8);
+        waitForBypass(peer, head, volume.ownTenant);
+      },
       bell: () => void sys.write(bellFd, one, 8),
     },
     new Uint8Array(alignedMemory(ReaderLoop.memoryBytes(volume.slotCount, READER_MEMORY_BYTES))),
@@ -68,6 +76,17 @@ function passHead(inbound: Ring, { seat, since }: ReaderPeer, block: Uint8Array)
   if (offset < 0) return;
   inbound.bytes.set(block, offset);
   inbound.commit(block.length, since, inboundWord(seat, HEAD_RECORD, 0), 0);
+}
+
+/**
+ * A head that takes the bypass back comes before the packets that now travel by storage. They are held until the switch
+ * thread has removed the route: the kernel's answers to them would go the way that is gone, and be missed for a long time.
+ */
+function waitForBypass({ seat }: ReaderPeer, head: Head, ownTenant: number): void {
+  const words = sharedState(context).peers[seat]?.words;
+  const entry = head.entries.find(({ peerIndex }) => peerIndex === ownTenant);
+  if (!words || !entry || (entry.flags & HELLO_FLAG.bypass) !== 0) return;
+  Atomics.wait(words, PEER.bypass, 1, BYPASS_WAIT_MS);
 }
 
 /** Takes over a plan that has come; false when this reader is no longer in it. */

@@ -8,6 +8,7 @@ import type { PeerLink } from '../core/peer-link.ts';
 import type { CoreEvent } from '../core/ports.ts';
 import { EchoSocket } from '../platform/echo-socket.ts';
 import { type HostRoute, type RoutePlace, RouteSocket } from '../platform/route-socket.ts';
+import { PEER, type SharedState } from '../queue/shared-state.ts';
 
 /** The kernel's own shortest timer is 200 ms. */
 const RTO_MIN_MS = 0;
@@ -16,6 +17,7 @@ const TRY_AGAIN_MS = 500;
 
 interface PeerBypass {
   readonly link: PeerLink;
+  readonly words: Int32Array;
   readonly host: string;
   readonly routes: readonly HostRoute[];
   /** What the kernel has; null: not known. */
@@ -38,6 +40,7 @@ export const NO_BYPASS: BypassFigures = { possible: false, active: false, here: 
 
 export class BypassEdge {
   readonly #socket = new RouteSocket();
+  readonly #state: SharedState;
   #plan: BypassPlan;
   #peers: readonly PeerBypass[] = [];
   readonly #event: (event: CoreEvent) => void;
@@ -45,8 +48,9 @@ export class BypassEdge {
   readonly #token: number;
 
   /** `token`: any number that other programs' echoes do not bear. */
-  constructor(plan: BypassPlan, token: number, event: (event: CoreEvent) => void) {
+  constructor(plan: BypassPlan, state: SharedState, token: number, event: (event: CoreEvent) => void) {
     this.#plan = plan;
+    this.#state = state;
     this.#token = token;
     this.#event = event;
   }
@@ -57,9 +61,13 @@ export class BypassEdge {
   }
 
   attach(link: PeerLink): void {
+    const words = this.#state.peers[link.settings.seat]?.words ?? new Int32Array(0);
     const routes = this.#plan.routes[link.settings.name] ?? [];
     const host = routes[0]?.via ?? '';
-    this.#peers = [...this.#peers, { link, host, routes, applied: null, triedMs: -Infinity, changes: 0, echo: null }];
+    this.#peers = [
+      ...this.#peers,
+      { link, words, host, routes, applied: null, triedMs: -Infinity, changes: 0, echo: null },
+    ];
   }
 
   /** The peer is one no more. */
@@ -135,6 +143,9 @@ export class BypassEdge {
     peer.triedMs = -Infinity;
     peer.applied = active;
     peer.changes++;
+    // The reader waits for it before it delivers what would be answered over a way that is gone.
+    Atomics.store(peer.words, PEER.bypass, active ? 1 : 0);
+    Atomics.notify(peer.words, PEER.bypass);
     this.#event({ kind: 'bypass', peer: name, atMs: nowMs, active });
   }
 

@@ -103,7 +103,7 @@ class Switch {
     this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name), socket);
     const { bypass } = this.#context;
     const event = (event: CoreEvent) => parentPort?.postMessage({ event });
-    this.#bypass = bypass ? new BypassEdge(bypass, this.#context.nodeNumber, event) : null;
+    this.#bypass = bypass ? new BypassEdge(bypass, this.#state, this.#context.nodeNumber, event) : null;
     for (const link of this.#core.links) this.#bypass?.attach(link);
     this.#tellCarrier();
     this.#preparePoll();
@@ -292,6 +292,7 @@ class Switch {
     if (!this.#carrier) return;
     this.#carrier.poll();
     for (const link of this.#core.links) link.judge.carrier(this.#carrier.up);
+    this.#core.hurry();
   }
 
   #onBell(nowMs: number): void {
