@@ -94,7 +94,7 @@ export function partitionsReportLines(report: PartitionsReport, nodes: readonly 
   };
   const rows = pairs.map(({ from, to, partitions: seen }) => [`${from} → ${to}`, ...seen.map(told)]);
   const failed = partitionShortfalls(pairs);
-  const good = `✔ Every pair kept its way or took the other. Of ${count(heartbeats.sent)} heartbeats none was lost, none came twice.`;
+  const good = `✔ Every pair stayed connected: ${count(heartbeats.sent)} heartbeats, none lost, none twice.`;
   const verdict = failed.length === 0 ? [colour.green(good)] : failed.map((line) => colour.red(`✘ ${line}`));
   return [
     '',

@@ -24,6 +24,7 @@ const HEARTBEATS_PER_SECOND = 50;
 const OVERRIDES = { primary: { probe: { stableForMs: 500, stableForMaxMs: 1000 } } };
 const FIRST_PATH_BOUND_MS = 30_000;
 const RETURN_BOUND_MS = 30_000;
+const SEEN_BOUND_MS = 30_000;
 const STEP_MS = 100;
 
 /** A partition that is over: when it was, and which way each pair had taken at its end. */
@@ -114,6 +115,8 @@ export class PartitionsRun {
     this.#say(partition.title, 'bad');
     await partition.cut(this.#lab);
     await this.#pass(ms);
+    // On a busy host an agent may answer late: what it says has to be about this partition.
+    await this.#watcher?.allSeen(SEEN_BOUND_MS, this.#signal);
     const pairs = nodes.flatMap((from) => nodes.filter((to) => to !== from).map((to) => [from, to] as const));
     const ways = new Map(
       pairs.map(([from, to]) => [`${from} ${to}`, wayOf(this.#watcher?.peer(from, to)?.path ?? 'isolated')]),

@@ -16,6 +16,8 @@ export class PathWatcher {
   readonly #latest = new Map<string, AgentStatus>();
   /** By node and peer. */
   readonly #sinceMs = new Map<string, number>();
+  /** When each node's agent was asked for the status that is its latest. */
+  readonly #askedMs = new Map<string, number>();
   #stopped = false;
   #polling: Promise<unknown> = Promise.resolve();
 
@@ -59,6 +61,17 @@ export class PathWatcher {
     }
   }
 
+  /** Waits until what is known of every node is no older than now; false when that takes longer than the bound. */
+  async allSeen(boundMs: number, signal?: AbortSignal): Promise<boolean> {
+    const nowMs = systemClock.monotonicMs();
+    for (;;) {
+      this.refuseDead();
+      if (this.#lab.nodes.every((node) => (this.#askedMs.get(node) ?? 0) >= nowMs)) return true;
+      if (systemClock.monotonicMs() - nowMs > boundMs) return false;
+      await delay(POLL_MS / 2, undefined, { signal });
+    }
+  }
+
   /** Throws when an agent has ended by itself, with its last words. */
   refuseDead(): void {
     for (const node of this.#lab.nodes) {
@@ -79,9 +92,13 @@ export class PathWatcher {
   async #poll(node: string): Promise<void> {
     while (!this.#stopped) {
       const next = delay(POLL_MS);
+      const askedMs = systemClock.monotonicMs();
       // An agent that does not answer just now keeps its last status; one that has died is for refuseDead.
       const status = await this.#lab.status(node).catch(() => null);
-      if (status !== null && !this.#stopped) this.#take(node, status);
+      if (status !== null && !this.#stopped) {
+        this.#take(node, status);
+        this.#askedMs.set(node, askedMs);
+      }
       await next;
     }
   }

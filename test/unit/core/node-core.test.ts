@@ -27,10 +27,10 @@ const settings = (seat: number, since = 1, name = 'b'): LinkSettings => ({
   addresses: [],
   sendTenant: 64 + seat,
   judge: { intervalMs: 50, misses: 3, stableForMs: 1, stableForMsMax: 1, hasNetwork: false },
+  volumeVersion: 1,
   maxAgeMs: 2000,
   beaconMs: 1000,
   retainBytes: 100_000,
-  volumeVersion: 1,
   readAgainBytes: 0,
 });
 
