@@ -42,6 +42,7 @@ import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.t
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
+import { TURN_BYTES, type Turn } from './turns.ts';
 
 export interface LinkSettings {
   readonly name: string;
@@ -51,6 +52,8 @@ export interface LinkSettings {
   readonly maxAgeMs: number;
   readonly beaconMs: number;
   readonly retainBytes: number;
+  /** Unconfirmed bytes of a failover lane in the write buffer and on our ring at once. */
+  readonly storageWindowBytes: number;
   /** What a newcomer reads of the time before it was known, at most: more would keep it from reading what is new. */
   readonly readAgainBytes: number;
 }
@@ -132,13 +135,14 @@ export class PeerLink {
       storage: (sequence, frame, enteredMs) =>
         this.#mayBuffer(type) && this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
     });
+    const { retainBytes, maxAgeMs, storageWindowBytes } = settings;
     const { hasNetwork } = settings.judge;
-    this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, settings.maxAgeMs, hasNetwork, ways(HEARTBEAT));
-    this.data = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(DATA));
-    this.bulk = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(BULK));
+    this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, maxAgeMs, hasNetwork, ways(HEARTBEAT));
+    this.data = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(DATA));
+    this.bulk = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(BULK));
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) => {
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), maxAgeMs, (frame) => {
         if (!this.#ports.deliver(frame)) this.counters.refused++;
       }),
     ];
@@ -515,7 +519,7 @@ export class PeerLink {
     return path === 'isolated' ? 'none' : 'storage';
   }
 
-  /** Moves what is due, after every round of the switch. */
+  /** Moves what is due but for the failover lanes by storage, after every round of the switch. */
   pump(nowMs: number): void {
     const { words } = this.#words;
     if (this.accepted) {
@@ -528,11 +532,20 @@ export class PeerLink {
     this.data.setWay(way);
     this.bulk.setWay(way);
     this.heartbeat.pump(nowMs);
-    this.data.pump(nowMs);
-    this.bulk.pump(nowMs);
+    for (const lane of [this.data, this.bulk]) {
+      if (way === 'storage') lane.expire(nowMs);
+      else lane.pump(nowMs);
+    }
     for (const lane of this.receive.values()) if (lane.heldCount > 0) lane.drain(nowMs);
     this.#askAgain(nowMs);
     this.flush(nowMs);
+  }
+
+  /** One turn of a failover lane at the write buffer, behind `pump`. */
+  pumpStorage(type: typeof DATA | typeof BULK, nowMs: number): Turn {
+    // Refused for want of storage is not refused for want of room: it must not end the others' turns.
+    if (this.way !== 'storage' || !this.#ownStorage) return 'done';
+    return (type === BULK ? this.bulk : this.data).pump(nowMs, TURN_BYTES);
   }
 
   /**

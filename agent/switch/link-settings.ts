@@ -1,5 +1,6 @@
 /** From settings and volumes to what each peer's link needs. */
 import { sameBytes } from '../base/bytes.ts';
+import { storageWindowBytes } from '../core/lane-sender.ts';
 import type { HeadWord, LinkSettings } from '../core/peer-link.ts';
 import type { ReceiveFacts, ThreadContext } from '../threads.ts';
 import type { Head } from '../volume/head.ts';
@@ -15,6 +16,7 @@ export function linkSettings(context: ThreadContext): LinkSettings[] {
     maxAgeMs: settings.storage.maxAgeMs,
     beaconMs: settings.storage.beaconMs,
     retainBytes: settings.queues.retainBytes,
+    storageWindowBytes: storageWindowBytes(context.send.slotBytes),
     readAgainBytes: Math.min(READ_AGAIN_BYTES_MAX, (receiveOf(context, i)?.volume.slotBytes ?? 0) / 4),
   }));
 }
