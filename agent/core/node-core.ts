@@ -7,7 +7,7 @@
  * up the others.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import { AGENT, type SharedState } from '../queue/shared-state.ts';
+import type { SharedState } from '../queue/shared-state.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import { EntryTime } from './entry-time.ts';
 import type { FailoverLane } from './lane-sender.ts';
@@ -159,12 +159,7 @@ export class NodeCore {
     this.#tickMs = nowMs;
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
-    let needed = 0;
-    for (const link of this.links) {
-      link.tick(nowMs, available);
-      if (link.judge.path !== 'network') needed = 1;
-    }
-    Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+    for (const link of this.links) link.tick(nowMs, available);
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

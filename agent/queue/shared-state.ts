@@ -31,8 +31,6 @@ export const AGENT = {
   switchBeat: 11,
   /** flush: our own head block was written by somebody else. */
   slotTaken: 12,
-  /** switch: 1 while any peer's packets may come by storage only: poll actively. */
-  storageNeeded: 13,
   /** flush: the closing head is written. */
   flushClosed: 14,
   /** reader: write a batch soon, for its confirmations alone if need be. */
@@ -68,8 +66,6 @@ export const AGENT_TIME = {
   readBeganMs: 8,
   /** flush: records dropped because they were older than maxAgeMs. */
   expired: 9,
-  /** flush: monotonic ms of the last small batch: an answer to it may come at once. A flood is not a question. */
-  questionMs: 10,
   batches: 11,
   writeErrors: 12,
   readErrors: 13,
@@ -113,6 +109,8 @@ export const PEER = {
   /** switch: floors of our failover lanes, for the head block. */
   floorData: 42,
   floorBulk: 43,
+  /** reader: raised when it had to pass over something: the peer is to be told what we still wait for. */
+  skips: 46,
 } as const;
 const PEER_WORDS = 48;
 
@@ -138,6 +136,8 @@ export const PEER_TIME = {
   headPosition: 9,
   /** reader: frame bytes delivered by storage. */
   bytes: 10,
+  /** flush: monotonic ms of the last small batch for it: an answer may come at once. A flood is not a question. */
+  questionMs: 11,
 } as const;
 const PEER_TIMES = 12;
 
