@@ -159,7 +159,9 @@ export class NodeCore {
     this.#tickMs = nowMs;
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
-    for (const link of this.links) link.tick(nowMs, available);
+    // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
+    const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
+    for (const link of this.links) link.tick(nowMs, available, oneIsDue);
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

@@ -35,6 +35,7 @@ import { dataView } from '../base/bytes.ts';
 import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
+import { FramePieces } from './frame-pieces.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
@@ -115,6 +116,7 @@ export class PeerLink {
   #sender: TunnelSender | null = null;
   #receiver: TunnelReceiver | null = null;
   #messages: FrameMessages | null = null;
+  readonly #pieces = new FramePieces();
 
   readonly #acquaintance: Acquaintance;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
@@ -123,6 +125,7 @@ export class PeerLink {
   #lastHead: HeadWord | null = null;
   #ownStorage = false;
   #unconfirmedBytes = 0;
+  readonly #helloBytes = new Uint8Array(HELLO_BYTES);
   #helloDueMs: number;
   #againMs = -Infinity;
 
@@ -244,8 +247,14 @@ export class PeerLink {
   #hello(nowMs: number): Hello {
     const { times, echoIncarnation } = this.#words;
     const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
+    const prefix = this.#prefix(KIND.hello, nowMs);
     return {
-      ...this.#prefix(KIND.hello, nowMs),
+      kind: prefix.kind,
+      nextData: prefix.nextData,
+      nextBulk: prefix.nextBulk,
+      floorData: prefix.floorData,
+      floorBulk: prefix.floorBulk,
+      monotonicUs: prefix.monotonicUs,
       flags: this.#flags(nowMs),
       path: PATHS.indexOf(this.judge.path),
       floorHeartbeat: this.heartbeat.next,
@@ -271,9 +280,8 @@ export class PeerLink {
     this.#helloDueMs = nowMs + this.settings.judge.intervalMs;
     this.#unconfirmedBytes = 0;
     if (!this.#sender) return;
-    const bytes = new Uint8Array(HELLO_BYTES);
-    writeHello(bytes, this.#hello(nowMs));
-    this.#sender.send(bytes, HELLO_BYTES);
+    writeHello(this.#helloBytes, this.#hello(nowMs));
+    this.#sender.send(this.#helloBytes, HELLO_BYTES);
   }
 
   // --- incoming words --------------------------------------------------------------------------------------------
@@ -292,7 +300,13 @@ export class PeerLink {
     this.judge.heard(nowMs);
     this.#confirmed(prefix, nowMs);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
-    if (prefix.kind === KIND.frames) this.#onFrames(bytes, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000), nowMs);
+    const ageMs = Math.max(0, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000));
+    if (prefix.kind === KIND.frames) this.#onFrames(bytes, ageMs, nowMs);
+    if (prefix.kind === KIND.piece) {
+      this.#pieces.take(bytes, (piece, frame) => {
+        this.#onFrame(piece.lane, piece.sequence, frame, nowMs - ageMs - piece.ageMs, nowMs);
+      });
+    }
   }
 
   #isTooOld(peerUs: number, nowMs: number): boolean {
@@ -304,13 +318,17 @@ export class PeerLink {
   #onFrames(bytes: Uint8Array, ageMs: number, nowMs: number): void {
     this.#unconfirmedBytes += bytes.length;
     walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
-      const lane = this.#lane(header.type as TypeIndex);
-      if (!lane || (!this.#acquaintance.isOpen && header.type !== HEARTBEAT)) return;
-      this.counters.receivedNetwork++;
-      const bornMs = nowMs - Math.max(0, ageMs) - header.ageMs;
-      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), bornMs, nowMs);
+      const frame = bytes.subarray(offset, offset + header.frameBytes);
+      this.#onFrame(header.type, header.sequence, frame, nowMs - ageMs - header.ageMs, nowMs);
     });
     if (this.#unconfirmedBytes > CONFIRM_EVERY_BYTES) this.#sendHello(nowMs);
+  }
+
+  #onFrame(type: number, sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): void {
+    const lane = this.#lane(type as TypeIndex);
+    if (!lane || (!this.#acquaintance.isOpen && type !== HEARTBEAT)) return;
+    this.counters.receivedNetwork++;
+    lane.offer(sequence, frame, bornMs, nowMs);
   }
 
   #onAgain(bytes: Uint8Array, nowMs: number): void {
@@ -402,6 +420,7 @@ export class PeerLink {
     const { words, times, incarnation: shared } = this.#words;
     const isSuccessor = this.#acquaintance.accept(incarnation);
     this.clock.reset();
+    this.#pieces.clear();
     this.#receiver?.accept(incarnation);
     // The reader is told first: what it still has of the predecessor finds no gate open.
     times[PEER_TIME.startPosition] = -1;
@@ -461,12 +480,13 @@ export class PeerLink {
   // --- time ------------------------------------------------------------------------------------------------------
 
   /** Judges, probes, gives up what lasts too long. `ownStorage`: our own writes to storage succeed. */
-  tick(nowMs: number, ownStorage: boolean): void {
+  /** `othersAreDue`: a probe to another peer leaves now, and ours may go with it when it is due soon. */
+  tick(nowMs: number, ownStorage: boolean, othersAreDue = false): void {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
     const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
-    const isSilent = nowMs >= this.#helloDueMs;
+    const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
     if (transition) {
       this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
       this.#ports.wantHead();

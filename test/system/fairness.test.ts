@@ -90,10 +90,7 @@ test('[RING1] a reader whose process is stopped again and again, for moments: ov
 
 test('two bulk streams to two peers share the ring', async () => {
   const { lab } = cluster;
-  const transfers = await Promise.all([
-    tcpTransfer(lab, { ...AtoB, seed: 1 }),
-    tcpTransfer(lab, { ...AtoC, seed: 2 }),
-  ]);
+  const transfers = await Promise.all([tcpTransfer(lab, { ...AtoB, seed: 1 }), tcpTransfer(lab, { ...AtoC, seed: 2 })]);
   await eventually('both run', SOON_MS, () => transfers.every(({ progress }) => progress.bytes > 20_000_000));
   const rates = await Promise.all(transfers.map(async (transfer) => rate(transfer, 2000)));
   for (const transfer of transfers) expect(await transfer.stop()).toMatchObject({ survived: true, corrupted: 0 });
