@@ -73,6 +73,11 @@ export class Budget {
     return Math.max(this.#bytes.waitMs(isUrgent), this.#operations.waitMs(isUrgent));
   }
 
+  /** A batch that is written anyway may carry data too: that costs bytes, and no operation more. */
+  get mayCarryData(): boolean {
+    return this.#bytes.waitMs(false) === 0;
+  }
+
   /** How long a batch with data may become; one packet goes in any case. */
   get bytesAllowed(): number {
     return Math.max(0, this.#bytes.tokens);

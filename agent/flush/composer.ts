@@ -69,7 +69,7 @@ export class Composer {
     this.#addressed.clear();
     this.#hasData = false;
     this.#acknowledge();
-    const mayTakeData = !isLow && (isLast || this.#budget.waitMs(nowMs) === 0);
+    const mayTakeData = !isLow && (isLast || this.#budget.mayCarryData);
     this.#buffer.transportData(mayTakeData ? BULK : HEARTBEAT, (packet) => this.#take(packet, nowMs));
     if (Atomics.load(words, AGENT.roomWanted) === 1 && this.#buffer.usedBytes < used) this.onRoom();
     const acknowledgeOnly = Atomics.exchange(words, AGENT.acknowledgeWanted, 0) === 1;
