@@ -13,6 +13,7 @@ import { AgentError } from './base/errors.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
+import { Gateway, type GatewayEvent } from './gateway/gateway.ts';
 import { interfaceMtu, interfaceOf } from './platform/interface-mtu.ts';
 import { tuneEngine } from './platform/engine.ts';
 import { sys } from './platform/native.ts';
@@ -33,7 +34,7 @@ const CLOSE_MS_MAX = 2000;
 const READY_MS_MAX = 10_000;
 const ANSWER_MS_MAX = 2000;
 
-export type AgentEvent = CoreEvent | SupervisorEvent;
+export type AgentEvent = CoreEvent | SupervisorEvent | GatewayEvent;
 
 const workerUrl = (name: string): URL => new URL(`./${name}/worker.js`, import.meta.url);
 
@@ -46,6 +47,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   readonly #supervisor: Supervisor;
   readonly #commandPort: MessagePort;
   readonly #answers = new Map<number, (snapshot: SwitchSnapshot) => void>();
+  /** The way to the outside through a peer; null where the settings ask for none. */
+  readonly gateway: Gateway | null;
   #nextAnswer = 1;
   #closed = false;
 
@@ -54,6 +57,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     volumes: OpenedVolumes,
     commandPort: MessagePort,
     supervisor: Supervisor,
+    isNew: boolean,
   ) {
     super();
     this.settings = context.settings;
@@ -69,6 +73,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     });
     supervisor.on('event', (event) => this.emit('event', event));
     supervisor.on('fatal', (error) => this.emit('fatal', error));
+    this.gateway = Gateway.open(context.settings, this.state, isNew, (event) => this.emit('event', event));
   }
 
   /** Starts everything; what was started is stopped again when a later part fails. */
@@ -86,7 +91,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
       const commands = new MessageChannel();
       await startThreads(supervisor, context, commands.port2);
-      return new Agent(context, volumes, commands.port1, supervisor);
+      return new Agent(context, volumes, commands.port1, supervisor, isNew);
     } catch (error) {
       await supervisor?.stop(0);
       volumes.lock.close();
@@ -131,6 +136,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   async close(keepInterface = false): Promise<boolean> {
     if (this.#closed) return true;
     this.#closed = true;
+    this.gateway?.close();
     const { words } = this.state;
     Atomics.store(words, AGENT.stop, 1);
     this.state.wake(AGENT.flushWake);

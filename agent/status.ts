@@ -53,6 +53,7 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
       ...seen?.tunnel,
     },
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
+    gateway: gateway(agent),
     queues: seen?.writeBuffer ?? null,
     peers: seen?.peers.map((peer, i) => peerDocument(agent, peer, i)) ?? [],
     events,
@@ -90,6 +91,12 @@ function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>>
     readErrors: time(AGENT_TIME.readErrors),
     expired: time(AGENT_TIME.expired),
   };
+}
+
+function gateway({ gateway }: Agent): Readonly<Record<string, unknown>> {
+  const none = { offer: false, offering: false, using: null, chosen: null, outside: null, reason: null, sinceMs: null };
+  const { sinceMs, ...rest } = gateway?.status ?? none;
+  return { ...rest, since: sinceMs === null ? null : new Date(wallOf(sinceMs)).toISOString() };
 }
 
 function peerDocument(agent: Agent, peer: PeerSnapshot, index: number): Readonly<Record<string, unknown>> {

@@ -4,7 +4,7 @@
 set -eu
 case "${1:-}" in
   demo) wanted="iproute2:ip iputils-ping:ping nftables:nft" ;;
-  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv" ;;
+  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv chromium:chromium curl:curl procps:sysctl" ;;
   bench) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 sbd:sbd" ;;
   *) echo "install-debian.sh: say demo, test or bench" >&2; exit 2 ;;
 esac

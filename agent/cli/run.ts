@@ -229,6 +229,7 @@ const LEVELS: Readonly<Record<string, string>> = {
   'thread-died': 'error',
   'storage-error': 'error',
   'storage-silent': 'warn',
+  'gateway-failed': 'error',
   'stood-still': 'warn',
 };
 

@@ -11,6 +11,7 @@ import { ADDRESS_WORDS, parseIp } from '../../vnic/ip-address.ts';
 import { PacketInfo, parsePacket, PROTOCOL } from '../../vnic/ip-packet.ts';
 import { AddressTable } from './address-table.ts';
 import { FragmentTable } from './fragment-table.ts';
+import { Networks, type Network } from './networks.ts';
 
 /** Every peer gets a copy: multicast and broadcast. */
 export const ALL_PEERS = -1;
@@ -74,9 +75,20 @@ export class Classifier {
   readonly #destinations: AddressTable;
   readonly #peerCount: number;
   readonly #fragments: FragmentTable = new FragmentTable();
+  readonly #outside: Networks;
+  readonly #inside: Networks;
+  /** The peer that takes what is for no peer and lies outside; -1 while there is none. */
+  gateway = NO_GATEWAY;
 
-  /** `broadcastAddresses`: those of the interface's own subnets. */
-  constructor(rules: readonly TypeRule[], peers: readonly PeerAddresses[], broadcastAddresses: readonly string[] = []) {
+  /** `broadcastAddresses`: those of the interface's own subnets. `world`: what a gateway may be given. */
+  constructor(
+    rules: readonly TypeRule[],
+    peers: readonly PeerAddresses[],
+    broadcastAddresses: readonly string[] = [],
+    world: World = { outside: [], inside: [] },
+  ) {
+    this.#outside = new Networks(world.outside);
+    this.#inside = new Networks(world.inside);
     this.#rules = rules.map(compileRule);
     this.#peerCount = peers.length;
     this.#destinations = new AddressTable([
@@ -121,9 +133,23 @@ export class Classifier {
     if (info.isMulticast || info.isLimitedBroadcast) return ALL_PEERS;
     const peer = this.#destinations.get(info.destination);
     if (peer === this.#peerCount) return ALL_PEERS;
-    return peer < 0 ? NO_PEER : peer;
+    return peer < 0 ? this.#gatewayFor(info) : peer;
+  }
+
+  /** An address of the virtual network that no peer has is nobody's, not the outside's. */
+  #gatewayFor(info: PacketInfo): number {
+    if (this.gateway === NO_GATEWAY || !this.#outside.has(info) || this.#inside.has(info)) return NO_PEER;
+    return this.gateway;
   }
 }
+
+/** Networks that a gateway is given, but for those on this side of it. */
+export interface World {
+  readonly outside: readonly Network[];
+  readonly inside: readonly Network[];
+}
+
+const NO_GATEWAY = -1;
 
 function addressWords(text: string): Uint32Array {
   const words = new Uint32Array(ADDRESS_WORDS);

@@ -46,6 +46,8 @@ export class NodeCore {
   #tickMs: number;
   #pushedBackMs = -1;
   #dropping = false;
+  /** What peers were last told of our gateway. */
+  #offers = false;
   #lastLane: FailoverLane | null = null;
 
   constructor(
@@ -149,12 +151,18 @@ export class NodeCore {
     this.#tickMs = nowMs;
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
+    const offers = Atomics.load(this.#state.words, AGENT.gatewayOffered) === 1;
+    this.#classifier.gateway = Atomics.load(this.#state.words, AGENT.gatewayPeer) - 1;
     let needed = 0;
     for (const link of this.links) {
+      link.offersGateway = offers;
       link.tick(nowMs, available);
       if (link.judge.path !== 'network') needed = 1;
     }
     Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+    // Behind the links' own words: the head block that is asked for must already say it.
+    if (offers !== this.#offers) this.#ports.wantHead();
+    this.#offers = offers;
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

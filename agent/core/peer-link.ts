@@ -109,6 +109,9 @@ export class PeerLink {
   #receiver: TunnelReceiver | null = null;
   #messages: FrameMessages | null = null;
 
+  /** What we say of our way to the outside. */
+  offersGateway = false;
+
   readonly #acquaintance: Acquaintance;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
   #openedUs = 0;
@@ -255,7 +258,8 @@ export class PeerLink {
       (this.storage.fresh ? HELLO_FLAG.hearsStorage : 0) |
       (this.#ownStorage ? HELLO_FLAG.storageAvailable : 0) |
       (times[PEER_TIME.echoSeenMs] === 0 ? 0 : HELLO_FLAG.echoes) |
-      (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0)
+      (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0) |
+      (this.offersGateway ? HELLO_FLAG.offersGateway : 0)
     );
   }
 
@@ -496,6 +500,7 @@ export class PeerLink {
     const { words } = this.#words;
     words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
+    words[PEER.peerFlags] = this.#peerFlags;
     this.#publishFloors();
     words[PEER.live] = this.accepted !== null && this.storage.fresh ? 1 : 0;
   }

@@ -46,6 +46,10 @@ export const AGENT = {
    * counts the deadline of the oldest packet (flush). It clears the word before it looks, so that nothing slips between.
    */
   flushTold: 18,
+  /** main: the peer through which packets for the outside go, as its index plus one; 0: none. */
+  gatewayPeer: 19,
+  /** main: 1 while peers may reach the outside through us. */
+  gatewayOffered: 20,
 } as const;
 const AGENT_WORDS = 32;
 
@@ -113,6 +117,8 @@ export const PEER = {
   /** switch: floors of our failover lanes, for the head block. */
   floorData: 42,
   floorBulk: 43,
+  /** switch: HELLO flags of the peer's newest word. */
+  peerFlags: 44,
 } as const;
 const PEER_WORDS = 48;
 

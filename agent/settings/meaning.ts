@@ -4,6 +4,7 @@
  */
 import { parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from './address.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
+import { checkGateway } from './meaning-gateway.ts';
 import { checkPeers } from './meaning-peers.ts';
 import type { KeyPath, Problems } from './problems.ts';
 import type { InterfaceAddress } from './settings.ts';
@@ -17,6 +18,7 @@ export function checkMeaning(given: Given<SettingsFile>, problems: Problems): vo
   checkLater(given, problems);
   checkPrimary(given, problems);
   checkPeers(given, subnets, problems);
+  checkGateway(given, subnets, problems);
   checkTypes(given, problems);
 }
 

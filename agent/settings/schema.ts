@@ -6,6 +6,7 @@
  * What involves two keys (an address outside the subnet, a peer named twice) is in `meaning.ts`.
  */
 
+import { gatewaySchema } from './schema-gateway.ts';
 import {
   bytes,
   endpoint,
@@ -204,6 +205,7 @@ export const settingsSchema: Schema = {
       items: typeRule,
       default: [],
     },
+    gateway: gatewaySchema,
     control: group('The socket by which `status` and `path` speak to the agent.', {
       socket: {
         description: 'Unix socket, at most 107 characters. Left out: /run/stillbeat/<node>.sock.',

@@ -68,7 +68,10 @@ class Switch {
         maxAgeMs: settings.storage.maxAgeMs,
         writeDeadlineMs: settings.storage.writeDeadlineMs,
       },
-      new Classifier(settings.types, settings.peers, broadcasts),
+      new Classifier(settings.types, settings.peers, broadcasts, {
+        outside: settings.gateway.use.length > 0 ? settings.gateway.prefixes : [],
+        inside: settings.vnic.addresses,
+      }),
       incarnation,
       this.#state,
       {

@@ -46,6 +46,8 @@ export const HELLO_FLAG = {
   echoes: 8,
   /** I accept your present incarnation: what you send now will be taken. */
   accepts: 16,
+  /** My own way to the outside is good, and you may use it. */
+  offersGateway: 32,
 } as const;
 
 export interface Prefix {

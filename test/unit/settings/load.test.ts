@@ -44,6 +44,13 @@ describe('defaults', () => {
         },
       ],
       types: [],
+      gateway: {
+        offer: false,
+        uplink: null,
+        use: [],
+        prefixes: [{ address: '0.0.0.0', prefix: 0, family: 4 }],
+        ping: [],
+      },
       controlSocket: '/run/stillbeat/a.sock',
     });
   });
@@ -67,6 +74,7 @@ describe('config/two-node.yaml', () => {
       storage: { ...minimal.storage, sendVolume: '/dev/mapper/heartbeat' },
       primary: { ...minimal.primary, interface: 'eth0' },
       queues: minimal.queues,
+      gateway: { ...minimal.gateway, uplink: 'eth0' },
       controlSocket: minimal.controlSocket,
     });
     expect(example.types.map(({ type }) => type)).toEqual([HEARTBEAT, BULK, BULK]);
