@@ -154,9 +154,11 @@ export class NodeCore {
     const offers = Atomics.load(this.#state.words, AGENT.gatewayOffered) === 1;
     this.#classifier.gateway = Atomics.load(this.#state.words, AGENT.gatewayPeer) - 1;
     let needed = 0;
+    // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
+    const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
     for (const link of this.links) {
       link.offersGateway = offers;
-      link.tick(nowMs, available);
+      link.tick(nowMs, available, oneIsDue);
       if (link.judge.path !== 'network') needed = 1;
     }
     Atomics.store(this.#state.words, AGENT.storageNeeded, needed);

@@ -119,6 +119,7 @@ export class PeerLink {
   #lastHead: HeadWord | null = null;
   #ownStorage = false;
   #unconfirmedBytes = 0;
+  readonly #helloBytes = new Uint8Array(HELLO_BYTES);
   #helloDueMs: number;
   #againMs = -Infinity;
 
@@ -239,8 +240,14 @@ export class PeerLink {
   #hello(nowMs: number): Hello {
     const { times, echoIncarnation } = this.#words;
     const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
+    const prefix = this.#prefix(KIND.hello, nowMs);
     return {
-      ...this.#prefix(KIND.hello, nowMs),
+      kind: prefix.kind,
+      nextData: prefix.nextData,
+      nextBulk: prefix.nextBulk,
+      floorData: prefix.floorData,
+      floorBulk: prefix.floorBulk,
+      monotonicUs: prefix.monotonicUs,
       flags: this.#flags(nowMs),
       path: PATHS.indexOf(this.judge.path),
       floorHeartbeat: this.heartbeat.next,
@@ -267,9 +274,8 @@ export class PeerLink {
     this.#helloDueMs = nowMs + this.settings.judge.intervalMs;
     this.#unconfirmedBytes = 0;
     if (!this.#sender) return;
-    const bytes = new Uint8Array(HELLO_BYTES);
-    writeHello(bytes, this.#hello(nowMs));
-    this.#sender.send(bytes, HELLO_BYTES);
+    writeHello(this.#helloBytes, this.#hello(nowMs));
+    this.#sender.send(this.#helloBytes, HELLO_BYTES);
   }
 
   // --- incoming words --------------------------------------------------------------------------------------------
@@ -457,12 +463,13 @@ export class PeerLink {
   // --- time ------------------------------------------------------------------------------------------------------
 
   /** Judges, probes, gives up what lasts too long. `ownStorage`: our own writes to storage succeed. */
-  tick(nowMs: number, ownStorage: boolean): void {
+  /** `othersAreDue`: a probe to another peer leaves now, and ours may go with it when it is due soon. */
+  tick(nowMs: number, ownStorage: boolean, othersAreDue = false): void {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
     const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
-    const isSilent = nowMs >= this.#helloDueMs;
+    const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
     if (transition) {
       this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
       this.#ports.wantHead();

@@ -9,12 +9,23 @@ import koffi from 'koffi';
 
 const libc = koffi.load(null);
 
+const orErrno = (result: number): number => (result < 0 ? -koffi.errno() : result);
+
+/** For what is called once. */
 const call = (signature: string): ((...args: unknown[]) => number) => {
   const raw = libc.func(signature);
-  return (...args) => {
-    const result = Number(raw(...args));
-    return result < 0 ? -koffi.errno() : result;
-  };
+  return (...args) => orErrno(Number(raw(...args)));
+};
+
+/** For what is called for each packet: without collecting and spreading its arguments. */
+const call3 = (signature: string): ((a: unknown, b: unknown, c: unknown) => number) => {
+  const raw = libc.func(signature) as (a: unknown, b: unknown, c: unknown) => number;
+  return (a, b, c) => orErrno(raw(a, b, c));
+};
+
+const call4 = (signature: string): ((a: unknown, b: unknown, c: unknown, d: unknown) => number) => {
+  const raw = libc.func(signature) as (a: unknown, b: unknown, c: unknown, d: unknown) => number;
+  return (a, b, c, d) => orErrno(raw(a, b, c, d));
 };
 
 /** errno values that callers react to; everything else is reported by name through {@link errnoName}. */
@@ -90,20 +101,20 @@ export interface Sys {
 export const sys: Sys = {
   open: call('int open(const char* path, int flags, int mode)'),
   close: call('int close(int fd)'),
-  read: call('long read(int fd, uint8_t* into, unsigned long length)'),
-  write: call('long write(int fd, const uint8_t* from, unsigned long length)'),
-  pread: call('long pread64(int fd, uint8_t* into, unsigned long length, int64_t offset)'),
-  pwrite: call('long pwrite64(int fd, const uint8_t* from, unsigned long length, int64_t offset)'),
+  read: call3('long read(int fd, uint8_t* into, unsigned long length)'),
+  write: call3('long write(int fd, const uint8_t* from, unsigned long length)'),
+  pread: call4('long pread64(int fd, uint8_t* into, unsigned long length, int64_t offset)'),
+  pwrite: call4('long pwrite64(int fd, const uint8_t* from, unsigned long length, int64_t offset)'),
   ioctl: call('int ioctl(int fd, unsigned long request, uint8_t* argument)'),
   ioctlNumber: call('int ioctl(int fd, unsigned long request, unsigned long argument)'),
-  poll: call('int poll(uint8_t* descriptors, unsigned long count, int timeout)'),
-  ppoll: call('int ppoll(uint8_t* descriptors, unsigned long count, int64_t* timeout, void* mask)'),
+  poll: call3('int poll(uint8_t* descriptors, unsigned long count, int timeout)'),
+  ppoll: call4('int ppoll(uint8_t* descriptors, unsigned long count, int64_t* timeout, void* mask)'),
   eventfd: call('int eventfd(unsigned int value, int flags)'),
   socket: call('int socket(int domain, int type, int protocol)'),
   bind: call('int bind(int fd, const uint8_t* address, unsigned int length)'),
   setsockopt: call('int setsockopt(int fd, int level, int name, const uint8_t* value, unsigned int length)'),
-  sendmsg: call('long sendmsg(int fd, const uint8_t* message, int flags)'),
-  recvmsg: call('long recvmsg(int fd, uint8_t* message, int flags)'),
+  sendmsg: call3('long sendmsg(int fd, const uint8_t* message, int flags)'),
+  recvmsg: call3('long recvmsg(int fd, uint8_t* message, int flags)'),
   fcntl: call('int fcntl(int fd, int command, uint8_t* argument)'),
   prctl: call('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),
   setpriority: call('int setpriority(int which, unsigned int who, int priority)'),

@@ -27,6 +27,7 @@ const BUFFER_BYTES = 16 * 1024 * 1024;
 
 const MSG_OFFSET = { header: 0, iov: 64, name: 96, control: 128 } as const;
 const MESSAGE_AREA_BYTES = 256;
+const CONTROL_BYTES = 64;
 /** A GRO'd burst is at most one IP packet's worth. */
 export const RECEIVE_BYTES = 65_536;
 
@@ -92,7 +93,7 @@ export class UdpSocket {
     this.in = memory.subarray(RECEIVE_BYTES, 2 * RECEIVE_BYTES);
     const area = 2 * RECEIVE_BYTES;
     this.#send = new MessageArea(memory.subarray(area, area + MESSAGE_AREA_BYTES), this.out, 24);
-    this.#receive = new MessageArea(memory.subarray(area + MESSAGE_AREA_BYTES), this.in, 64);
+    this.#receive = new MessageArea(memory.subarray(area + MESSAGE_AREA_BYTES), this.in, CONTROL_BYTES);
     // cmsghdr of UDP_SEGMENT: length, level, type; the size follows for each call.
     this.#send.view.setBigUint64(MSG_OFFSET.control, 18n, true);
     this.#send.view.setInt32(MSG_OFFSET.control + 8, SOL_UDP, true);
@@ -131,9 +132,9 @@ export class UdpSocket {
     const { view, bytes, header } = this.#send;
     bytes.set(address, MSG_OFFSET.name);
     view.setUint32(8, address.length, true);
-    view.setBigUint64(MSG_OFFSET.iov + 8, BigInt(length), true);
+    view.setUint32(MSG_OFFSET.iov + 8, length, true);
     const split = length > segmentBytes;
-    view.setBigUint64(40, split ? 24n : 0n, true);
+    view.setUint32(40, split ? 24 : 0, true);
     if (split) view.setUint16(MSG_OFFSET.control + 16, segmentBytes, true);
     return sys.sendmsg(this.fd, header, 0);
   }
@@ -142,8 +143,8 @@ export class UdpSocket {
   receive(): number {
     const { view, header } = this.#receive;
     view.setUint32(8, 28, true);
-    view.setBigUint64(MSG_OFFSET.iov + 8, BigInt(RECEIVE_BYTES), true);
-    view.setBigUint64(40, 64n, true);
+    view.setUint32(MSG_OFFSET.iov + 8, RECEIVE_BYTES, true);
+    view.setUint32(40, CONTROL_BYTES, true);
     const got = sys.recvmsg(this.fd, header, 0);
     if (got === -ERRNO.EAGAIN || got === -ERRNO.EINTR) return 0;
     if (got <= 0) return got;
@@ -153,7 +154,7 @@ export class UdpSocket {
 
   #groSize(): number {
     const { view } = this.#receive;
-    const control = Number(view.getBigUint64(40, true));
+    const control = view.getUint32(40, true);
     if (control < 20) return 0;
     const at = MSG_OFFSET.control;
     const isGro = view.getInt32(at + 8, true) === SOL_UDP && view.getInt32(at + 12, true) === UDP_GRO;

@@ -89,7 +89,9 @@ describe('[AG10] gateway', () => {
     expect(await outside.seenFrom('a', [], OUTSIDE_6)).toBe('fd50::2');
     await heal();
     expect(await outside.seenFrom('a')).toBe(ADDRESS.a);
-    const changes = (await cluster.events('a', 'gateway')).map(({ change, peer }) => `${String(change)} ${String(peer)}`);
+    const changes = (await cluster.events('a', 'gateway')).map(
+      ({ change, peer }) => `${String(change)} ${String(peer)}`,
+    );
     expect(changes).toEqual(['using b', 'not using b']);
   });
 
