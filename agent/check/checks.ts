@@ -1,6 +1,7 @@
 /** Everything that `stillbeat check` looks at, in the order it is told. */
 import type { Settings } from '../settings/settings.ts';
 import { error, type Finding } from './finding.ts';
+import { checkGateway } from './gateway.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
 import { checkFormat } from './format.ts';
@@ -18,6 +19,7 @@ export const CHECKS: readonly Check[] = [
   checkVnic,
   checkPrimary,
   checkPeers,
+  checkGateway,
   checkVolumes,
   checkFormat,
 ];

@@ -79,6 +79,8 @@ export class Classifier {
   readonly #inside: Networks;
   /** The peer that takes what is for no peer and lies outside; -1 while there is none. */
   gateway = NO_GATEWAY;
+  /** Packets that it was given. */
+  gatewayFrames = 0;
 
   /** `broadcastAddresses`: those of the interface's own subnets. `world`: what a gateway may be given. */
   constructor(
@@ -139,6 +141,7 @@ export class Classifier {
   /** An address of the virtual network that no peer has is nobody's, not the outside's. */
   #gatewayFor(info: PacketInfo): number {
     if (this.gateway === NO_GATEWAY || !this.#outside.has(info) || this.#inside.has(info)) return NO_PEER;
+    this.gatewayFrames++;
     return this.gateway;
   }
 }

@@ -153,6 +153,7 @@ export class NodeCore {
     const available = this.storageAvailable(nowMs);
     const offers = Atomics.load(this.#state.words, AGENT.gatewayOffered) === 1;
     this.#classifier.gateway = Atomics.load(this.#state.words, AGENT.gatewayPeer) - 1;
+    Atomics.store(this.#state.words, AGENT.gatewayFrames, this.#classifier.gatewayFrames | 0);
     let needed = 0;
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);

@@ -145,7 +145,8 @@ export class Gateway {
     if (!mustPing) this.#watch.rest();
     const ping = mustPing ? this.#watch.ping(doubt, nowMs, () => systemClock.monotonicMs()) : 'none';
     const candidates = this.#order.map((peer) => ({ peer, offers: this.#offers(peer) }));
-    return { carrier, route, peersHeard, ping, candidates };
+    const frames = Atomics.load(this.#state.words, AGENT.gatewayFrames);
+    return { carrier, route, peersHeard, ping, frames, candidates };
   }
 
   #peersHeard(): boolean {

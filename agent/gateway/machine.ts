@@ -12,8 +12,9 @@
  * both, what the peers do does not enter the judgement, and two nodes that have each other as gateways cannot chase one
  * another: with both out neither offers, and the first that is good again is taken by the other.
  *
- * The gateway that is taken stays the same while it offers, also when the own way is good again, because the flows that
- * began over it go on over it: their other end knows them by that gateway's address.
+ * The gateway that is taken stays the same while it offers and packets go to it, also when the own way is good again,
+ * because the flows that began over it go on over it: their other end knows them by that gateway's address. After a
+ * minute without a packet the first in order is chosen again.
  */
 
 /** What pinging found: `none` when there is nothing to ping, `pending` while no answer can be there yet. */
@@ -27,6 +28,8 @@ export interface Seen {
   /** A peer is heard over the network; null when the uplink is another interface, and peers say nothing about it. */
   readonly peersHeard: boolean | null;
   readonly ping: PingResult;
+  /** Packets given to the gateway so far: flows keep to it while this grows. */
+  readonly frames: number;
   /** For each peer in the order of preference: reachable by any way, and its own word that it offers. */
   readonly candidates: readonly { readonly peer: number; readonly offers: boolean }[];
 }
@@ -54,6 +57,8 @@ export interface GatewayState {
 
 /** Peers need a moment to be heard after a start. */
 const START_MS = 2000;
+/** Flows that say nothing for so long are taken for ended. */
+const QUIET_MS = 60_000;
 
 type Verdict = readonly [verdict: 'good' | 'out' | 'unknown', reason: string];
 
@@ -61,6 +66,8 @@ export class GatewayMachine {
   readonly #rules: GatewayRules;
   readonly #startMs: number;
   #goodSinceMs = Infinity;
+  #frames = 0;
+  #framesMs = -Infinity;
   #state: GatewayState = { outside: 'unknown', offering: false, gateway: -1, using: false, reason: 'starting' };
 
   constructor(rules: GatewayRules, nowMs: number) {
@@ -75,7 +82,7 @@ export class GatewayMachine {
   /** Answers the new state when it differs from the former one. */
   tick(seen: Seen, nowMs: number): GatewayState | null {
     const [outside, reason] = this.#outside(seen, nowMs);
-    const gateway = this.#rules.use ? this.#choose(seen) : -1;
+    const gateway = this.#rules.use ? this.#choose(seen, nowMs) : -1;
     const using = this.#rules.use && outside === 'out' && gateway >= 0;
     const offering = this.#rules.offer && outside === 'good';
     const old = this.#state;
@@ -114,9 +121,11 @@ export class GatewayMachine {
     return ['out', 'no peer is heard over the network'];
   }
 
-  #choose(seen: Seen): number {
-    const offering = seen.candidates.filter(({ offers }) => offers);
-    const kept = offering.some(({ peer }) => peer === this.#state.gateway);
-    return kept ? this.#state.gateway : (offering[0]?.peer ?? -1);
+  #choose({ candidates, frames }: Seen, nowMs: number): number {
+    if (frames !== this.#frames) this.#framesMs = nowMs;
+    this.#frames = frames;
+    const offering = candidates.filter(({ offers }) => offers);
+    const isHeld = nowMs - this.#framesMs < QUIET_MS && offering.some(({ peer }) => peer === this.#state.gateway);
+    return isHeld ? this.#state.gateway : (offering[0]?.peer ?? -1);
   }
 }

@@ -13,8 +13,8 @@ const PING_TIMEOUT_SECONDS = 1;
 /** One unanswered ping may be chance, as long as nothing else speaks of a failure. */
 const MISSES_MAX = 3;
 
-const IPV4_ROUTES = '/proc/net/route';
-const IPV6_ROUTES = '/proc/net/ipv6_route';
+export const IPV4_ROUTES = '/proc/net/route';
+export const IPV6_ROUTES = '/proc/net/ipv6_route';
 const RTF_UP = 1;
 const RTF_GATEWAY = 2;
 

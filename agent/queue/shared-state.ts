@@ -50,6 +50,8 @@ export const AGENT = {
   gatewayPeer: 19,
   /** main: 1 while peers may reach the outside through us. */
   gatewayOffered: 20,
+  /** switch: packets given to the gateway (wraps). */
+  gatewayFrames: 21,
 } as const;
 const AGENT_WORDS = 32;
 

@@ -89,6 +89,19 @@ export class OutsideHost {
     return status === 0 ? (this.askers(url)[0] ?? null) : null;
   }
 
+  /** Some megabytes in each direction, as fast as they go: whether they arrived whole. */
+  async transfers(node: string): Promise<{ down: boolean; up: boolean }> {
+    const file = `${this.#lab.directory}/transfer`;
+    const curl = ['curl', '--silent', '--show-error', '--max-time', '30'];
+    await this.#lab.exec(node, [...curl, '--output', file, `http://${OUTSIDE}/large`], { timeoutMs: 40_000 });
+    const hash = createHash('sha256').update(readFileSync(file)).digest('hex');
+    const { stdout } = await this.#lab.exec(node, [...curl, '--upload-file', file, `http://${OUTSIDE}/upload`], {
+      timeoutMs: 40_000,
+    });
+    const sent = this.lines.find(({ done }) => done === '/large')?.hash;
+    return { down: hash === sent, up: stdout === hash };
+  }
+
   /** A download that lasts until `endDownloads`. */
   download(node: string, url: string, options: readonly string[] = []): Download {
     const file = `${this.#lab.directory}/download-${url.replaceAll('/', '-')}`;

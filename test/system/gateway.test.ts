@@ -41,7 +41,12 @@ async function hostState(node: string): Promise<string> {
   ];
   const parts: string[] = [];
   for (const argv of commands) parts.push((await cluster.lab.exec(node, argv)).stdout);
-  return parts.join('\n');
+  // The kernel gives an interface its link-local address when it pleases.
+  return parts
+    .join('\n')
+    .split('\n')
+    .filter((line) => !line.includes('fe80::'))
+    .join('\n');
 }
 
 async function startAll(): Promise<void> {
@@ -105,7 +110,107 @@ describe('[AG10] gateway', () => {
       expect(outside.askers(url)).toEqual([ADDRESS.b]);
     }
   });
+
+  test('a download goes on over the cut and the return, and so does one that began in between', async () => {
+    const bound = outside.download('a', '/stream/bound', ['--interface', '10.77.0.1']);
+    await bound.grows('before the cut');
+    await outside.isolate('a');
+    await cluster.untilPath('storage', SOON_MS, ['a']);
+    await bound.grows('over storage');
+    await untilUsing('a', 'b');
+    const begun = outside.download('a', '/stream/begun');
+    await begun.grows('over the gateway');
+    await heal();
+    await bound.grows('after the return');
+    await begun.grows('after the return');
+    expect(await outside.seenFrom('a')).toBe(ADDRESS.a);
+    outside.endDownloads();
+    for (const download of [bound, begun]) expect(await download.result()).toEqual({ status: 0, whole: true });
+    expect(outside.askers('/stream/begun')).toEqual([ADDRESS.b]);
+  });
+
+  test('the gateway loses its uplink: the next one is taken; with none left the node waits', async () => {
+    await outside.isolate('a');
+    await untilUsing('a', 'b');
+    await cluster.lab.cut('carrier', 'b');
+    await untilUsing('a', 'c');
+    expect(await outside.seenFrom('a')).toBe(ADDRESS.c);
+    expect((await gatewayOf('b')).offering).toBe(false);
+    await cluster.lab.cut('carrier', 'c');
+    await untilUsing('a', null);
+    expect(await gatewayOf('a')).toMatchObject({ outside: 'out', chosen: null });
+  });
+
+  test('what killed agents leave on their hosts is cleaned up by the next ones, and all is as it was found', async () => {
+    const { lab } = cluster;
+    await outside.isolate('a');
+    await untilUsing('a', 'b');
+    await Promise.all(lab.nodes.map(async (node) => lab.stopAgent(node, 'SIGKILL')));
+    for (const node of lab.nodes) expect(await hostState(node)).not.toBe(asFound.get(node));
+    await lab.heal();
+    await startAll();
+    // c has no gateway any more; its new agent cleans up all the same.
+    await lab.stopAgent('c', 'SIGKILL');
+    await lab.startAgent('c', QUICK);
+    expect((await lab.exec('c', ['nft', 'list', 'ruleset'])).stdout).toBe('');
+    for (const node of lab.nodes) expect(await lab.stopAgent(node)).toBe(0);
+    for (const node of lab.nodes) expect(await hostState(node)).toBe(asFound.get(node));
+    await startAll();
+  });
 });
+
+describe('[AG10] two nodes that have each other as gateways, with a large MTU', () => {
+  const both = (peer: string) => ({ ...QUICK, vnic: { mtu: 65_000 }, gateway: { ...OFFERER.gateway, use: [peer] } });
+
+  beforeAll(async () => {
+    const { lab } = cluster;
+    await Promise.all(lab.nodes.map(async (node) => lab.stopAgent(node)));
+    await Promise.all([lab.startAgent('a', both('b')), lab.startAgent('b', both('a')), lab.startAgent('c', QUICK)]);
+    await cluster.untilPath('network');
+    for (const [node, peer] of [
+      ['a', 'b'],
+      ['b', 'a'],
+    ] as const) {
+      await eventually(`${node} has chosen`, SOON_MS, async () => (await gatewayOf(node)).chosen === peer);
+    }
+  });
+
+  test('a packet whose way leads back into the interface goes round not once', async () => {
+    const { lab } = cluster;
+    // What no agent sets up: both hosts send the outside into the interface, whoever the packet comes from.
+    for (const node of ['a', 'b']) await lab.exec(node, ['ip', 'route', 'add', '198.51.100.0/24', 'dev', 'sb0']);
+    const before = await framesOf('b');
+    await lab.exec('a', ['ping', '-c', '20', '-i', '0.01', '-W', '1', '-I', '10.77.0.1', OUTSIDE]);
+    expect((await framesOf('b')) - before).toBeLessThan(20);
+    for (const node of ['a', 'b']) await lab.exec(node, ['ip', 'route', 'del', '198.51.100.0/24', 'dev', 'sb0']);
+  });
+
+  test('both networks out: neither offers, neither uses; the first that is back is taken by the other', async () => {
+    await cluster.lab.cut('carrier', 'a');
+    await cluster.lab.cut('carrier', 'b');
+    for (const node of ['a', 'b']) {
+      await eventually(`${node} is out`, SOON_MS, async () => {
+        const { outside: way, offering, using, chosen } = await gatewayOf(node);
+        return way === 'out' && !offering && using === null && chosen === null;
+      });
+    }
+    await cluster.lab.heal();
+    await outside.isolate('b');
+    await outside.route('a');
+    await untilUsing('b', 'a');
+    expect(await outside.seenFrom('b')).toBe(ADDRESS.a);
+    expect(await gatewayOf('a')).toMatchObject({ offering: true, using: null, outside: 'good' });
+  });
+
+  test('large transfers both ways fit through the uplink of the gateway, which has a small MTU', async () => {
+    await outside.isolate('b');
+    await untilUsing('b', 'a');
+    expect(await outside.transfers('b')).toEqual({ down: true, up: true });
+  });
+});
+
+const framesOf = async (node: string): Promise<number> =>
+  ((await cluster.status(node)).vnic as unknown as { frames: number }).frames;
 
 /** Chromium in a's namespace, with a profile that goes with the lab; answers what it printed. */
 async function browse(options: readonly string[]): Promise<string> {
