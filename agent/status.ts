@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { type Agent, wallOf } from './agent.ts';
 import { AgentError } from './base/errors.ts';
+import type { CorosyncDocument } from './operate/corosync-advice.ts';
 import { systemClock } from './platform/clock.ts';
 import { errnoName } from './platform/native.ts';
 import { AGENT, AGENT_TIME, PEER } from './queue/shared-state.ts';
@@ -24,7 +25,11 @@ export type StatusDocument = Readonly<Record<string, unknown>>;
  * Makes the document; `events` are the newest, oldest first. When the switch thread hangs it is made of what shared
  * memory holds: then of all times somebody wants to know how the agent is.
  */
-export async function statusDocument(agent: Agent, events: readonly LoggedEvent[]): Promise<StatusDocument> {
+export async function statusDocument(
+  agent: Agent,
+  events: readonly LoggedEvent[],
+  corosync: CorosyncDocument,
+): Promise<StatusDocument> {
   const { settings } = agent;
   const seen = await agent.snapshot().catch((error: unknown) => {
     if (error instanceof AgentError) return null;
@@ -55,7 +60,8 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
     gateway: gateway(agent),
     queues: seen?.writeBuffer ?? null,
-    peers: seen?.peers.map((peer, i) => peerDocument(agent, peer, i)) ?? [],
+    peers: seen?.peers.map((peer) => peerDocument(agent, peer)) ?? [],
+    corosync,
     events,
   };
 }
@@ -95,13 +101,13 @@ function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>>
 
 function gateway({ gateway }: Agent): Readonly<Record<string, unknown>> {
   const none = { offer: false, offering: false, using: null, chosen: null, outside: null, reason: null, sinceMs: null };
-  const { sinceMs, ...rest } = gateway?.status ?? none;
+  const { sinceMs, ...rest } = gateway ?? none;
   return { ...rest, since: sinceMs === null ? null : new Date(wallOf(sinceMs)).toISOString() };
 }
 
-function peerDocument(agent: Agent, peer: PeerSnapshot, index: number): Readonly<Record<string, unknown>> {
-  const { sinceMs, network, storage: way, ...rest } = peer;
-  const words = agent.state.peers[index]?.words ?? new Int32Array(0);
+function peerDocument(agent: Agent, peer: PeerSnapshot): Readonly<Record<string, unknown>> {
+  const { sinceMs, network, storage: way, seat, ...rest } = peer;
+  const words = agent.state.peers[seat]?.words ?? new Int32Array(0);
   const counters = Object.fromEntries(READ_COUNTERS.map((name, i) => [name, words[PEER.readCounters + i] ?? 0]));
   const rounded = (value: number | null) => (value === null ? null : round(value));
   return {

@@ -1,13 +1,17 @@
 /**
- * What the threads of one agent share: the memory, and the facts that hold for the life of an incarnation. Made by
- * `agent.ts`, handed to each worker as its `workerData`; nothing else passes between threads but messages to `main`.
+ * What the threads of one agent share: the memory, the facts that hold for the life of an incarnation, and the plan. Made
+ * by `agent.ts`, handed to each worker as its `workerData`; later plans come by its port.
  */
+import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import type { FlushSettings } from './flush/flush-loop.ts';
 import { createAead } from './platform/aead.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { Ring, ringBytes } from './queue/ring.ts';
-import { SharedState, sharedStateBytes } from './queue/shared-state.ts';
+import { AGENT, SharedState, sharedStateBytes } from './queue/shared-state.ts';
 import { WriteBuffer, writeBufferBytes } from './queue/write-buffer.ts';
-import type { Settings } from './settings/settings.ts';
+import type { PeerSettings, Settings } from './settings/settings.ts';
+import type { SlotGeometry } from './volume/disk.ts';
+import { slotOfTenant } from './volume/layout.ts';
 import { SlotWriter, WRITER_WORDS } from './volume/slot-writer.ts';
 import { tunnelKey, volumeKey } from './wire/keys.ts';
 import { AeadSeal, CrcSeal, type Seal, type SealFactory } from './wire/seal.ts';
@@ -21,59 +25,112 @@ export interface VolumeFacts {
   readonly slotBytes: number;
   readonly slotCount: number;
   readonly slotsOffset: number;
-  /** Our own slot. */
-  readonly ownSlot: number;
+  /** The tenant number of our own slot. */
+  readonly ownTenant: number;
+}
+
+/** Where a tenant's ring lies. */
+export function slotGeometry(volume: VolumeFacts, tenant: number): SlotGeometry {
+  const { slotsOffset, slotBytes } = volume;
+  return { slotOffset: slotsOffset + slotOfTenant(tenant) * slotBytes, slotBytes };
+}
+
+/** A peer's place: its words in the shared state, as long as it is in the settings and reached in the same way. */
+export interface Seat {
+  readonly seat: number;
+  /** The plan that gave the seat: tells this holder from an earlier one. */
+  readonly since: number;
+  readonly peer: PeerSettings;
+  /** The peer's tenant number on our send volume. */
+  readonly tenant: number;
+  /** Stands for the peer in datagrams. */
+  readonly nodeNumber: number;
+}
+
+/** A peer that writes to a receive volume, with its tenant number there. */
+export interface ReadPeer {
+  readonly seat: number;
+  readonly since: number;
+  readonly tenant: number;
 }
 
 export interface ReceiveFacts {
+  /** Which reader thread: its word in the shared state. */
+  readonly reader: number;
   readonly volume: VolumeFacts;
-  /** Peers that write there: index in the settings, slot on that volume. */
-  readonly peers: readonly { readonly index: number; readonly slot: number }[];
+  readonly peers: readonly ReadPeer[];
+  /** What the reader hands to the switch thread. */
+  readonly inbound: SharedArrayBuffer;
 }
 
-export interface ThreadContext {
+/**
+ * What may change while the agent runs, numbered; `plan.ts` makes the next one. Each thread takes it over between two
+ * rounds (`apply`) and says so in its word of the shared state.
+ */
+export interface Plan {
+  readonly number: number;
   readonly settings: Settings;
-  readonly incarnation: Uint8Array;
-  readonly hostId: Uint8Array;
-  readonly keyId: Uint8Array;
   /** Null: unauthenticated. */
   readonly clusterKey: Uint8Array | null;
-  readonly send: VolumeFacts;
+  readonly keyId: Uint8Array;
+  /** In the order of the settings' peers. */
+  readonly seats: readonly Seat[];
   readonly receive: readonly ReceiveFacts[];
-  /** For each peer its slot on our send volume. */
-  readonly peerSlots: readonly number[];
-  /** Numbers that stand for the nodes in datagrams: our own, then each peer's. */
-  readonly nodeNumbers: readonly number[];
+}
+
+/** A plan, and what holds for the life of an incarnation. */
+export interface ThreadContext extends Plan {
+  readonly incarnation: Uint8Array;
+  readonly hostId: Uint8Array;
+  readonly send: VolumeFacts;
+  /** Stands for this node in datagrams. */
+  readonly nodeNumber: number;
   readonly bellFd: number;
   readonly memory: {
     readonly state: SharedArrayBuffer;
     readonly writeBuffer: SharedArrayBuffer;
-    readonly inbound: readonly SharedArrayBuffer[];
     readonly writer: SharedArrayBuffer;
     readonly writerBlocks: SharedArrayBuffer;
   };
 }
 
-export function allocate(peerCount: number, receiveCount: number): ThreadContext['memory'] {
+export function allocate(): ThreadContext['memory'] {
   return {
-    state: new SharedArrayBuffer(sharedStateBytes(peerCount)),
+    state: new SharedArrayBuffer(sharedStateBytes()),
     writeBuffer: new SharedArrayBuffer(writeBufferBytes),
-    inbound: Array.from({ length: receiveCount }, () => new SharedArrayBuffer(ringBytes(INBOUND_BYTES))),
     writer: new SharedArrayBuffer(WRITER_WORDS * 8),
     writerBlocks: alignedMemory(SlotWriter.memoryBytes),
   };
 }
 
-export const sharedState = (context: ThreadContext): SharedState =>
-  new SharedState(context.memory.state, context.settings.peers.length);
+export const allocateInbound = (): SharedArrayBuffer => new SharedArrayBuffer(ringBytes(INBOUND_BYTES));
+
+export const sharedState = (context: ThreadContext): SharedState => new SharedState(context.memory.state);
 
 export const writeBuffer = (context: ThreadContext, state: SharedState): WriteBuffer =>
   new WriteBuffer(context.memory.writeBuffer, state, context.settings.storage.flush.thresholdBytes);
 
-export function inboundRing(context: ThreadContext, index: number): Ring {
-  const buffer = context.memory.inbound[index];
-  if (!buffer) throw new Error('no such receive volume');
-  return new Ring(buffer, 0, INBOUND_BYTES);
+export const inboundRing = (receive: ReceiveFacts): Ring => new Ring(receive.inbound, 0, INBOUND_BYTES);
+
+/** What flush thread and simulator make of a plan for the flush loop. */
+export function flushSettings({ settings, send, seats }: ThreadContext): FlushSettings {
+  const { flush, beaconMs, maxAgeMs, limits } = settings.storage;
+  const { deadlineMs } = flush;
+  return { deadlineMs, beaconMs, maxAgeMs, slotBytes: send.slotBytes, limits, peers: seats };
+}
+
+/**
+ * The newest plan that main has sent to this thread and that it has not taken over; null when there is none. `known`: the
+ * number of the one that it has.
+ */
+export function newerPlan(port: MessagePort | null, words: Int32Array, known: number): Plan | null {
+  if (port === null || Atomics.load(words, AGENT.plan) === known) return null;
+  let newest: Plan | null = null;
+  for (let got = receiveMessageOnPort(port); got; got = receiveMessageOnPort(port)) {
+    const { plan } = got.message as { plan?: Plan };
+    if (plan && plan.number > known) newest = plan;
+  }
+  return newest;
 }
 
 /** Seals for a volume; keys are derived once for each incarnation and kept while there are few. */

@@ -11,13 +11,14 @@ import { bootId } from './platform/host.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { BEACON_MS_MAX } from './settings/schema.ts';
 import type { Settings } from './settings/settings.ts';
-import { volumeSeals, type ReceiveFacts, type VolumeFacts } from './threads.ts';
+import { slotGeometry, volumeSeals, type VolumeFacts } from './threads.ts';
 import { decodeHead, headKeyId, type Head } from './volume/head.ts';
 import {
   BATCH_BYTES_MAX,
   BLOCK_BYTES,
   HEAD_STATE,
   HEAD_TABLE_OFFSET,
+  slotOfTenant,
   SLOTS_OFFSET,
   SUPERBLOCK_COPIES,
 } from './volume/layout.ts';
@@ -56,13 +57,13 @@ export function readSuperblock(device: BlockDevice): Superblock {
   return superblock;
 }
 
-function slotOf(path: string, superblock: Superblock, node: string): number {
-  const slot = superblock.nodes.indexOf(node);
-  if (slot >= 0) return slot;
+function tenantOfNode(path: string, superblock: Superblock, node: string): number {
+  const tenant = superblock.tenants[superblock.nodes.indexOf(node)];
+  if (tenant !== undefined) return tenant;
   const known = superblock.nodes.filter((name) => name !== '').join(', ');
   throw new AgentError(
     'volume',
-    `volume ${path} has no slot for node ${node} (it has ${known}): format it with this node`,
+    `volume ${path} has no slot for node ${node} (it has ${known}): add it with "stillbeat format ${path} --add ${node}"`,
   );
 }
 
@@ -78,14 +79,25 @@ const facts = (path: string, superblock: Superblock, node: string): VolumeFacts 
   slotBytes: superblock.slotBytes,
   slotCount: superblock.slotCount,
   slotsOffset: SLOTS_OFFSET,
-  ownSlot: slotOf(path, superblock, node),
+  ownTenant: tenantOfNode(path, superblock, node),
 });
 
-export interface OpenedVolumes {
+/** A volume that peers write to: their place in the settings, and their tenant numbers there. */
+export interface SeenReceive {
+  readonly volume: VolumeFacts;
+  readonly peers: readonly { readonly index: number; readonly tenant: number }[];
+}
+
+/** What the volumes say to the settings: what a plan is made of. */
+export interface SeenVolumes {
   readonly send: VolumeFacts;
-  readonly receive: readonly ReceiveFacts[];
-  readonly peerSlots: readonly number[];
+  readonly receive: readonly SeenReceive[];
+  /** For each peer its tenant number on our send volume. */
+  readonly peerTenants: readonly number[];
   readonly keyId: Uint8Array;
+}
+
+export interface OpenedVolumes extends SeenVolumes {
   readonly hostId: Uint8Array;
   readonly start: SlotStart;
   /** Holds the lock on our slot: open for as long as the agent lives. */
@@ -107,16 +119,16 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
     const hostId = bootId();
     const seals = volumeSeals(clusterKey, superblock.clusterUuid);
     await watchForOwner(device, send, settings, hostId, (block) => {
-      const decoded = decodeHead(block, send.ownSlot, send.clusterUuid, seals);
+      const decoded = decodeHead(block, send.ownTenant, send.clusterUuid, seals);
       return decoded.ok ? decoded.head : null;
     });
-    const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+    const geometry = slotGeometry(send, send.ownTenant);
     const scratch = new Uint8Array(alignedMemory(BATCH_BYTES_MAX));
-    const start = findStart(device, geometry, send.ownSlot, send.clusterUuid, seals, scratch);
+    const start = findStart(device, geometry, send.ownTenant, send.clusterUuid, seals, scratch);
     return {
       send,
       receive: receiveVolumes(settings, clusterKey),
-      peerSlots: settings.peers.map(({ node }) => slotOf(device.path, superblock, node)),
+      peerTenants: peerTenants(device.path, superblock, settings),
       keyId: ourKeyId,
       hostId,
       start,
@@ -134,23 +146,31 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
 export function examineVolume(device: BlockDevice, settings: Settings, clusterKey: Uint8Array | null): VolumeFacts {
   const superblock = readSuperblock(device);
   checkCluster(device.path, superblock, settings);
-  for (const { node } of settings.peers) slotOf(device.path, superblock, node);
+  peerTenants(device.path, superblock, settings);
   checkKey(device, superblock, clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid));
   return facts(device.path, superblock, settings.node);
 }
 
 /** Throws like `openVolumes` for what the settings name; locks nothing, so that an agent of this node may run meanwhile. */
-export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null): void {
+export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null): SeenVolumes {
   const device = BlockDevice.open(settings.storage.sendVolume);
   try {
-    examineVolume(device, settings, clusterKey);
+    const send = examineVolume(device, settings, clusterKey);
+    return {
+      send,
+      receive: receiveVolumes(settings, clusterKey),
+      peerTenants: peerTenants(device.path, readSuperblock(device), settings),
+      keyId: clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, send.clusterUuid),
+    };
   } finally {
     device.close();
   }
-  receiveVolumes(settings, clusterKey);
 }
 
-function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): ReceiveFacts[] {
+const peerTenants = (path: string, superblock: Superblock, settings: Settings): number[] =>
+  settings.peers.map(({ node }) => tenantOfNode(path, superblock, node));
+
+function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): SeenReceive[] {
   const byPath = new Map<string, number[]>();
   settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
   return [...byPath].map(([path, indexes]) => {
@@ -160,7 +180,7 @@ function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): Rece
       checkCluster(path, superblock, settings);
       checkKey(device, superblock, clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid));
       const peers = indexes.map((index) => {
-        return { index, slot: slotOf(path, superblock, settings.peers[index]?.node ?? '') };
+        return { index, tenant: tenantOfNode(path, superblock, settings.peers[index]?.node ?? '') };
       });
       return { volume: facts(path, superblock, settings.node), peers };
     } finally {
@@ -175,6 +195,7 @@ function checkKey(device: BlockDevice, superblock: Superblock, ours: Uint8Array)
   const heads = table.subarray(0, superblock.slotCount * BLOCK_BYTES);
   if (device.read(HEAD_TABLE_OFFSET, heads) !== heads.length) return;
   superblock.nodes.forEach((node, slot) => {
+    if (node === '') return; // what a node that is gone has left is nobody's word
     const theirs = headKeyId(heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES));
     if (theirs === null || sameBytes(theirs, 0, ours, 0, 8)) return;
     const open = theirs.every((byte) => byte === 0);
@@ -187,8 +208,8 @@ function checkKey(device: BlockDevice, superblock: Superblock, ours: Uint8Array)
 }
 
 function lockSlot(device: BlockDevice, send: VolumeFacts, node: string): void {
-  const offset = send.slotsOffset + send.ownSlot * send.slotBytes;
-  if (device.lock(offset, send.slotBytes) >= 0) return;
+  const { slotOffset, slotBytes } = slotGeometry(send, send.ownTenant);
+  if (device.lock(slotOffset, slotBytes) >= 0) return;
   throw new AgentError(
     'taken',
     `node ${node} is taken: another agent on this host uses its slot on volume ${device.path}; stop that one first`,
@@ -208,7 +229,7 @@ async function watchForOwner(
 ): Promise<void> {
   const read = (): Head | null => {
     const memory = new Uint8Array(alignedMemory(BLOCK_BYTES)).subarray(0, BLOCK_BYTES);
-    const got = device.read(HEAD_TABLE_OFFSET + send.ownSlot * BLOCK_BYTES, memory);
+    const got = device.read(HEAD_TABLE_OFFSET + slotOfTenant(send.ownTenant) * BLOCK_BYTES, memory);
     return got === BLOCK_BYTES ? decode(memory) : null;
   };
   const before = read();

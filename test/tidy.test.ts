@@ -37,6 +37,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'agent/volume': ['agent/base', 'agent/queue', 'agent/wire'],
   'agent/gateway': ['agent/base', 'agent/platform', 'agent/settings', 'agent/queue', 'agent/wire'],
   'agent/core': ['agent/base', 'agent/wire', 'agent/queue', 'vnic/ip-address.ts', 'vnic/ip-packet.ts'],
+  'agent/operate': ['agent/base', 'agent/platform', 'agent/settings'],
 };
 
 describe('imports', () => {

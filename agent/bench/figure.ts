@@ -39,6 +39,11 @@ export function below(name: string, unit: string, value: number, bound: number):
   return figure(name, unit, value, null, null, `<= ${bound} ${unit}`.trim(), value <= bound);
 }
 
+/** A count that must be nothing, beside the same count without us. */
+export function none(name: string, unit: string, value: number, without: number): Figure {
+  return figure(name, unit, value, without, without === 0 ? null : value / without, '0', value === 0);
+}
+
 /** A figure that must be `factor` times smaller than the peer's. */
 export function timesFaster(name: string, unit: string, value: number, peer: number, factor: number): Figure {
   const ratio = peer / value;

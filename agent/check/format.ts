@@ -11,7 +11,7 @@ import { readKeyFile } from '../settings/key.ts';
 import type { Settings } from '../settings/settings.ts';
 import { volumeSeals, type VolumeFacts } from '../threads.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
-import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { examineVolume, readSuperblock } from '../volumes.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
 
@@ -56,7 +56,7 @@ async function clocks(
   settings: Settings,
   key: Uint8Array | null,
 ): Promise<Finding[]> {
-  const { nodes } = readSuperblock(device);
+  const { nodes, tenants } = readSuperblock(device);
   const seals = volumeSeals(key, facts.clusterUuid);
   const table = new Uint8Array(alignedMemory(nodes.length * BLOCK_BYTES)).subarray(0, nodes.length * BLOCK_BYTES);
   const look = (): (Head | null)[] => {
@@ -64,7 +64,7 @@ async function clocks(
     return nodes.map((_, slot) => {
       const decoded = decodeHead(
         table.slice(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES),
-        slot,
+        tenants[slot] ?? slot,
         facts.clusterUuid,
         seals,
       );
@@ -75,7 +75,7 @@ async function clocks(
   const waiting = new Set(nodes.keys());
   for (const slot of waiting) {
     const runs = before[slot]?.state === HEAD_STATE.running;
-    if (slot === facts.ownSlot || !runs) waiting.delete(slot);
+    if (slot === slotOfTenant(facts.ownTenant) || nodes[slot] === '' || !runs) waiting.delete(slot);
   }
   const findings: Finding[] = [];
   const deadline = systemClock.monotonicMs() + BEACON_WAIT * settings.storage.beaconMs;

@@ -1,6 +1,7 @@
-/** `stillbeat bench [latency|throughput|failover|idle] [--json]`: figures, each beside its limit of the same run. */
+/** `stillbeat bench [latency|throughput|failover|idle|corosync] [--json]`: figures, each beside its limit of the same run. */
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
+import { corosync } from '../bench/corosync.ts';
 import { failover } from '../bench/failover.ts';
 import { type BenchDocument, type Figure, figureLines } from '../bench/figure.ts';
 import { idle } from '../bench/idle.ts';
@@ -10,7 +11,7 @@ import { paint, wantsColour } from '../demo/terminal.ts';
 
 type Part = (say: (line: string) => void) => Promise<Figure[]>;
 
-const PARTS: Readonly<Record<string, Part>> = { latency, throughput, failover, idle };
+const PARTS: Readonly<Record<string, Part>> = { latency, throughput, failover, idle, corosync };
 
 export async function bench(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({

@@ -6,13 +6,15 @@ import { Agent, type AgentEvent } from '../agent.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
+import { CorosyncAdvice } from '../operate/corosync-advice.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
 import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
-import { examineVolumes } from '../volumes.ts';
+import type { SeatChange } from '../plan.ts';
+import { examineVolumes, type SeenVolumes } from '../volumes.ts';
 import { requireConfig } from './usage.ts';
 
 const EVENTS_KEPT = 200;
@@ -31,6 +33,10 @@ class Program {
   readonly #events: LoggedEvent[] = [];
   /** What the operator set, by the peer's name: it outlives the agent. */
   readonly #overrides = new Map<string, Override>();
+  readonly #corosync = new CorosyncAdvice({
+    look: async () => (await this.#agent?.snapshot())?.peers ?? [],
+    warn: (text) => this.#log.warn(text),
+  });
   #control: ControlServer | null = null;
   #agent: Agent | null = null;
   #end: (status: number) => void = () => {};
@@ -59,6 +65,7 @@ class Program {
       this.#log.info('stopped');
       return status;
     } finally {
+      this.#corosync.stop();
       this.#control.close();
     }
   }
@@ -81,6 +88,7 @@ class Program {
     const { volumes } = agent;
     if (!volumes.isDirect)
       this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
     this.#log.info('running', {
       version: VERSION,
       cluster: settings.cluster,
@@ -102,7 +110,7 @@ class Program {
     }
   }
 
-  /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
+  /** SIGHUP: new settings take effect, where they cannot while the agent runs by a new one in this process; bad ones change nothing. */
   async #readAgain(): Promise<void> {
     const old = this.#agent;
     const oldControl = this.#control;
@@ -111,7 +119,14 @@ class Program {
     let control: ControlServer;
     try {
       settings = loadSettings(this.#file);
-      examineVolumes(settings, settings.keyFile === null ? null : readKeyFile(settings.keyFile));
+      const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+      const seen = examineVolumes(settings, clusterKey);
+      const reasons = old.restartReasons(settings, clusterKey, seen);
+      if (reasons.length === 0) {
+        await this.#takeOver(old, settings, clusterKey, seen);
+        return;
+      }
+      this.#log.info('the agent starts anew for other settings', { reasons: reasons.join(', ') });
       control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
       this.#log.error('settings not taken over', { reason: messageOf(error) });
@@ -122,6 +137,15 @@ class Program {
     if (control === oldControl) return;
     (isNew ? oldControl : control).close();
     this.#control = isNew ? control : oldControl;
+  }
+
+  /** The agent goes on with other settings: nothing but what they say is changed. */
+  async #takeOver(agent: Agent, settings: Settings, key: Uint8Array | null, seen: SeenVolumes): Promise<void> {
+    const { gone, come, isComplete } = await agent.takeOver(settings, key, seen);
+    const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
+    await this.#overrideAgain();
+    this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
+    if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
   }
 
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
@@ -175,7 +199,7 @@ class Program {
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     const agent = this.#agent;
     if (!agent) throw new AgentError('failed', 'the agent is starting');
-    if (request['command'] === 'status') return statusDocument(agent, this.#events);
+    if (request['command'] === 'status') return statusDocument(agent, this.#events, this.#corosync.document());
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
     throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
   }
@@ -192,7 +216,7 @@ class Program {
     return { ok: true, peer, path: override };
   }
 
-  #note(event: AgentEvent | { kind: 'override'; peer: string; to: string }): void {
+  #note(event: AgentEvent | ProgramEvent): void {
     const { kind, ...figures } = event;
     const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
     this.#events.push({ at: new Date().toISOString(), kind, ...plain });
@@ -214,6 +238,11 @@ class Program {
   }
 }
 
+type ProgramEvent =
+  | { readonly kind: 'override'; readonly peer: string; readonly to: string }
+  /** Settings were taken over while the agent runs; peers that came and went, by name. */
+  | { readonly kind: 'settings'; readonly added: string; readonly removed: string };
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function removeQuietly(name: string): void {
@@ -231,6 +260,8 @@ const LEVELS: Readonly<Record<string, string>> = {
   'storage-silent': 'warn',
   'gateway-failed': 'error',
   'stood-still': 'warn',
+  'peer-unaware': 'warn',
+  'address-differs': 'warn',
 };
 
 function printable(key: string, value: unknown): unknown {

@@ -20,12 +20,14 @@ export const NO_PEER = -2;
 
 export interface Verdict {
   type: TypeIndex;
-  /** Index in the list of peers, ALL_PEERS or NO_PEER. */
+  /** The peer's seat, ALL_PEERS or NO_PEER. */
   peer: number;
 }
 
 export interface PeerAddresses {
   readonly addresses: readonly string[];
+  /** What a verdict calls it; its place in the list when left out. */
+  readonly seat?: number;
 }
 
 /**
@@ -51,6 +53,8 @@ const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
 /** Larger ones carry something else: on a large-MTU interface corosync's own port also moves its bulk. */
 const HEARTBEAT_BYTES_MAX = 1500;
 
+/** Beyond any seat. */
+const EVERY_SEAT = 0xff;
 const ANY = -1;
 const ICMP_OF_ANY_VERSION = -2;
 /** ICMPv6: group membership (130 to 132 and 143), router and neighbour discovery, redirect (133 to 137). */
@@ -71,33 +75,38 @@ export class Classifier {
   readonly info: PacketInfo = new PacketInfo();
   readonly #verdict: Verdict = { type: DATA, peer: NO_PEER };
   readonly #rules: readonly CompiledRule[];
-  /** Values: index of the peer; as many as there are peers for a subnet's broadcast address. */
+  /** Values: the peer's seat; EVERY_SEAT for a subnet's broadcast address. */
   readonly #destinations: AddressTable;
-  readonly #peerCount: number;
-  readonly #fragments: FragmentTable = new FragmentTable();
+  readonly #fragments: FragmentTable;
   readonly #outside: Networks;
   readonly #inside: Networks;
-  /** The peer that takes what is for no peer and lies outside; -1 while there is none. */
-  gateway = NO_GATEWAY;
+  /** Seat of the peer that takes what is for no peer and lies outside; -1 while there is none. */
+  gateway: number;
   /** Packets that it was given. */
-  gatewayFrames = 0;
+  gatewayFrames: number;
 
-  /** `broadcastAddresses`: those of the interface's own subnets. `world`: what a gateway may be given. */
+  /**
+   * `broadcastAddresses`: those of the interface's own subnets. `former`: the one that this replaces; fragments whose first
+   * one it has seen still follow that. `world`: what a gateway may be given.
+   */
   constructor(
     rules: readonly TypeRule[],
     peers: readonly PeerAddresses[],
     broadcastAddresses: readonly string[] = [],
+    former: Classifier | null = null,
     world: World = { outside: [], inside: [] },
   ) {
+    this.#fragments = former === null ? new FragmentTable() : former.#fragments;
     this.#outside = new Networks(world.outside);
     this.#inside = new Networks(world.inside);
+    this.gateway = former?.gateway ?? NO_GATEWAY;
+    this.gatewayFrames = former?.gatewayFrames ?? 0;
     this.#rules = rules.map(compileRule);
-    this.#peerCount = peers.length;
     this.#destinations = new AddressTable([
-      ...peers.flatMap(({ addresses }, value) =>
-        addresses.map((address) => ({ address: addressWords(address), value })),
+      ...peers.flatMap(({ addresses, seat }, index) =>
+        addresses.map((address) => ({ address: addressWords(address), value: seat ?? index })),
       ),
-      ...broadcastAddresses.map((address) => ({ address: addressWords(address), value: peers.length })),
+      ...broadcastAddresses.map((address) => ({ address: addressWords(address), value: EVERY_SEAT })),
     ]);
   }
 
@@ -134,7 +143,7 @@ export class Classifier {
     if (isLinkTalk(info)) return NO_PEER;
     if (info.isMulticast || info.isLimitedBroadcast) return ALL_PEERS;
     const peer = this.#destinations.get(info.destination);
-    if (peer === this.#peerCount) return ALL_PEERS;
+    if (peer === EVERY_SEAT) return ALL_PEERS;
     return peer < 0 ? this.#gatewayFor(info) : peer;
   }
 

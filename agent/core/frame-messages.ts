@@ -3,13 +3,21 @@
  * full socket refuses is lost; the peer asks for it again.
  */
 import { dataView } from '../base/bytes.ts';
-import { PREFIX_BYTES, writePrefix, type Prefix } from '../wire/message.ts';
+import {
+  KIND,
+  PIECE_BYTES_MAX,
+  PIECE_HEADER_BYTES,
+  PREFIX_BYTES,
+  writePiece,
+  writePrefix,
+  type Prefix,
+} from '../wire/message.ts';
 import { emptyRecordHeader, RECORD_HEADER_BYTES, recordBytes, writeRecordHeader } from '../wire/record.ts';
 import { MESSAGE_BYTES_MAX, type TunnelSender } from '../wire/tunnel.ts';
 
 /** Small frames share a message up to this size. */
 const MESSAGE_BYTES_WANTED = 60_000;
-/** What was lost goes again in messages of a datagram or two: a long one is lost again with any one of its many. */
+/** What was lost goes again in messages of a datagram or two, a long frame in pieces: it would be lost again with any one. */
 const RESENT_BYTES_WANTED = 1400;
 
 export class FrameMessages {
@@ -33,6 +41,10 @@ export class FrameMessages {
     const size = recordBytes(frame.length);
     if (this.#end > 0 && this.#end + size > this.#wanted) this.flush(nowMs);
     if (this.isBlocked) return false;
+    if (this.#wanted === RESENT_BYTES_WANTED && size > this.#wanted) {
+      this.#sendPieces(type, sequence, frame, ageMs, nowMs);
+      return true;
+    }
     if (this.#end === 0) this.#end = PREFIX_BYTES;
     const record = this.#record;
     record.frameBytes = frame.length;
@@ -43,6 +55,18 @@ export class FrameMessages {
     this.#message.set(frame, this.#end + RECORD_HEADER_BYTES);
     this.#end += size;
     return true;
+  }
+
+  #sendPieces(lane: number, sequence: number, frame: Uint8Array, ageMs: number, nowMs: number): void {
+    const prefix = { ...this.#prefix(nowMs), kind: KIND.piece };
+    for (let offset = 0; offset < frame.length; offset += PIECE_BYTES_MAX) {
+      const bytes = frame.subarray(offset, offset + PIECE_BYTES_MAX);
+      writePiece(this.#view, prefix, { lane, sequence, frameBytes: frame.length, offset, ageMs });
+      this.#message.set(bytes, PIECE_HEADER_BYTES);
+      if (this.#sender.send(this.#message, PIECE_HEADER_BYTES + bytes.length)) continue;
+      this.isBlocked = true;
+      return;
+    }
   }
 
   /** Sends what has been put together; true when there was something. */

@@ -7,9 +7,11 @@
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
+import { assert } from '../base/errors.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import { EntryTime } from './entry-time.ts';
 import type { FailoverLane } from './lane-sender.ts';
+import { PastLinks } from './past-link.ts';
 import { type LinkSettings, PeerLink } from './peer-link.ts';
 import type { CorePorts } from './ports.ts';
 
@@ -36,11 +38,15 @@ export interface CoreCounters {
 }
 
 export class NodeCore {
-  readonly links: readonly PeerLink[];
+  /** One for each peer of the settings; in no order that means anything. */
+  links: readonly PeerLink[] = [];
+  readonly #bySeat: (PeerLink | undefined)[] = [];
+  readonly #past = new PastLinks();
+  readonly #incarnation: Uint8Array;
   readonly counters: CoreCounters = { frames: 0, unaddressed: 0, stale: 0 };
   readonly entry: EntryTime = new EntryTime();
   readonly #settings: CoreSettings;
-  readonly #classifier: Classifier;
+  #classifier: Classifier;
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
@@ -63,11 +69,39 @@ export class NodeCore {
     this.#state = state;
     this.#ports = ports;
     this.#tickMs = nowMs;
-    this.links = settings.links.map((link, i) => {
-      const words = state.peers[i];
-      if (!words) throw new Error('shared state has too few peers');
-      return new PeerLink(link, ourIncarnation, words, ports, nowMs);
-    });
+    this.#incarnation = ourIncarnation;
+    for (const link of settings.links) this.addPeer(link, nowMs);
+  }
+
+  /** A peer takes a seat; the words of the seat are clean. */
+  addPeer(settings: LinkSettings, nowMs: number): PeerLink {
+    const words = this.#state.peers[settings.seat];
+    assert(words !== undefined && this.#bySeat[settings.seat] === undefined, 'the seat is there and free');
+    const past = this.#past.of(settings.name);
+    const link = new PeerLink(settings, this.#incarnation, words, this.#ports, nowMs, past);
+    this.#bySeat[settings.seat] = link;
+    this.links = [...this.links, link];
+    return link;
+  }
+
+  /** A peer leaves its seat: nothing of it is delivered from now on, and nothing is sent to it. */
+  removePeer(seat: number): void {
+    const link = this.#bySeat[seat];
+    if (!link) return;
+    this.#past.keep(link.settings.name, link.retire());
+    this.#bySeat[seat] = undefined;
+    this.links = this.links.filter((other) => other !== link);
+    if (this.#lastLane === link.data || this.#lastLane === link.bulk) this.#lastLane = null;
+  }
+
+  /** The link to the peer in this seat. */
+  at(seat: number): PeerLink | undefined {
+    return this.#bySeat[seat];
+  }
+
+  /** Other rules or addresses, from the next frame on. Its verdicts name seats. */
+  set classifier(classifier: Classifier) {
+    this.#classifier = classifier;
   }
 
   /**
@@ -94,7 +128,7 @@ export class NodeCore {
       this.counters.unaddressed++;
       return true;
     }
-    if (peer !== ALL_PEERS) return this.#send(this.links[peer], type, frame, nowMs);
+    if (peer !== ALL_PEERS) return this.#send(this.#bySeat[peer], type, frame, nowMs);
     for (const link of this.links) this.#send(link, type, frame, nowMs, true);
     return true;
   }

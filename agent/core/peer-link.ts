@@ -12,6 +12,7 @@
  */
 import { toHex } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import { seqAfter } from '../base/serial.ts';
 import { PATHS } from '../base/paths.ts';
 import { EPOCH_MASK } from '../queue/inbound.ts';
 import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
@@ -35,9 +36,12 @@ import { dataView } from '../base/bytes.ts';
 import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
+import { FramePieces } from './frame-pieces.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
+import type { PastLink } from './past-link.ts';
+import { type Claims, PeerClaims } from './peer-claims.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
@@ -45,8 +49,13 @@ import { StorageWatch } from './storage-watch.ts';
 
 export interface LinkSettings {
   readonly name: string;
-  /** The peer's slot on our send volume: the address of records for it. */
-  readonly sendSlot: number;
+  /** Its index in the shared state, and the plan that gave it: both hold for the life of the link. */
+  readonly seat: number;
+  readonly since: number;
+  /** What our settings say of the peer's addresses. */
+  readonly addresses: readonly string[];
+  /** The peer's tenant number on our send volume: the address of records for it. */
+  readonly sendTenant: number;
   readonly judge: JudgeSettings;
   readonly maxAgeMs: number;
   readonly beaconMs: number;
@@ -61,6 +70,7 @@ export interface HeadWord extends Hello {
   readonly position: number;
   readonly startPosition: number;
   readonly orderMark: number;
+  readonly claims: Claims;
 }
 
 /** A record from the inbound ring, as the reader put it there. */
@@ -93,7 +103,7 @@ export interface LinkCounters {
 }
 
 export class PeerLink {
-  readonly settings: LinkSettings;
+  settings: LinkSettings;
   readonly #words: PeerWords;
   readonly #ports: CorePorts;
   readonly judge: Judge;
@@ -103,11 +113,13 @@ export class PeerLink {
   readonly data: FailoverLane;
   readonly bulk: FailoverLane;
   readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
+  readonly claims: PeerClaims = new PeerClaims();
   readonly counters: LinkCounters = { tooOld: 0, refused: 0, receivedNetwork: 0, receivedStorage: 0 };
 
   #sender: TunnelSender | null = null;
   #receiver: TunnelReceiver | null = null;
   #messages: FrameMessages | null = null;
+  readonly #pieces = new FramePieces();
 
   /** What we say of our way to the outside. */
   offersGateway = false;
@@ -123,8 +135,19 @@ export class PeerLink {
   #helloDueMs: number;
   #againMs = -Infinity;
 
-  constructor(settings: LinkSettings, ourIncarnation: Uint8Array, words: PeerWords, ports: CorePorts, nowMs: number) {
+  readonly #past: PastLink | null;
+
+  /** `past`: what an earlier link to this node has left. */
+  constructor(
+    settings: LinkSettings,
+    ourIncarnation: Uint8Array,
+    words: PeerWords,
+    ports: CorePorts,
+    nowMs: number,
+    past: PastLink | null = null,
+  ) {
     this.settings = settings;
+    this.#past = past;
     this.#words = words;
     this.#ports = ports;
     this.#acquaintance = new Acquaintance(ourIncarnation);
@@ -134,12 +157,13 @@ export class PeerLink {
     const ways = (type: TypeIndex): LaneWays => ({
       network: (sequence, frame, enteredMs, nowMs) => this.#overNetwork(type, sequence, frame, enteredMs, nowMs),
       storage: (sequence, frame, enteredMs) =>
-        this.#mayBuffer(type) && this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
+        this.#mayBuffer(type) && this.#ports.submit(type, settings.sendTenant, sequence, frame, enteredMs),
     });
     const { hasNetwork } = settings.judge;
-    this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, settings.maxAgeMs, hasNetwork, ways(HEARTBEAT));
-    this.data = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(DATA));
-    this.bulk = new FailoverLane(settings.retainBytes, settings.maxAgeMs, ways(BULK));
+    const { retainBytes, maxAgeMs } = settings;
+    this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, maxAgeMs, hasNetwork, ways(HEARTBEAT), past?.sent.heartbeat);
+    this.data = new FailoverLane(retainBytes, maxAgeMs, ways(DATA), past?.sent.data);
+    this.bulk = new FailoverLane(retainBytes, maxAgeMs, ways(BULK), past?.sent.bulk);
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
       new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) => {
@@ -148,6 +172,32 @@ export class PeerLink {
     ];
     this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);
     for (const resequencer of this.receive.values()) resequencer.reset(1);
+  }
+
+  /** Other settings for the same seat. */
+  apply(settings: LinkSettings): void {
+    this.settings = settings;
+    this.judge.apply(settings.judge);
+    this.data.retain(settings.retainBytes);
+    this.bulk.retain(settings.retainBytes);
+  }
+
+  /**
+   * The peer is no longer in the settings: from now on nobody delivers for it, whatever a reader still has in hand. What
+   * is left is for a later link to the same node in this incarnation of ours.
+   */
+  retire(): PastLink {
+    const { words, times, incarnation } = this.#words;
+    words[PEER.accepted] = 0;
+    words[PEER.live] = 0;
+    times[PEER_TIME.startPosition] = -1;
+    Atomics.add(words, PEER.epoch, 1);
+    const received = (type: TypeIndex) => this.#lane(type)?.gate.close() ?? 1;
+    return {
+      sent: { heartbeat: this.heartbeat.next, data: this.data.next, bulk: this.bulk.next },
+      incarnation: this.accepted && incarnation.slice(),
+      received: { [HEARTBEAT]: received(HEARTBEAT), [DATA]: received(DATA), [BULK]: received(BULK) },
+    };
   }
 
   /** The tunnel's two ends for this peer; without them (`mode: none`) storage is the only way. */
@@ -294,7 +344,13 @@ export class PeerLink {
     this.judge.heard(nowMs);
     this.#confirmed(prefix, nowMs);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
-    if (prefix.kind === KIND.frames) this.#onFrames(bytes, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000), nowMs);
+    const ageMs = Math.max(0, this.clock.ageMs(prefix.monotonicUs, nowMs * 1000));
+    if (prefix.kind === KIND.frames) this.#onFrames(bytes, ageMs, nowMs);
+    if (prefix.kind === KIND.piece) {
+      this.#pieces.take(bytes, (piece, frame) => {
+        this.#onFrame(piece.lane, piece.sequence, frame, nowMs - ageMs - piece.ageMs, nowMs);
+      });
+    }
   }
 
   #isTooOld(peerUs: number, nowMs: number): boolean {
@@ -306,13 +362,17 @@ export class PeerLink {
   #onFrames(bytes: Uint8Array, ageMs: number, nowMs: number): void {
     this.#unconfirmedBytes += bytes.length;
     walkRecords(bytes, PREFIX_BYTES, bytes.length, (header, offset) => {
-      const lane = this.#lane(header.type as TypeIndex);
-      if (!lane || (!this.#acquaintance.isOpen && header.type !== HEARTBEAT)) return;
-      this.counters.receivedNetwork++;
-      const bornMs = nowMs - Math.max(0, ageMs) - header.ageMs;
-      lane.offer(header.sequence, bytes.subarray(offset, offset + header.frameBytes), bornMs, nowMs);
+      const frame = bytes.subarray(offset, offset + header.frameBytes);
+      this.#onFrame(header.type, header.sequence, frame, nowMs - ageMs - header.ageMs, nowMs);
     });
     if (this.#unconfirmedBytes > CONFIRM_EVERY_BYTES) this.#sendHello(nowMs);
+  }
+
+  #onFrame(type: number, sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): void {
+    const lane = this.#lane(type as TypeIndex);
+    if (!lane || (!this.#acquaintance.isOpen && type !== HEARTBEAT)) return;
+    this.counters.receivedNetwork++;
+    lane.offer(sequence, frame, bornMs, nowMs);
   }
 
   #onAgain(bytes: Uint8Array, nowMs: number): void {
@@ -338,6 +398,8 @@ export class PeerLink {
   /** The peer's head block changed. `fresh` words only: the reader hands on each head mark once, in order. */
   head(head: HeadWord, nowMs: number): void {
     this.#lastHead = head;
+    const { name, addresses } = this.settings;
+    for (const news of this.claims.look(head, addresses)) this.#ports.event({ ...news, peer: name, atMs: nowMs });
     this.#onHello(head.incarnation, head, 'storage', nowMs);
     if (this.#acquaintance.isAccepted(head.incarnation)) this.#startReading(head);
     else this.#receiver?.expect(head.incarnation);
@@ -386,9 +448,16 @@ export class PeerLink {
     if (this.#acquaintance.isOpen) return;
     this.#acquaintance.isOpen = true;
     this.#openedUs = hello.monotonicUs;
-    this.#lane(DATA)?.reset(hello.floorData);
-    this.#lane(BULK)?.reset(hello.floorBulk);
+    this.#begin(DATA, hello.floorData);
+    this.#begin(BULK, hello.floorBulk);
     if (this.#lastHead && this.#acquaintance.isAccepted(this.#lastHead.incarnation)) this.#startReading(this.#lastHead);
+  }
+
+  /** [ORD1] A lane begins at the peer's floor, and behind what an earlier link has delivered of the same incarnation. */
+  #begin(type: TypeIndex, floor: number): void {
+    const past = this.#past?.incarnation && this.#acquaintance.isAccepted(this.#past.incarnation) ? this.#past : null;
+    const delivered = past?.received[type];
+    this.#lane(type)?.reset(delivered !== undefined && seqAfter(delivered, floor) ? delivered : floor);
   }
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
@@ -404,14 +473,15 @@ export class PeerLink {
     const { words, times, incarnation: shared } = this.#words;
     const isSuccessor = this.#acquaintance.accept(incarnation);
     this.clock.reset();
+    this.#pieces.clear();
     this.#receiver?.accept(incarnation);
     // The reader is told first: what it still has of the predecessor finds no gate open.
     times[PEER_TIME.startPosition] = -1;
     times[PEER_TIME.headPosition] = 0; // also for a reader that is only now begun and knows no predecessor
     Atomics.add(words, PEER.epoch, 1);
-    this.#lane(HEARTBEAT)?.reset(hello.floorHeartbeat);
-    this.#lane(DATA)?.reset(hello.floorData);
-    this.#lane(BULK)?.reset(hello.floorBulk);
+    this.#begin(HEARTBEAT, hello.floorHeartbeat);
+    this.#begin(DATA, hello.floorData);
+    this.#begin(BULK, hello.floorBulk);
     if (isSuccessor) {
       this.judge.forget();
       this.data.peerBeganAnew();
@@ -468,7 +538,7 @@ export class PeerLink {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
-    const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
+    const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.#canStore);
     const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
     if (transition) {
       this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
@@ -478,6 +548,11 @@ export class PeerLink {
     this.#giveUpOldGaps(nowMs);
     this.#confirmByHead(nowMs);
     this.#publish(nowMs);
+  }
+
+  /** A peer that does not have us among its own reads nothing of ours, however fresh its beacon is. */
+  get #canStore(): boolean {
+    return this.accepted !== null && this.claims.knowsUs !== false;
   }
 
   /** What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. */
@@ -509,7 +584,7 @@ export class PeerLink {
     words[PEER.path] = PATHS.indexOf(this.judge.path);
     words[PEER.peerFlags] = this.#peerFlags;
     this.#publishFloors();
-    words[PEER.live] = this.accepted !== null && this.storage.fresh ? 1 : 0;
+    words[PEER.live] = this.#canStore && this.storage.fresh ? 1 : 0;
   }
 
   #publishFloors(): void {

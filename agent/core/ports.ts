@@ -2,8 +2,14 @@
 import type { TypeIndex } from '../base/packet-type.ts';
 import type { Transition } from './judge.ts';
 
-/** Puts a packet into the write buffer for the node in this slot of the send volume; false when its queue is full. */
-export type Submit = (type: TypeIndex, slot: number, sequence: number, frame: Uint8Array, enteredMs: number) => boolean;
+/** Puts a packet into the write buffer for this tenant of the send volume; false when its queue is full. */
+export type Submit = (
+  type: TypeIndex,
+  tenant: number,
+  sequence: number,
+  frame: Uint8Array,
+  enteredMs: number,
+) => boolean;
 
 /** Something that an operator wants to read in the log, once, with its reason and figures. */
 export type CoreEvent =
@@ -15,6 +21,16 @@ export type CoreEvent =
       readonly peer: string;
       readonly atMs: number;
       readonly silentMs: number;
+    }
+  /** The peer's agent runs and does not have this node among its peers, or has it now. */
+  | { readonly kind: 'peer-unaware' | 'peer-aware'; readonly peer: string; readonly atMs: number }
+  /** The peer says that its addresses are others than our settings say: two nodes may have one address. */
+  | {
+      readonly kind: 'address-differs' | 'address-agrees';
+      readonly peer: string;
+      readonly atMs: number;
+      readonly says: string;
+      readonly settings: string;
     }
   | { readonly kind: 'stood-still'; readonly peer: ''; readonly atMs: number; readonly gapMs: number };
 

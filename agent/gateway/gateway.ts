@@ -16,6 +16,12 @@ import { gatewayNames } from './names.ts';
 import { OutsideWatch } from './outside-watch.ts';
 import { GatewayRoutes, removeRoutes } from './routes.ts';
 
+/** Where in the shared state a peer's words are. */
+export interface GatewaySeat {
+  readonly seat: number;
+  readonly peer: { readonly node: string };
+}
+
 const LOOK_EVERY_MS = 200;
 const TRY_AGAIN_MS = 10_000;
 
@@ -44,13 +50,13 @@ export interface GatewayStatus {
 
 export class Gateway {
   readonly #settings: Settings;
+  #seats: readonly GatewaySeat[];
   readonly #state: SharedState;
   readonly #emit: (event: GatewayEvent) => void;
   readonly #machine: GatewayMachine;
   readonly #watch: OutsideWatch;
   readonly #routes: GatewayRoutes | null;
   readonly #forwarding: GatewayForwarding | null;
-  readonly #order: readonly number[];
   readonly #uplinkIsPrimary: boolean;
   readonly #timer: NodeJS.Timeout;
   #sinceMs: number;
@@ -58,12 +64,18 @@ export class Gateway {
   #failedMs = -Infinity;
   #isPrepared = false;
 
-  private constructor(settings: Settings, state: SharedState, uplink: string, emit: (event: GatewayEvent) => void) {
-    const { gateway, primary, peers } = settings;
+  private constructor(
+    settings: Settings,
+    uplink: string,
+    seats: readonly GatewaySeat[],
+    state: SharedState,
+    emit: (event: GatewayEvent) => void,
+  ) {
+    const { gateway, primary } = settings;
     this.#settings = settings;
     this.#state = state;
     this.#emit = emit;
-    this.#order = gateway.use.map((name) => peers.findIndex(({ node }) => node === name));
+    this.#seats = seats;
     this.#uplinkIsPrimary =
       primary.mode !== 'none' && uplink === (primary.interface ?? (primary.listen && interfaceOf(primary.listen.host)));
     this.#sinceMs = systemClock.monotonicMs();
@@ -73,7 +85,7 @@ export class Gateway {
     const { stableForMs } = primary.probe;
     const rules = {
       offer: gateway.offer,
-      use: this.#order.length > 0,
+      use: gateway.use.length > 0,
       pingTells: gateway.ping.length > 0,
       stableForMs,
     };
@@ -87,6 +99,7 @@ export class Gateway {
    */
   static open(
     settings: Settings,
+    seats: readonly GatewaySeat[],
     state: SharedState,
     isNew: boolean,
     emit: (event: GatewayEvent) => void,
@@ -94,7 +107,14 @@ export class Gateway {
     const { offer, use, uplink } = settings.gateway;
     const isWanted = (offer || use.length > 0) && uplink !== null;
     if (isWanted || !isNew) removeGateway(settings.vnic.name);
-    return isWanted ? new Gateway(settings, state, uplink, emit) : null;
+    return isWanted ? new Gateway(settings, uplink, seats, state, emit) : null;
+  }
+
+  /** True when other settings change nothing here but, perhaps, the peers' seats. */
+  keeps(settings: Settings, seats: readonly GatewaySeat[]): boolean {
+    if (concerns(settings) !== concerns(this.#settings)) return false;
+    this.#seats = seats;
+    return true;
   }
 
   /** Stops, and leaves the host as it was found. */
@@ -118,8 +138,8 @@ export class Gateway {
     };
   }
 
-  #nameOf(peer: number): string | null {
-    return this.#settings.peers[peer]?.node ?? null;
+  #nameOf(wanted: number): string | null {
+    return this.#seats.find(({ seat }) => seat === wanted)?.peer.node ?? null;
   }
 
   #look(): void {
@@ -144,21 +164,26 @@ export class Gateway {
     const mustPing = this.#settings.gateway.ping.length > 0 || (peersHeard === false && carrier);
     if (!mustPing) this.#watch.rest();
     const ping = mustPing ? this.#watch.ping(doubt, nowMs, () => systemClock.monotonicMs()) : 'none';
-    const candidates = this.#order.map((peer) => ({ peer, offers: this.#offers(peer) }));
+    const candidates = this.#settings.gateway.use.flatMap((name) =>
+      this.#seats
+        .filter(({ peer }) => peer.node === name)
+        .map(({ seat }) => ({ peer: seat, offers: this.#offers(seat) })),
+    );
     const frames = Atomics.load(this.#state.words, AGENT.gatewayFrames);
     return { carrier, route, peersHeard, ping, frames, candidates };
   }
 
   #peersHeard(): boolean {
-    return this.#state.peers.some(({ words }) => {
-      const path = PATHS[words[PEER.path] ?? 0];
-      return words[PEER.accepted] === 1 && (path === 'network' || path === 'suspect');
+    return this.#seats.some(({ seat }) => {
+      const words = this.#state.peers[seat]?.words;
+      const path = PATHS[words?.[PEER.path] ?? 0];
+      return words?.[PEER.accepted] === 1 && (path === 'network' || path === 'suspect');
     });
   }
 
   /** The peer can be reached by some way, and says that its own way to the outside is good. */
-  #offers(peer: number): boolean {
-    const words = this.#state.peers[peer]?.words;
+  #offers(seat: number): boolean {
+    const words = this.#state.peers[seat]?.words;
     if (!words || words[PEER.accepted] !== 1 || PATHS[words[PEER.path] ?? 0] === 'isolated') return false;
     return ((words[PEER.peerFlags] ?? 0) & HELLO_FLAG.offersGateway) !== 0;
   }
@@ -203,6 +228,10 @@ export class Gateway {
     }
   }
 }
+
+/** All of the settings that a gateway on the host is made of. */
+const concerns = ({ gateway, vnic, primary, peers }: Settings): string =>
+  JSON.stringify([gateway, vnic, primary, peers.map(({ node, primary: endpoint }) => [node, endpoint])]);
 
 /** Removes everything that a gateway of this interface has on the host, whoever made it. */
 function removeGateway(interfaceName: string): void {

@@ -48,7 +48,7 @@ export type Outside = 'unknown' | 'good' | 'out';
 export interface GatewayState {
   readonly outside: Outside;
   readonly offering: boolean;
-  /** Index of the peer that takes what leaves by the cluster address; -1: none. */
+  /** Seat of the peer that takes what leaves by the cluster address; -1: none. */
   readonly gateway: number;
   /** New connections go through it. */
   readonly using: boolean;

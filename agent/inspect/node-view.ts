@@ -70,10 +70,10 @@ function slotHead(volume: InspectedVolume, slot: number, block: Uint8Array, open
   const seals = openers.forHead(block);
   if (seals === null) {
     const head = parseHead(block);
-    const isPlausible = Number.isSafeInteger(head.position) && head.nodeIndex === slot;
+    const isPlausible = Number.isSafeInteger(head.position) && head.nodeIndex === volume.tenant(slot);
     return { slot, head: isPlausible ? head : null, state: isPlausible ? stateOf(head) : 'damaged', proven: false };
   }
-  const decoded = decodeHead(block, slot, volume.superblock.clusterUuid, seals);
+  const decoded = decodeHead(block, volume.tenant(slot), volume.superblock.clusterUuid, seals);
   if (decoded.ok) return { slot, head: decoded.head, state: stateOf(decoded.head), proven: true };
   return { slot, head: null, state: decoded.fault === 'absent' ? 'never' : decoded.fault, proven: false };
 }
@@ -101,7 +101,7 @@ function headView(
   head: Head,
   nowMs: number,
 ): NonNullable<NodeView['head']> {
-  const unreadBytes = unread(heads, slot, head);
+  const unreadBytes = unread(heads, volume.tenant(slot), head);
   const hasKey = head.keyId.some((byte) => byte !== 0);
   return {
     incarnation: toHex(head.incarnation),
@@ -123,19 +123,19 @@ function headView(
 }
 
 /** What the slowest reader of this incarnation has not read. */
-function unread(heads: readonly SlotHead[], slot: number, head: Head): number {
+function unread(heads: readonly SlotHead[], tenant: number, head: Head): number {
   const cursors = heads.flatMap((reader) => {
-    const entry = reader.head?.entries.find(({ peerIndex }) => peerIndex === slot);
+    const entry = reader.head?.entries.find(({ peerIndex }) => peerIndex === tenant);
     return entry && sameBytes(entry.echoIncarnation, 0, head.incarnation, 0, 16) ? [entry.readPosition] : [];
   });
   return Math.max(0, ...cursors.map((cursor) => head.position - Math.max(cursor, head.startPosition)));
 }
 
 function peerView(volume: InspectedVolume, heads: readonly SlotHead[], entry: HeadEntry): PeerView {
-  const peer = heads.find(({ slot }) => slot === entry.peerIndex)?.head;
+  const peer = heads.find(({ slot }) => volume.tenant(slot) === entry.peerIndex)?.head;
   const echoes = peer && sameBytes(entry.echoIncarnation, 0, peer.incarnation, 0, 16);
   return {
-    node: volume.nodeName(entry.peerIndex),
+    node: volume.tenantName(entry.peerIndex),
     path: PATHS[entry.path] ?? `path ${entry.path}`,
     flags: Object.entries(HELLO_FLAG).flatMap(([name, bit]) => ((entry.flags & bit) === 0 ? [] : [name])),
     readPosition: entry.readPosition,

@@ -214,6 +214,6 @@ function stampText(
 ): string {
   return (
     `order mark ${header.orderMark}, time mark ${timeText(header.wallUs)}, ${volume.nodeName(slot)} to ` +
-    `${volume.nodeName(record.peer)}, ${type} ${record.sequence}, position ${header.position}`
+    `${volume.tenantName(record.peer)}, ${type} ${record.sequence}, position ${header.position}`
   );
 }

@@ -46,14 +46,23 @@ export const AGENT = {
    * counts the deadline of the oldest packet (flush). It clears the word before it looks, so that nothing slips between.
    */
   flushTold: 18,
-  /** main: the peer through which packets for the outside go, as its index plus one; 0: none. */
+  /** main: the peer through which packets for the outside go, as its seat plus one; 0: none. */
   gatewayPeer: 19,
   /** main: 1 while peers may reach the outside through us. */
   gatewayOffered: 20,
   /** switch: packets given to the gateway (wraps). */
   gatewayFrames: 21,
+  /** main: number of the newest plan. */
+  plan: 28,
+  /** switch, flush: number of the plan that it has taken over. */
+  switchPlan: 29,
+  flushPlan: 30,
+  /** reader: the same; reader number n writes word n behind this one. */
+  readerPlans: 32,
 } as const;
-const AGENT_WORDS = 32;
+/** Peers that an agent can have: each has a seat, its place in the shared state. */
+export const SEATS_MAX = 63;
+const AGENT_WORDS = 32 + SEATS_MAX + 1;
 
 /** 64-bit floats of the agent. */
 export const AGENT_TIME = {
@@ -152,7 +161,19 @@ const PEER_TIMES = 12;
 const AGENT_BYTES = AGENT_WORDS * 4 + AGENT_TIMES * 8;
 const PEER_BYTES = PEER_WORDS * 4 + PEER_TIMES * 8;
 
-export const sharedStateBytes = (peerCount: number): number => AGENT_BYTES + peerCount * PEER_BYTES;
+export const sharedStateBytes = (peerCount: number = SEATS_MAX): number => AGENT_BYTES + peerCount * PEER_BYTES;
+
+/**
+ * main: makes a seat that nobody uses any more ready for another peer. Only the epoch goes on: by it the switch thread
+ * tells what a reader had in hand of the last one.
+ */
+export function clearSeat({ words, times }: PeerWords): void {
+  const epoch = Atomics.load(words, PEER.epoch);
+  words.fill(0);
+  times.fill(0);
+  times[PEER_TIME.startPosition] = -1;
+  Atomics.store(words, PEER.epoch, epoch + 1);
+}
 
 /** One peer's words. */
 export interface PeerWords {
@@ -168,7 +189,7 @@ export class SharedState {
   readonly peers: readonly PeerWords[];
   readonly buffer: SharedArrayBuffer;
 
-  constructor(buffer: SharedArrayBuffer, peerCount: number) {
+  constructor(buffer: SharedArrayBuffer, peerCount: number = SEATS_MAX) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer, 0, AGENT_WORDS);
     this.times = new Float64Array(buffer, AGENT_WORDS * 4, AGENT_TIMES);

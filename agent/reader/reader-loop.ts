@@ -17,7 +17,7 @@ import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
-import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
 import { walkRecords } from '../wire/record.ts';
@@ -25,18 +25,19 @@ import type { SealFactory } from '../wire/seal.ts';
 import { pollPause, type PaceSettings } from './pace.ts';
 
 export interface ReaderPeer {
-  /** Index in the settings, and so in the shared state. */
-  readonly index: number;
-  /** The peer's slot on this volume. */
-  readonly slot: number;
+  /** Index in the shared state, and the plan that gave it. */
+  readonly seat: number;
+  readonly since: number;
+  /** The peer's tenant number on this volume. */
+  readonly tenant: number;
 }
 
 export interface ReaderSettings {
   readonly pace: PaceSettings;
   readonly maxAgeMs: number;
   readonly clusterUuid: Uint8Array;
-  /** Our own slot on this volume: the address of records for us. */
-  readonly ownSlot: number;
+  /** Our own tenant number on this volume: the address of records for us. */
+  readonly ownTenant: number;
   readonly ownIncarnation: Uint8Array;
   readonly slotCount: number;
   readonly slotBytes: number;
@@ -50,7 +51,7 @@ export interface ReaderPorts {
   /** Hands a frame to the interface; false when the interface refused it. */
   readonly deliver: (frame: Uint8Array) => boolean;
   /** A peer's head block has changed; `block` is what it was read from. */
-  readonly head: (peer: number, head: Head, block: Uint8Array) => void;
+  readonly head: (peer: ReaderPeer, head: Head, block: Uint8Array) => void;
   /** Wakes the switch thread. */
   readonly bell: () => void;
 }
@@ -87,11 +88,12 @@ class Source {
 export class ReaderLoop {
   readonly #disk: Disk;
   readonly #state: SharedState;
-  readonly #settings: ReaderSettings;
+  #settings: ReaderSettings;
   readonly #inbound: Ring;
   readonly #ports: ReaderPorts;
   readonly #sealFor: SealFactory;
-  readonly #sources: readonly Source[];
+  readonly #batchMemory: Uint8Array;
+  #sources: readonly Source[] = [];
   readonly #heads: Uint8Array;
   readonly #now: () => number;
   readonly #tag: number;
@@ -121,8 +123,20 @@ export class ReaderLoop {
     this.#now = now;
     this.#tag = incarnationTag(settings.ownIncarnation);
     this.#heads = memory.subarray(0, settings.slotCount * BLOCK_BYTES);
-    const batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
-    this.#sources = settings.peers.map((peer) => this.#makeSource(peer, batchMemory));
+    this.#batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
+    this.apply(settings);
+  }
+
+  /** Other settings for the same volume, between two steps. Who stays is read on where it was. */
+  apply(settings: ReaderSettings): void {
+    this.#settings = settings;
+    const former = this.#sources;
+    const isSame = (source: Source, peer: ReaderPeer) =>
+      source.peer.seat === peer.seat && source.peer.since === peer.since && source.peer.tenant === peer.tenant;
+    this.#sources = settings.peers.map(
+      (peer) => former.find((source) => isSame(source, peer)) ?? this.#makeSource(peer, this.#batchMemory),
+    );
+    this.#headsMs = -Infinity;
   }
 
   static memoryBytes(slotCount: number, batchBytes: number): number {
@@ -131,15 +145,15 @@ export class ReaderLoop {
 
   #makeSource(peer: ReaderPeer, memory: Uint8Array): Source {
     const { slotsOffset, slotBytes, clusterUuid, patienceMs } = this.#settings;
-    const words = this.#state.peers[peer.index];
+    const words = this.#state.peers[peer.seat];
     if (!words) throw new Error('shared state has too few peers');
-    const geometry = { slotOffset: slotsOffset + peer.slot * slotBytes, slotBytes };
+    const geometry = { slotOffset: slotsOffset + slotOfTenant(peer.tenant) * slotBytes, slotBytes };
     const disk: Disk = {
       bytes: this.#disk.bytes,
       read: (offset, into) => this.#counted(() => this.#disk.read(offset, into)),
       write: () => -1,
     };
-    const reader = new SlotReader(disk, geometry, peer.slot, clusterUuid, this.#sealFor, memory, patienceMs);
+    const reader = new SlotReader(disk, geometry, peer.tenant, clusterUuid, this.#sealFor, memory, patienceMs);
     return new Source(peer, words, reader);
   }
 
@@ -190,11 +204,12 @@ export class ReaderLoop {
   }
 
   #readHead(source: Source, nowMs: number): void {
-    const { slot, index } = source.peer;
+    const { tenant } = source.peer;
+    const slot = slotOfTenant(tenant);
     const block = this.#heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES);
     // Most polls find the block that was read before: its proof tells, without opening it again.
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
-    const decoded = decodeHead(block, slot, this.#settings.clusterUuid, this.#sealFor);
+    const decoded = decodeHead(block, tenant, this.#settings.clusterUuid, this.#sealFor);
     if (!decoded.ok) return;
     const { head } = decoded;
     source.headTag.set(block.subarray(HEAD.at.tag));
@@ -211,12 +226,12 @@ export class ReaderLoop {
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
       this.#takeHeadWords(head, words, times);
     }
-    this.#ports.head(index, head, block);
+    this.#ports.head(source.peer, head, block);
     this.#ports.bell();
   }
 
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {
-    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownTenant);
     if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
     // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
     if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
@@ -298,7 +313,7 @@ export class ReaderLoop {
     times[PEER_TIME.lagMs] = ageMs;
     this.#seenAlive(source, nowMs - ageMs);
     for (const ack of acknowledgements(bytes, header)) {
-      if (ack.peerIndex !== this.#settings.ownSlot || ack.incarnationTag !== this.#tag) continue;
+      if (ack.peerIndex !== this.#settings.ownTenant || ack.incarnationTag !== this.#tag) continue;
       if (ack.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
         times[PEER_TIME.peerReadPosition] = ack.readPosition;
         this.#ringMoved();
@@ -318,7 +333,7 @@ export class ReaderLoop {
     let hasRoom = true;
     let bell = false;
     walkRecords(bytes, start, end, (record, offset) => {
-      if (!hasRoom || record.peer !== this.#settings.ownSlot) return;
+      if (!hasRoom || record.peer !== this.#settings.ownTenant) return;
       const { words } = source.words;
       if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);
@@ -357,7 +372,7 @@ export class ReaderLoop {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);
-    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.index, type, source.epoch), bornMs);
+    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.seat, type, source.epoch), bornMs);
     return true;
   }
 

@@ -46,6 +46,7 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
       ping: given.gateway.ping.map((text) => known(parseAddress(text)).address),
     },
     controlSocket: given.control.socket ?? `/run/stillbeat/${given.node}.sock`,
+    corosyncConf: given.corosync.conf,
   };
 }
 

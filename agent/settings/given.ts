@@ -54,6 +54,7 @@ export interface SettingsFile {
     readonly ping: readonly string[];
   };
   readonly control: { readonly socket?: string };
+  readonly corosync: { readonly conf: string };
   readonly metrics: { readonly listen?: string };
 }
 

@@ -6,6 +6,7 @@
  * What involves two keys (an address outside the subnet, a peer named twice) is in `meaning.ts`.
  */
 
+import { corosync } from './schema-corosync.ts';
 import { gatewaySchema } from './schema-gateway.ts';
 import {
   bytes,
@@ -216,6 +217,7 @@ export const settingsSchema: Schema = {
         examples: ['/run/stillbeat/a.sock'],
       },
     }),
+    corosync,
     metrics: group('Figures for Prometheus over HTTP, which come with a later release: leave the group out.', {
       listen: endpoint('127.0.0.1:9477', 'Where a later release serves them; refused by this one.'),
     }),

@@ -88,4 +88,6 @@ export interface Settings {
   readonly types: readonly TypeRule[];
   readonly gateway: GatewaySettings;
   readonly controlSocket: string;
+  /** The settings file of corosync on this node, for advice; it need not be there. */
+  readonly corosyncConf: string;
 }

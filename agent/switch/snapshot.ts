@@ -20,6 +20,12 @@ export interface QueueSnapshot {
 
 export interface PeerSnapshot {
   readonly node: string;
+  /** Its place in the shared state. */
+  readonly seat: number;
+  /** The peer has us among its peers; null: not known. */
+  readonly knowsUs: boolean | null;
+  /** The addresses that the peer says it has, when those of our settings are not among them. */
+  readonly otherAddresses: readonly string[] | null;
   readonly path: string;
   readonly override: string;
   readonly sinceMs: number;
@@ -84,7 +90,7 @@ export function snapshot(
       strangers: edge.counters.strangers,
       sendErrors: edge.counters.sendErrors,
     },
-    peers: core.links.map((link, i) => peerSnapshot(link, state.peers[i] as PeerWords, nowMs)),
+    peers: core.links.map((link) => peerSnapshot(link, state.peers[link.settings.seat] as PeerWords, nowMs)),
   };
 }
 
@@ -96,6 +102,9 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
   const { heartbeat, data, bulk, clock, judge } = link;
   return {
     node: link.settings.name,
+    seat: link.settings.seat,
+    knowsUs: link.claims.knowsUs,
+    otherAddresses: link.claims.otherAddresses,
     path: judge.path,
     override: judge.override,
     sinceMs: judge.sinceMs,

@@ -20,9 +20,19 @@ import { HEAD_RECORD, inboundEpoch, inboundPeer, inboundType } from '../queue/in
 import { emptyRingRecord, type Ring } from '../queue/ring.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
-import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
+import {
+  inboundRing,
+  newerPlan,
+  sharedState,
+  THREAD_NICE,
+  writeBuffer,
+  type Plan,
+  type Seat,
+  type ThreadContext,
+} from '../threads.ts';
+import { seatChange } from '../plan.ts';
 import { parseHead } from '../volume/head.ts';
-import { linkSettings, toHeadWord } from './link-settings.ts';
+import { linkSettings, linkSettingsOf, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
 import { TunnelEdge } from './tunnel-edge.ts';
 
@@ -33,16 +43,26 @@ export interface SwitchData extends ThreadContext {
 
 export type SwitchCommand =
   | { readonly command: 'snapshot'; readonly id: number }
-  | { readonly command: 'path'; readonly id: number; readonly peer: number; readonly override: Override };
+  | { readonly command: 'path'; readonly id: number; readonly seat: number; readonly override: Override };
 
 const FRAMES_PER_ROUND = 64;
 const INBOUND_PER_ROUND = 256;
 
+/** `former`: the one that it replaces. */
+function makeClassifier({ settings, seats }: ThreadContext, former: Classifier | null): Classifier {
+  const broadcasts = settings.vnic.addresses.flatMap(({ address, prefix }) => broadcastAddress(address, prefix) ?? []);
+  const peers = seats.map(({ seat, peer }) => ({ seat, addresses: peer.addresses }));
+  return new Classifier(settings.types, peers, broadcasts, former, {
+    outside: settings.gateway.use.length > 0 ? settings.gateway.prefixes : [],
+    inside: settings.vnic.addresses,
+  });
+}
+
 class Switch {
-  readonly #context = workerData as SwitchData;
+  #context = workerData as SwitchData;
   readonly #state: SharedState = sharedState(this.#context);
   readonly #buffer: WriteBuffer = writeBuffer(this.#context, this.#state);
-  readonly #inbound: readonly Ring[] = this.#context.memory.inbound.map((_, i) => inboundRing(this.#context, i));
+  #inbound: readonly Ring[] = this.#context.receive.map((receive) => inboundRing(receive));
   readonly #tun: TunDevice = attachTun(this.#context.settings.vnic.name);
   readonly #frame = new Uint8Array(alignedMemory(FRAME_BYTES_MAX));
   readonly #core: NodeCore;
@@ -51,6 +71,7 @@ class Switch {
   readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
   readonly #record = emptyRingRecord();
   readonly #bell = new Uint8Array(8);
+  #classifier = makeClassifier(this.#context, null);
   /** A frame that its lane had no room for. */
   #waiting: Uint8Array | null = null;
   #submitted = false;
@@ -58,9 +79,6 @@ class Switch {
   constructor() {
     const { settings, incarnation } = this.#context;
     const now = systemClock.monotonicMs();
-    const broadcasts = settings.vnic.addresses.flatMap(
-      ({ address, prefix }) => broadcastAddress(address, prefix) ?? [],
-    );
     this.#core = new NodeCore(
       {
         links: linkSettings(this.#context),
@@ -68,10 +86,7 @@ class Switch {
         maxAgeMs: settings.storage.maxAgeMs,
         writeDeadlineMs: settings.storage.writeDeadlineMs,
       },
-      new Classifier(settings.types, settings.peers, broadcasts, {
-        outside: settings.gateway.use.length > 0 ? settings.gateway.prefixes : [],
-        inside: settings.vnic.addresses,
-      }),
+      this.#classifier,
       incarnation,
       this.#state,
       {
@@ -84,11 +99,43 @@ class Switch {
     );
     const { mode, listen, interface: name } = settings.primary;
     const socket = mode === 'none' || !listen ? null : this.#orGiveBack(() => UdpSocket.open(listen.host, listen.port));
-    this.#edge = socket && new TunnelEdge(this.#context, this.#core.links, socket, this.#context.mtu);
+    this.#edge = socket && new TunnelEdge(socket, this.#context.mtu);
+    for (const seat of this.#context.seats) this.#attach(seat);
     this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name), socket);
     this.#tellCarrier();
     this.#preparePoll();
+    Atomics.store(this.#state.words, AGENT.switchPlan, this.#context.number);
     parentPort?.postMessage({ ready: { tunFd: this.#tun.descriptor } });
+  }
+
+  #attach(seat: Seat): void {
+    const link = this.#core.at(seat.seat);
+    if (link) this.#edge?.attach(this.#context, seat, link);
+  }
+
+  /** Takes over a plan between two rounds: who stays notices nothing. */
+  #apply(plan: Plan, nowMs: number): void {
+    const former = this.#context;
+    this.#context = { ...former, ...plan };
+    const change = seatChange(former.seats, plan.seats);
+    for (const { seat } of change.gone) {
+      this.#edge?.detach(seat);
+      this.#core.removePeer(seat);
+    }
+    for (const seat of change.kept) {
+      this.#core.at(seat.seat)?.apply(linkSettingsOf(this.#context, seat));
+      this.#edge?.readdress(seat);
+    }
+    for (const seat of change.come) {
+      this.#core.addPeer(linkSettingsOf(this.#context, seat), nowMs);
+      this.#attach(seat);
+    }
+    this.#classifier = makeClassifier(this.#context, this.#classifier);
+    this.#core.classifier = this.#classifier;
+    this.#inbound = plan.receive.map((receive) => inboundRing(receive));
+    this.#buffer.thresholdBytes = plan.settings.storage.flush.thresholdBytes;
+    this.#tellCarrier();
+    Atomics.store(this.#state.words, AGENT.switchPlan, plan.number);
   }
 
   /** A descriptor outlives the thread that opened it: a switch that cannot start lets go of interface and port. */
@@ -207,10 +254,11 @@ class Switch {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
         const { offset, length, a, b, time } = this.#record;
         const [peer, type] = [inboundPeer(b), inboundType(b)];
-        const link = this.#core.links[peer];
+        const link = this.#core.at(peer);
         const bytes = ring.bytes.subarray(offset, offset + length);
         if (type === HEAD_RECORD) {
-          link?.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
+          // One that was read of the seat's last holder says nothing about this one.
+          if (link?.settings.since === a) link.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
         } else {
           const record = { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) };
           link?.storageRecord(record, bytes, nowMs);
@@ -231,6 +279,8 @@ class Switch {
   #onBell(nowMs: number): void {
     sys.read(this.#context.bellFd, this.#bell, 8);
     Atomics.store(this.#state.words, AGENT.roomWanted, 0);
+    const plan = newerPlan(parentPort, this.#state.words, this.#context.number);
+    if (plan) this.#apply(plan, nowMs);
     for (let got = receiveMessageOnPort(this.#context.commandPort); got;) {
       this.#command(got.message as SwitchCommand, nowMs);
       got = receiveMessageOnPort(this.#context.commandPort);
@@ -239,7 +289,7 @@ class Switch {
 
   #command(command: SwitchCommand, nowMs: number): void {
     if (command.command === 'path') {
-      const link = this.#core.links[command.peer];
+      const link = this.#core.at(command.seat);
       if (link) link.judge.override = command.override;
     }
     const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, nowMs);

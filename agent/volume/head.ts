@@ -40,6 +40,8 @@ export interface Head {
   pid: number;
   keyId: Uint8Array;
   entries: HeadEntry[];
+  /** The writer's addresses on the virtual network, 16 bytes each; empty when it says none, or too many. */
+  addresses: readonly Uint8Array[];
 }
 
 export type HeadFault = 'absent' | 'foreign' | 'damaged';
@@ -54,6 +56,7 @@ export function headKeyId(block: Uint8Array): Uint8Array | null {
 export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
 
 const { at } = HEAD;
+const ADDRESS_BYTES = 16;
 const U64_FIELDS = [
   'headMark',
   'orderMark',
@@ -81,8 +84,16 @@ export function encodeHead(head: Head, seal: Seal, sealed: boolean, block: Uint8
   view.setUint32(at.sealed, sealed ? 1 : 0, true);
   block.set(head.keyId, at.keyId);
   view.setUint32(at.entryCount, head.entries.length, true);
+  encodeAddresses(view, block, head.addresses);
   head.entries.forEach((entry, i) => encodeEntry(view, block, at.entries + i * HEAD_ENTRY.bytes, entry));
   seal.seal(head.headMark, block.subarray(0, at.tag), block.subarray(0, 0), block.subarray(at.tag, BLOCK_BYTES));
+}
+
+/** A node with more addresses than there is room for says none: half of them could look like a difference. */
+function encodeAddresses(view: DataView, block: Uint8Array, addresses: readonly Uint8Array[]): void {
+  if (addresses.length * ADDRESS_BYTES > HEAD.size.addresses) return;
+  view.setUint32(at.addressCount, addresses.length, true);
+  addresses.forEach((address, i) => block.set(address, at.addresses + i * ADDRESS_BYTES));
 }
 
 function encodeEntry(view: DataView, block: Uint8Array, offset: number, entry: HeadEntry): void {
@@ -174,7 +185,15 @@ function readHead(
     pid: view.getUint32(at.pid, true),
     keyId: block.slice(at.keyId, at.keyId + 8),
     entries: Array.from({ length: entries }, (_, i) => readEntry(view, block, at.entries + i * HEAD_ENTRY.bytes)),
+    addresses: readAddresses(view, block),
   };
+}
+
+function readAddresses(view: DataView, block: Uint8Array): Uint8Array[] {
+  const count = view.getUint32(at.addressCount, true);
+  if (count * ADDRESS_BYTES > HEAD.size.addresses) return [];
+  const place = (i: number) => at.addresses + i * ADDRESS_BYTES;
+  return Array.from({ length: count }, (_, i) => block.slice(place(i), place(i + 1)));
 }
 
 function readEntry(view: DataView, block: Uint8Array, offset: number): HeadEntry {

@@ -3,12 +3,12 @@
  *
  * Every message begins with the same 32 bytes: kind, confirmations of the failover lanes, the sender's floors (nothing
  * below them will come again) and its clock. Then, by kind: a hello (probe, handshake and clock exchange in one), frames
- * as records, or a request to send again.
+ * as records, a request to send again, or a piece of a long frame that was lost.
  */
 import { dataView, getU64, setU64 } from '../base/bytes.ts';
 import { defineFields } from '../base/fields.ts';
 
-export const KIND = { hello: 1, frames: 2, again: 3 } as const;
+export const KIND = { hello: 1, frames: 2, again: 3, piece: 4 } as const;
 
 export const PREFIX = defineFields({
   kind: 1,
@@ -159,4 +159,58 @@ export function readAgain(bytes: Uint8Array): { lane: number; missing: number[] 
   const view = dataView(bytes);
   const missing = Array.from({ length: rest / 4 }, (_, i) => view.getUint32(AGAIN_BYTES + i * 4, true));
   return { lane: view.getUint32(PREFIX_BYTES + AGAIN.at.lane, true), missing };
+}
+
+/** A piece of a frame that is sent again: so many bytes, that many datagrams are not lost with any one of them. */
+export const PIECE = defineFields({
+  /** The packet type. */
+  lane: 4,
+  sequence: 4,
+  /** Of the whole frame. */
+  frameBytes: 4,
+  /** Where in the frame the bytes of this piece belong: a multiple of {@link PIECE_BYTES_MAX}. */
+  offset: 4,
+  ageMs: 4,
+  padding: 4,
+} as const);
+export const PIECE_BYTES_MAX = 1024;
+export const PIECE_HEADER_BYTES: number = PREFIX.bytes + PIECE.bytes;
+
+export interface Piece {
+  lane: number;
+  sequence: number;
+  frameBytes: number;
+  offset: number;
+  ageMs: number;
+}
+
+/** Writes what stands before the bytes of a piece. */
+export function writePiece(view: DataView, prefix: Prefix, piece: Piece): void {
+  writePrefix(view, prefix);
+  const { at } = PIECE;
+  view.setUint32(PREFIX_BYTES + at.lane, piece.lane, true);
+  view.setUint32(PREFIX_BYTES + at.sequence, piece.sequence, true);
+  view.setUint32(PREFIX_BYTES + at.frameBytes, piece.frameBytes, true);
+  view.setUint32(PREFIX_BYTES + at.offset, piece.offset, true);
+  view.setUint32(PREFIX_BYTES + at.ageMs, Math.min(0xffff_ffff, Math.max(0, Math.round(piece.ageMs))), true);
+  view.setUint32(PREFIX_BYTES + at.padding, 0, true);
+}
+
+/** What a piece says of itself; null when its bytes do not fit into the frame that it names. */
+export function readPiece(bytes: Uint8Array): Piece | null {
+  const length = bytes.length - PIECE_HEADER_BYTES;
+  if (length <= 0) return null;
+  const view = dataView(bytes);
+  const { at } = PIECE;
+  const frameBytes = view.getUint32(PREFIX_BYTES + at.frameBytes, true);
+  const offset = view.getUint32(PREFIX_BYTES + at.offset, true);
+  const isWhole = length === Math.min(PIECE_BYTES_MAX, frameBytes - offset);
+  if (offset % PIECE_BYTES_MAX !== 0 || offset >= frameBytes || !isWhole) return null;
+  return {
+    lane: view.getUint32(PREFIX_BYTES + at.lane, true),
+    sequence: view.getUint32(PREFIX_BYTES + at.sequence, true),
+    frameBytes,
+    offset,
+    ageMs: view.getUint32(PREFIX_BYTES + at.ageMs, true),
+  };
 }

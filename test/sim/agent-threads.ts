@@ -6,14 +6,22 @@ import { FlushLoop } from '../../agent/flush/flush-loop.ts';
 import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
 import type { Ring } from '../../agent/queue/ring.ts';
 import { AGENT, AGENT_TIME } from '../../agent/queue/shared-state.ts';
-import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
-import { inboundRing, sharedState, volumeSeals, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
+import { ReaderLoop, type ReaderPeer } from '../../agent/reader/reader-loop.ts';
+import {
+  flushSettings,
+  inboundRing,
+  sharedState,
+  slotGeometry,
+  volumeSeals,
+  writeBuffer,
+  type ReceiveFacts,
+  type ThreadContext,
+} from '../../agent/threads.ts';
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import { findStart, initialiseState } from '../../agent/volume/slot-start.ts';
 import { SlotWriter } from '../../agent/volume/slot-writer.ts';
 import { makeContext } from './context.ts';
-import { other } from './network.ts';
 import type { Node } from './node.ts';
 import { SwitchThread } from './switch-thread.ts';
 import { Actor } from './world.ts';
@@ -60,12 +68,12 @@ export class Agent {
 
   #makeFlushLoop(): FlushLoop {
     const { context } = this;
-    const { send, memory, settings } = context;
+    const { send, memory } = context;
     const { clock } = this.#node;
     const disk = this.#node.disk.own;
-    const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+    const geometry = slotGeometry(send, send.ownTenant);
     const identity = {
-      nodeIndex: send.ownSlot,
+      nodeIndex: send.ownTenant,
       clusterUuid: send.clusterUuid,
       incarnation: context.incarnation,
       hostId: context.hostId,
@@ -76,21 +84,21 @@ export class Agent {
     const blocks = new Uint8Array(memory.writerBlocks);
     const seals = volumeSeals(context.clusterKey, send.clusterUuid);
     const writerState = new Float64Array(memory.writer);
-    const start = findStart(disk, geometry, send.ownSlot, send.clusterUuid, seals, blocks.subarray(0, BATCH_BYTES_MAX));
+    const start = findStart(
+      disk,
+      geometry,
+      send.ownTenant,
+      send.clusterUuid,
+      seals,
+      blocks.subarray(0, BATCH_BYTES_MAX),
+    );
     initialiseState(writerState, start);
     const state = sharedState(context);
     const loop = new FlushLoop(
       new SlotWriter(disk, geometry, identity, seals, writerState, blocks),
       writeBuffer(context, state),
       state,
-      {
-        deadlineMs: settings.storage.flush.deadlineMs,
-        beaconMs: settings.storage.beaconMs,
-        maxAgeMs: settings.storage.maxAgeMs,
-        slotBytes: send.slotBytes,
-        limits: settings.storage.limits,
-        peerSlots: context.peerSlots,
-      },
+      flushSettings(context),
       () => clock.times(),
     );
     loop.onRoom = () => this.#bell();
@@ -101,7 +109,8 @@ export class Agent {
     const { context } = this;
     const { settings, send } = context;
     const node = this.#node;
-    const inbound = inboundRing(context, 0);
+    const receive = context.receive[0] as ReceiveFacts;
+    const inbound = inboundRing(receive);
     return new ReaderLoop(
       node.disk,
       sharedState(context),
@@ -109,12 +118,12 @@ export class Agent {
         pace: settings.storage.pollMs,
         maxAgeMs: settings.storage.maxAgeMs,
         clusterUuid: send.clusterUuid,
-        ownSlot: send.ownSlot,
+        ownTenant: send.ownTenant,
         ownIncarnation: context.incarnation,
         slotCount: send.slotCount,
         slotBytes: send.slotBytes,
         slotsOffset: send.slotsOffset,
-        peers: [{ index: 0, slot: other(node.index) }],
+        peers: receive.peers,
         patienceMs: PATIENCE_MS,
       },
       inbound,
@@ -130,11 +139,11 @@ export class Agent {
   }
 
   /** As the reader's worker does: a full ring loses the head, the next beacon comes. */
-  #passHead(inbound: Ring, peer: number, block: Uint8Array): void {
+  #passHead(inbound: Ring, { seat, since }: ReaderPeer, block: Uint8Array): void {
     const offset = inbound.reserve(block.length);
     if (offset < 0) return;
     inbound.bytes.set(block, offset);
-    inbound.commit(block.length, 0, inboundWord(peer, HEAD_RECORD, 0), 0);
+    inbound.commit(block.length, since, inboundWord(seat, HEAD_RECORD, 0), 0);
   }
 
   #bell(): void {

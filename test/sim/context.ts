@@ -1,7 +1,7 @@
 /** What an agent's threads share, as `agent.ts` would make it from settings and volumes. */
 import { BULK } from '../../agent/base/packet-type.ts';
 import type { TypeRule } from '../../agent/settings/settings.ts';
-import { allocate, type ThreadContext } from '../../agent/threads.ts';
+import { allocate, allocateInbound, type ThreadContext } from '../../agent/threads.ts';
 import { SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { keyId } from '../../agent/wire/keys.ts';
 import { other } from './network.ts';
@@ -21,14 +21,16 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     slotBytes: settings.slotBytes,
     slotCount: 2,
     slotsOffset: SLOTS_OFFSET,
-    ownSlot: index,
+    ownTenant: index,
   };
   const { maxAgeMs, beaconMs, writeDeadlineMs, retainBytes, mode, idleMs, stableForMs, stableForMsMax } = settings;
+  const peerSettings = { node: NODE_NAMES[peer], addresses: [ADDRESSES[peer]], primary: null, receiveVolume: 'shared' };
   return {
+    number: 1,
     settings: {
       cluster: 'sim',
       node: NODE_NAMES[index],
-      peers: [{ node: NODE_NAMES[peer], addresses: [ADDRESSES[peer]] }],
+      peers: [peerSettings],
       types: BULK_RULES,
       storage: {
         maxAgeMs,
@@ -46,10 +48,10 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
     keyId: keyId(CLUSTER_KEY, CLUSTER_UUID),
     clusterKey: CLUSTER_KEY,
     send: volume,
-    receive: [{ volume, peers: [{ index: 0, slot: peer }] }],
-    peerSlots: [peer],
-    nodeNumbers: [NODE_NUMBERS[index], NODE_NUMBERS[peer]],
+    seats: [{ seat: 0, since: 1, peer: peerSettings, tenant: peer, nodeNumber: NODE_NUMBERS[peer] }],
+    receive: [{ reader: 0, volume, peers: [{ seat: 0, since: 1, tenant: peer }], inbound: allocateInbound() }],
+    nodeNumber: NODE_NUMBERS[index],
     bellFd: -1,
-    memory: allocate(1, 1),
+    memory: allocate(),
   };
 }

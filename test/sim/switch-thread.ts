@@ -12,7 +12,14 @@ import { emptyRingRecord, type Ring } from '../../agent/queue/ring.ts';
 import { AGENT, type SharedState } from '../../agent/queue/shared-state.ts';
 import type { WriteBuffer } from '../../agent/queue/write-buffer.ts';
 import { headWordFor, linkSettings } from '../../agent/switch/link-settings.ts';
-import { inboundRing, sharedState, tunnelSeal, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
+import {
+  inboundRing,
+  sharedState,
+  tunnelSeal,
+  writeBuffer,
+  type ReceiveFacts,
+  type ThreadContext,
+} from '../../agent/threads.ts';
 import { parseHead } from '../../agent/volume/head.ts';
 import { datagramSender, TunnelReceiver, TunnelSender } from '../../agent/wire/tunnel.ts';
 import type { Seal } from '../../agent/wire/seal.ts';
@@ -49,7 +56,7 @@ export class SwitchThread {
     this.#onWake = onWake;
     this.#state = sharedState(context);
     this.#buffer = writeBuffer(context, this.#state);
-    this.#inbound = inboundRing(context, 0);
+    this.#inbound = inboundRing(context.receive[0] as ReceiveFacts);
     const { settings, incarnation } = context;
     this.core = new NodeCore(
       {
@@ -85,12 +92,12 @@ export class SwitchThread {
   }
 
   #attachTunnel(): void {
-    const { settings, incarnation, nodeNumbers } = this.#context;
+    const { settings, incarnation, nodeNumber } = this.#context;
     const peer = settings.peers[0]?.node ?? '';
     const { network, index, clock } = this.#node;
     const sender = new TunnelSender(
       tunnelSeal(this.#context, incarnation, settings.node, peer),
-      nodeNumbers[0] ?? 0,
+      nodeNumber,
       incarnation,
       this.#node.settings.datagramBytes,
       sendMemory,
@@ -171,9 +178,9 @@ export class SwitchThread {
     while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
       const { offset, length, a, b, time } = this.#record;
       const frame = ring.bytes.subarray(offset, offset + length);
-      const link = this.core.links[inboundPeer(b)];
+      const link = this.core.at(inboundPeer(b));
       const type = inboundType(b);
-      if (type === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownSlot), nowMs);
+      if (type === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownTenant), nowMs);
       else
         link?.storageRecord(
           { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) },
@@ -192,7 +199,7 @@ export class SwitchThread {
     if (canSend || this.#socket.length > 0) this.link.unblock();
     const taken = this.#socket.splice(0, DATAGRAMS_PER_ROUND);
     for (const datagram of taken) {
-      if (datagramSender(datagram, 0, datagram.length) !== this.#context.nodeNumbers[1]) continue;
+      if (datagramSender(datagram, 0, datagram.length) !== this.#context.seats[0]?.nodeNumber) continue;
       this.link.receiver?.receive(datagram, 0, datagram.length, nowMs);
     }
     return this.#socket.length > 0;

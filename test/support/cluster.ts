@@ -23,6 +23,8 @@ export interface PeerFigures {
   readonly since: string;
   readonly holdMs: number;
   readonly acceptedByPeer: boolean;
+  readonly knowsUs: boolean | null;
+  readonly otherAddresses: readonly string[] | null;
   readonly network: Readonly<Record<'reachable' | 'hearsUs', boolean>> &
     Readonly<Record<'unauthentic' | 'replayed' | 'garbage', number>> & { readonly rttMs: number | null };
   readonly storage: Readonly<Record<StorageCounter, number>> & {

@@ -29,6 +29,7 @@ export function superblockOf(fields: Partial<Superblock> = {}): Superblock {
     sectorBytes: 512,
     revision: 1,
     nodes: ['a', 'b'],
+    tenants: [0, 1],
     ...fields,
   };
 }
@@ -40,6 +41,8 @@ export const slotGeometry = (slot: number, slotBytes: number = SLOT_BYTES_MIN): 
 
 export interface WriterOptions {
   readonly slot?: number;
+  /** The slot's tenant number; its first one when left out. */
+  readonly tenant?: number;
   readonly slotBytes?: number;
   readonly incarnation?: Uint8Array;
   readonly clusterUuid?: Uint8Array;
@@ -65,7 +68,7 @@ export class TestWriter {
     if (options.state === undefined) initialiseState(this.state, options.start ?? FIRST_START);
     this.memory = new Uint8Array(alignedMemory(SlotWriter.memoryBytes));
     const identity = {
-      nodeIndex: slot,
+      nodeIndex: options.tenant ?? slot,
       clusterUuid,
       incarnation,
       hostId: new Uint8Array(16).fill(0xee),

@@ -202,6 +202,22 @@ describe('[AG10] two nodes that have each other as gateways, with a large MTU', 
     expect(await gatewayOf('a')).toMatchObject({ offering: true, using: null, outside: 'good' });
   });
 
+  test('SIGHUP: a node begins to offer, and ends it, while it runs', async () => {
+    const { lab } = cluster;
+    const { incarnation } = await cluster.status('c');
+    const readAgain = async (settings: object, offering: boolean): Promise<unknown> => {
+      lab.writeSettings('c', { ...settings });
+      process.kill(lab.agentPid('c'), 'SIGHUP');
+      return eventually(`c offers: ${offering}`, SOON_MS, async () => (await gatewayOf('c')).offering === offering);
+    };
+    const found = await hostState('c');
+    await readAgain(OFFERER, true);
+    expect(await hostState('c')).not.toBe(found);
+    await readAgain(QUICK, false);
+    expect(await hostState('c')).toBe(found);
+    expect((await cluster.status('c')).incarnation).toBe(incarnation);
+  });
+
   test('large transfers both ways fit through the uplink of the gateway, which has a small MTU', async () => {
     await outside.isolate('b');
     await untilUsing('b', 'a');

@@ -89,7 +89,7 @@ describe.each([
       key: withKey ? 'given' : 'none needed',
       damaged: [],
     });
-    expect(found.superblock).toMatchObject({ version: '1.0', slotCount: 2, copies: ['good', 'good'] });
+    expect(found.superblock).toMatchObject({ version: '1.1', slotCount: 2, copies: ['good', 'good'] });
     expect(found.nodes.map(({ node, state, proven }) => [node, state, proven])).toEqual([
       ['a', 'running', true],
       ['b', 'stopped', true],

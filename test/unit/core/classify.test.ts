@@ -71,7 +71,7 @@ describe('peer', () => {
     const four = { address: '198.51.100.0', prefix: 25, family: 4 } as const;
     const six = { address: '::', prefix: 0, family: 6 } as const;
     const inside = [{ address: 'fd77::1', prefix: 64, family: 6 } as const];
-    const made = new Classifier([], PEERS, ['10.77.0.255'], { outside: [four, six], inside });
+    const made = new Classifier([], PEERS, ['10.77.0.255'], null, { outside: [four, six], inside });
     const to = (frame: Uint8Array): number => made.classify(frame).peer;
     expect(to(buildUdp4({ target: '198.51.100.127' }))).toBe(NO_PEER);
     made.gateway = 1;

@@ -52,6 +52,7 @@ describe('defaults', () => {
         ping: [],
       },
       controlSocket: '/run/stillbeat/a.sock',
+      corosyncConf: '/etc/corosync/corosync.conf',
     });
   });
 

@@ -38,6 +38,7 @@ const head = (fields: Partial<Head> = {}): Head => ({
   pid: 13,
   keyId: Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8]),
   entries: [entry(0), entry(2)],
+  addresses: [new Uint8Array(16).fill(7)],
   ...fields,
 });
 
