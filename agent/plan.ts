@@ -8,6 +8,7 @@
  */
 import { AgentError } from './base/errors.ts';
 import { sameBytes } from './base/bytes.ts';
+import { allocateMessageRing } from './messages/memory.ts';
 import { SEATS_MAX } from './queue/shared-state.ts';
 import type { PeerSettings, Settings } from './settings/settings.ts';
 import { allocateInbound, type Plan, type ReceiveFacts, type Seat, type VolumeFacts } from './threads.ts';
@@ -27,7 +28,6 @@ export const NOT_BUSY: Busy = { seats: new Set(), readers: new Set() };
 export function nextPlan(
   former: Pick<Plan, 'number' | 'seats' | 'receive'>,
   settings: Settings,
-  clusterKey: Uint8Array | null,
   seen: SeenVolumes,
   busy: Busy = NOT_BUSY,
 ): Plan {
@@ -57,10 +57,14 @@ export function nextPlan(
       seats[index] = { seat, since, peer, tenant: sendTenant, nodeNumber: nodeNumber(peer.node) };
       return { seat, since, tenant };
     });
-    const { reader, inbound } = same ?? { reader: readers.take(), inbound: allocateInbound() };
-    return { reader, volume, peers: readPeers, inbound };
+    const { reader, inbound, messages } = same ?? {
+      reader: readers.take(),
+      inbound: allocateInbound(),
+      messages: allocateMessageRing(),
+    };
+    return { reader, volume, peers: readPeers, inbound, messages };
   });
-  return { number, settings, clusterKey, keyId: seen.keyId, seats, receive };
+  return { number, settings, seats, receive };
 }
 
 const isSameVolume = (a: VolumeFacts, b: VolumeFacts): boolean =>

@@ -157,6 +157,20 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
     }
   }
 
+  /**
+   * Whether the threads do their work. One that stands in a call to the storage does: the storage may hang, and the network way
+   * must not end for that.
+   */
+  get isMoving(): boolean {
+    const { words, times } = this.state;
+    const inStorage: Readonly<Record<ThreadName, boolean>> = {
+      switch: false,
+      flush: Atomics.load(words, AGENT.writing) === 1,
+      reader: (times[AGENT_TIME.readBeganMs] ?? 0) > 0,
+    };
+    return [...this.#watched].every(([thread, { stalled }]) => !stalled || inStorage[thread]);
+  }
+
   /** Waits for the threads to end by themselves (the stop word is set), at most `waitMs`; then ends them, and answers false. */
   async stop(waitMs: number): Promise<boolean> {
     this.#stopping = true;

@@ -2,19 +2,25 @@
  * What the threads of one agent share: the memory, the facts that hold for the life of an incarnation, and the plan. Made
  * by `agent.ts`, handed to each worker as its `workerData`; later plans come by its port.
  */
+import type { BypassPlan } from './bypass/bypass.ts';
 import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import type { FlushSettings } from './flush/flush-loop.ts';
+import { allocateMessages, type MessageMemory } from './messages/memory.ts';
 import { createAead } from './platform/aead.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { Ring, ringBytes } from './queue/ring.ts';
+import { SharedKeys, sharedKeysBytes } from './queue/shared-keys.ts';
 import { AGENT, SharedState, sharedStateBytes } from './queue/shared-state.ts';
 import { WriteBuffer, writeBufferBytes } from './queue/write-buffer.ts';
 import type { PeerSettings, Settings } from './settings/settings.ts';
 import type { SlotGeometry } from './volume/disk.ts';
 import { slotOfTenant } from './volume/layout.ts';
 import { SlotWriter, WRITER_WORDS } from './volume/slot-writer.ts';
-import { tunnelKey, volumeKey } from './wire/keys.ts';
+import { BATCH, HEAD } from './volume/layout.ts';
+import { type ClusterKeys, fixedKeys, KeyRingSeal } from './wire/key-ring.ts';
+import { KEY_ID_BYTES, keyId, tunnelKey, volumeKey } from './wire/keys.ts';
 import { AeadSeal, CrcSeal, type Seal, type SealFactory } from './wire/seal.ts';
+import { DATAGRAM } from './wire/tunnel.ts';
 
 const INBOUND_BYTES = 4 * 1024 * 1024;
 
@@ -61,6 +67,8 @@ export interface ReceiveFacts {
   readonly peers: readonly ReadPeer[];
   /** What the reader hands to the switch thread. */
   readonly inbound: SharedArrayBuffer;
+  /** What it hands to the main thread: messages of programs. */
+  readonly messages: SharedArrayBuffer;
 }
 
 /**
@@ -70,12 +78,11 @@ export interface ReceiveFacts {
 export interface Plan {
   readonly number: number;
   readonly settings: Settings;
-  /** Null: unauthenticated. */
-  readonly clusterKey: Uint8Array | null;
-  readonly keyId: Uint8Array;
   /** In the order of the settings' peers. */
   readonly seats: readonly Seat[];
   readonly receive: readonly ReceiveFacts[];
+  /** Null, or left out, without `mode: route`. */
+  readonly bypass?: BypassPlan | null;
 }
 
 /** A plan, and what holds for the life of an incarnation. */
@@ -88,7 +95,10 @@ export interface ThreadContext extends Plan {
   readonly bellFd: number;
   readonly memory: {
     readonly state: SharedArrayBuffer;
+    /** `SharedKeys`; none of them: unauthenticated. */
+    readonly keys: SharedArrayBuffer;
     readonly writeBuffer: SharedArrayBuffer;
+    readonly messages: MessageMemory;
     readonly writer: SharedArrayBuffer;
     readonly writerBlocks: SharedArrayBuffer;
   };
@@ -97,7 +107,9 @@ export interface ThreadContext extends Plan {
 export function allocate(): ThreadContext['memory'] {
   return {
     state: new SharedArrayBuffer(sharedStateBytes()),
+    keys: new SharedArrayBuffer(sharedKeysBytes),
     writeBuffer: new SharedArrayBuffer(writeBufferBytes),
+    messages: allocateMessages(),
     writer: new SharedArrayBuffer(WRITER_WORDS * 8),
     writerBlocks: alignedMemory(SlotWriter.memoryBytes),
   };
@@ -133,15 +145,28 @@ export function newerPlan(port: MessagePort | null, words: Int32Array, known: nu
   return newest;
 }
 
+/** The keys that all threads share; null: unauthenticated. */
+export function clusterKeys(context: ThreadContext): ClusterKeys | null {
+  const keys = new SharedKeys(context.memory.keys);
+  return keys.read().length === 0 ? null : keys;
+}
+
+const VOLUME_KEY_ID_AT = { head: HEAD.at.keyId, batch: BATCH.at.keyId } as const;
+
 /** Seals for a volume; keys are derived once for each incarnation and kept while there are few. */
-export function volumeSeals(clusterKey: Uint8Array | null, clusterUuid: Uint8Array): SealFactory {
-  if (clusterKey === null) return () => new CrcSeal();
+export function volumeSeals(given: ClusterKeys | Uint8Array | null, clusterUuid: Uint8Array): SealFactory {
+  if (given === null) return () => new CrcSeal();
+  const keys = given instanceof Uint8Array ? fixedKeys(given) : given;
   const known = new Map<string, Seal>();
   return (incarnation, nodeIndex, purpose) => {
     const name = `${purpose} ${nodeIndex} ${Buffer.from(incarnation).toString('hex')}`;
     let seal = known.get(name);
     if (!seal) {
-      seal = new AeadSeal(createAead(volumeKey(clusterKey, clusterUuid, incarnation, nodeIndex, purpose)));
+      // The caller may overwrite the bytes before another key is derived from them.
+      const salt = incarnation.slice();
+      const sealOf = (key: Uint8Array) =>
+        new AeadSeal(createAead(volumeKey(key, clusterUuid, salt, nodeIndex, purpose)));
+      seal = new KeyRingSeal(keys, VOLUME_KEY_ID_AT[purpose], KEY_ID_BYTES, keyId, sealOf);
       if (known.size >= 256) known.clear();
       known.set(name, seal);
     }
@@ -151,9 +176,12 @@ export function volumeSeals(clusterKey: Uint8Array | null, clusterUuid: Uint8Arr
 
 /** The seal of datagrams from `source` in `incarnation` to `target`. */
 export function tunnelSeal(context: ThreadContext, incarnation: Uint8Array, source: string, target: string): Seal {
-  const { clusterKey, settings } = context;
-  if (clusterKey === null) return new CrcSeal();
-  return new AeadSeal(createAead(tunnelKey(clusterKey, settings.cluster, incarnation, source, target)));
+  const keys = clusterKeys(context);
+  if (keys === null) return new CrcSeal();
+  const { cluster } = context.settings;
+  const salt = incarnation.slice();
+  const sealOf = (key: Uint8Array) => new AeadSeal(createAead(tunnelKey(key, cluster, salt, source, target)));
+  return new KeyRingSeal(keys, DATAGRAM.at.keyId, DATAGRAM.size.keyId, keyId, sealOf);
 }
 
 /** The threads' niceness: their work is short and late work is what they exist to prevent. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sameBytes } from './base/bytes.ts';
+import { sameBytes, toHex } from './base/bytes.ts';
 import { AgentError } from './base/errors.ts';
 import { BlockDevice } from './platform/block-device.ts';
 import { bootId } from './platform/host.ts';
@@ -24,7 +24,11 @@ import {
 } from './volume/layout.ts';
 import { findStart, type SlotStart } from './volume/slot-start.ts';
 import { chooseSuperblock, type Superblock, type SuperblockFault } from './volume/superblock.ts';
+import { fixedKeys } from './wire/key-ring.ts';
 import { keyId } from './wire/keys.ts';
+
+/** The keys of the key file; null: unauthenticated. */
+type Keys = readonly Uint8Array[] | null;
 
 /** A live agent shows within this many of its beacons; how long its beacon is only its own settings say. */
 const WATCH_BEACONS = 2.5;
@@ -94,7 +98,6 @@ export interface SeenVolumes {
   readonly receive: readonly SeenReceive[];
   /** For each peer its tenant number on our send volume. */
   readonly peerTenants: readonly number[];
-  readonly keyId: Uint8Array;
 }
 
 export interface OpenedVolumes extends SeenVolumes {
@@ -107,17 +110,16 @@ export interface OpenedVolumes extends SeenVolumes {
 }
 
 /** Opens and checks everything, locks our slot, and finds where the new incarnation begins. */
-export async function openVolumes(settings: Settings, clusterKey: Uint8Array | null): Promise<OpenedVolumes> {
+export async function openVolumes(settings: Settings, keys: Keys): Promise<OpenedVolumes> {
   const device = BlockDevice.open(settings.storage.sendVolume);
   try {
     const superblock = readSuperblock(device);
     checkCluster(device.path, superblock, settings);
     const send = facts(device.path, superblock, settings.node);
-    const ourKeyId = clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid);
-    checkKey(device, superblock, ourKeyId);
+    checkKey(device, superblock, keys, settings.node);
     lockSlot(device, send, settings.node);
     const hostId = bootId();
-    const seals = volumeSeals(clusterKey, superblock.clusterUuid);
+    const seals = volumeSeals(keys && fixedKeys(...keys), superblock.clusterUuid);
     await watchForOwner(device, send, settings, hostId, (block) => {
       const decoded = decodeHead(block, send.ownTenant, send.clusterUuid, seals);
       return decoded.ok ? decoded.head : null;
@@ -127,9 +129,8 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
     const start = findStart(device, geometry, send.ownTenant, send.clusterUuid, seals, scratch);
     return {
       send,
-      receive: receiveVolumes(settings, clusterKey),
+      receive: receiveVolumes(settings, keys),
       peerTenants: peerTenants(device.path, superblock, settings),
-      keyId: ourKeyId,
       hostId,
       start,
       lock: device,
@@ -143,24 +144,23 @@ export async function openVolumes(settings: Settings, clusterKey: Uint8Array | n
 }
 
 /** What `check` needs to know of a volume: throws like `openVolumes`, but locks and changes nothing. */
-export function examineVolume(device: BlockDevice, settings: Settings, clusterKey: Uint8Array | null): VolumeFacts {
+export function examineVolume(device: BlockDevice, settings: Settings, keys: Keys): VolumeFacts {
   const superblock = readSuperblock(device);
   checkCluster(device.path, superblock, settings);
   peerTenants(device.path, superblock, settings);
-  checkKey(device, superblock, clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid));
+  checkKey(device, superblock, keys, settings.node);
   return facts(device.path, superblock, settings.node);
 }
 
 /** Throws like `openVolumes` for what the settings name; locks nothing, so that an agent of this node may run meanwhile. */
-export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null): SeenVolumes {
+export function examineVolumes(settings: Settings, keys: Keys): SeenVolumes {
   const device = BlockDevice.open(settings.storage.sendVolume);
   try {
-    const send = examineVolume(device, settings, clusterKey);
+    const send = examineVolume(device, settings, keys);
     return {
       send,
-      receive: receiveVolumes(settings, clusterKey),
+      receive: receiveVolumes(settings, keys),
       peerTenants: peerTenants(device.path, readSuperblock(device), settings),
-      keyId: clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, send.clusterUuid),
     };
   } finally {
     device.close();
@@ -170,7 +170,7 @@ export function examineVolumes(settings: Settings, clusterKey: Uint8Array | null
 const peerTenants = (path: string, superblock: Superblock, settings: Settings): number[] =>
   settings.peers.map(({ node }) => tenantOfNode(path, superblock, node));
 
-function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): SeenReceive[] {
+function receiveVolumes(settings: Settings, keys: Keys): SeenReceive[] {
   const byPath = new Map<string, number[]>();
   settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
   return [...byPath].map(([path, indexes]) => {
@@ -178,7 +178,7 @@ function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): Seen
     try {
       const superblock = readSuperblock(device);
       checkCluster(path, superblock, settings);
-      checkKey(device, superblock, clusterKey === null ? new Uint8Array(8) : keyId(clusterKey, superblock.clusterUuid));
+      checkKey(device, superblock, keys, null);
       const peers = indexes.map((index) => {
         return { index, tenant: tenantOfNode(path, superblock, settings.peers[index]?.node ?? '') };
       });
@@ -189,23 +189,43 @@ function receiveVolumes(settings: Settings, clusterKey: Uint8Array | null): Seen
   });
 }
 
-/** A key that is not the cluster's is told as such: with it every block would only look damaged. */
-function checkKey(device: BlockDevice, superblock: Superblock, ours: Uint8Array): void {
+/**
+ * A key that is not the cluster's is told as such: with it every block would only look damaged. A peer may have gone on to
+ * a key that comes later here, or not yet have left one that is gone here: then it is not heard until the files are the
+ * same again, and the agent says so. But our own words must be readable, and `own` node's file must know some key in use.
+ */
+function checkKey(device: BlockDevice, superblock: Superblock, keys: Keys, own: string | null): void {
   const table = new Uint8Array(alignedMemory(superblock.slotCount * BLOCK_BYTES));
   const heads = table.subarray(0, superblock.slotCount * BLOCK_BYTES);
   if (device.read(HEAD_TABLE_OFFSET, heads) !== heads.length) return;
+  const ours = new Set(keys === null ? [NO_KEY] : keys.map((key) => toHex(keyId(key))));
+  const strangers: { node: string; what: string }[] = [];
+  let isKnown = false;
   superblock.nodes.forEach((node, slot) => {
     if (node === '') return; // what a node that is gone has left is nobody's word
-    const theirs = headKeyId(heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES));
-    if (theirs === null || sameBytes(theirs, 0, ours, 0, 8)) return;
-    const open = theirs.every((byte) => byte === 0);
-    const what = open ? 'runs without a key' : 'uses another key';
-    throw new AgentError(
-      'key',
-      `the cluster key differs: node ${node} ${what} on volume ${device.path}; install the same key file on all nodes`,
-    );
+    const bytes = headKeyId(heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES));
+    if (bytes === null) return;
+    const theirs = toHex(bytes);
+    if (ours.has(theirs)) {
+      isKnown = true;
+      return;
+    }
+    const what = theirs === NO_KEY ? 'runs without a key' : `uses another key (${theirs})`;
+    const isMixed = theirs === NO_KEY || keys === null;
+    if (isMixed || node === own) throw keyDiffers(node, what, device.path);
+    strangers.push({ node, what });
   });
+  const [first] = strangers;
+  if (first && !isKnown && own !== null) throw keyDiffers(first.node, first.what, device.path);
 }
+
+const NO_KEY = '0'.repeat(16);
+
+const keyDiffers = (node: string, what: string, path: string): AgentError =>
+  new AgentError(
+    'key',
+    `the cluster key differs: node ${node} ${what} on volume ${path}; install the same key file on all nodes`,
+  );
 
 function lockSlot(device: BlockDevice, send: VolumeFacts, node: string): void {
   const { slotOffset, slotBytes } = slotGeometry(send, send.ownTenant);

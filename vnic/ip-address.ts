@@ -41,10 +41,11 @@ export function ipFromBytes(bytes: Uint8Array): string {
   if (isMapped) return bytes.subarray(12).join('.');
   const group = (i: number) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16);
   const text = Array.from({ length: 8 }, (_, i) => group(i)).join(':');
-  const [longest] = (text.match(/\b0(?::0)+\b/g) ?? []).toSorted((a, b) => b.length - a.length);
+  const runs = [...text.matchAll(/\b0(?::0)+\b/g)].map((found) => ({ at: found.index, bytes: found[0].length }));
+  const [longest] = runs.toSorted((one, other) => other.bytes - one.bytes);
   if (longest === undefined) return text;
-  const at = text.indexOf(longest);
-  return `${text.slice(0, at).replace(/:$/, '')}::${text.slice(at + longest.length).replace(/^:/, '')}`;
+  const { at, bytes: length } = longest;
+  return `${text.slice(0, at).replace(/:$/, '')}::${text.slice(at + length).replace(/^:/, '')}`;
 }
 
 /** The highest address of an IPv4 subnet, to which all of it listens; null where a subnet has none (/31, /32, IPv6). */

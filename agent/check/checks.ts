@@ -1,10 +1,12 @@
 /** Everything that `stillbeat check` looks at, in the order it is told. */
 import type { Settings } from '../settings/settings.ts';
+import { checkBypass } from './bypass.ts';
 import { error, type Finding } from './finding.ts';
 import { checkGateway } from './gateway.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
 import { checkFormat } from './format.ts';
+import { checkOperate } from './operate.ts';
 import { checkPeers } from './peers.ts';
 import { checkPrimary } from './primary.ts';
 import { checkVnic } from './vnic.ts';
@@ -18,10 +20,12 @@ export const CHECKS: readonly Check[] = [
   checkKey,
   checkVnic,
   checkPrimary,
+  checkBypass,
   checkPeers,
   checkGateway,
   checkVolumes,
   checkFormat,
+  checkOperate,
 ];
 
 export async function runChecks(settings: Settings, checks: readonly Check[] = CHECKS): Promise<Finding[]> {

@@ -14,6 +14,7 @@ import { decodeHead, type Head } from '../volume/head.ts';
 import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { examineVolume, readSuperblock } from '../volumes.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
+import { fixedKeys } from '../wire/key-ring.ts';
 
 /** Nothing in the agent trusts wall clocks; administrators who compare logs do. */
 const CLOCK_OFFSET_MS_MAX = 1000;
@@ -28,7 +29,7 @@ export async function checkFormat(settings: Settings): Promise<Finding[]> {
 
 async function oneVolume(path: string, settings: Settings): Promise<Finding[]> {
   const name = 'volume.format';
-  let key: Uint8Array | null;
+  let key: readonly Uint8Array[] | null;
   let device: BlockDevice;
   try {
     key = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
@@ -54,10 +55,10 @@ async function clocks(
   device: BlockDevice,
   facts: VolumeFacts,
   settings: Settings,
-  key: Uint8Array | null,
+  key: readonly Uint8Array[] | null,
 ): Promise<Finding[]> {
   const { nodes, tenants } = readSuperblock(device);
-  const seals = volumeSeals(key, facts.clusterUuid);
+  const seals = volumeSeals(key && fixedKeys(...key), facts.clusterUuid);
   const table = new Uint8Array(alignedMemory(nodes.length * BLOCK_BYTES)).subarray(0, nodes.length * BLOCK_BYTES);
   const look = (): (Head | null)[] => {
     if (device.read(HEAD_TABLE_OFFSET, table) !== table.length) return [];

@@ -9,9 +9,12 @@ export const SYNOPSES = {
   run: '--config FILE',
   status: '[--config FILE | --socket PATH] [--json] [--watch]',
   path: 'PEER auto|storage|network [--config FILE | --socket PATH] [--json]',
+  key: 'new|add|use|drop|show FILE',
+  send: 'PEER [--type heartbeat|data|bulk] [--channel C] [--config FILE | --socket PATH] [TEXT | -]',
+  receive: '[--channel C] [--count N] [--config FILE | --socket PATH] [--json]',
   inspect:
     'VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T] [--key-file FILE | --config FILE]',
-  bench: '[latency|throughput|failover|idle|corosync] [--json]',
+  bench: '[latency|throughput|failover|idle|messages|bypass|corosync] [--json]',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type CommandName = keyof typeof SYNOPSES;

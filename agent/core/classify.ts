@@ -9,6 +9,7 @@ import { DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import type { TypeRule } from '../settings/settings.ts';
 import { ADDRESS_WORDS, parseIp } from '../../vnic/ip-address.ts';
 import { PacketInfo, parsePacket, PROTOCOL } from '../../vnic/ip-packet.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
 import { AddressTable } from './address-table.ts';
 import { FragmentTable } from './fragment-table.ts';
 import { Networks, type Network } from './networks.ts';
@@ -35,7 +36,7 @@ export interface PeerAddresses {
  * above it, any answer of any server might bear one. TCP and SCTP are never heartbeat unless the operator says so: they
  * repair losses themselves, and a second copy of everything would only cost.
  */
-const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
+export const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
   [694, 694], // Linux-HA heartbeat
   [539, 539], // pulse (Piranha)
   [3784, 3785], // BFD, control and echo
@@ -113,7 +114,8 @@ export class Classifier {
   /** The verdict is the same object each time: it holds until the next call. */
   classify(frame: Uint8Array): Verdict {
     const verdict = this.#verdict;
-    if (!parsePacket(frame, this.info)) {
+    // No kernel makes such a header; were there one, the peer would take the packet for a program's message.
+    if (isProgramFrame(frame) || !parsePacket(frame, this.info)) {
       verdict.type = DATA;
       verdict.peer = NO_PEER;
       return verdict;

@@ -105,6 +105,10 @@ export class Judge {
     return this.#carrier && nowMs - this.#heardMs <= this.failAfterMs;
   }
 
+  get hasCarrier(): boolean {
+    return this.#carrier;
+  }
+
   carrier(up: boolean): void {
     this.#carrier = up;
     if (!up) this.#goodSinceMs = Infinity;

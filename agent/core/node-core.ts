@@ -50,6 +50,9 @@ export class NodeCore {
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
+  #isHurried = false;
+  /** Peers whose packets may come by storage alone. */
+  #onStorage = 0;
   #pushedBackMs = -1;
   #dropping = false;
   /** What peers were last told of our gateway. */
@@ -163,13 +166,19 @@ export class NodeCore {
     return this.#state.storageAvailable(this.#settings, nowMs);
   }
 
+  /** Something has happened that is to be judged in this round already. */
+  hurry(): void {
+    this.#isHurried = true;
+  }
+
   /**
    * Called after every round. Ticks when it is time; then moves what is due. Answers after how many milliseconds it
    * wants to be called again at the latest.
    */
   round(nowMs: number): number {
     const sinceTick = nowMs - this.#tickMs;
-    if (sinceTick >= TICK_MS || sinceTick < 0) this.#tick(nowMs, sinceTick);
+    if (sinceTick >= TICK_MS || sinceTick < 0 || this.#isHurried) this.#tick(nowMs, sinceTick);
+    this.#isHurried = false;
     for (const link of this.links) link.pump(nowMs);
     let wait = this.#isQuiet ? IDLE_TICK_MS : TICK_MS;
     for (const link of this.links) wait = Math.min(wait, Math.max(1, link.dueInMs(nowMs)));
@@ -188,18 +197,27 @@ export class NodeCore {
     const offers = Atomics.load(this.#state.words, AGENT.gatewayOffered) === 1;
     this.#classifier.gateway = Atomics.load(this.#state.words, AGENT.gatewayPeer) - 1;
     Atomics.store(this.#state.words, AGENT.gatewayFrames, this.#classifier.gatewayFrames | 0);
-    let needed = 0;
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
+    let onStorage = 0;
     for (const link of this.links) {
       link.offersGateway = offers;
       link.tick(nowMs, available, oneIsDue);
-      if (link.judge.path !== 'network') needed = 1;
+      if (link.judge.path !== 'network') onStorage++;
     }
-    Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+    // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
+    if (onStorage > this.#onStorage) this.#state.wake(AGENT.readerWake);
+    this.#onStorage = onStorage;
     // Behind the links' own words: the head block that is asked for must already say it.
     if (offers !== this.#offers) this.#ports.wantHead();
     this.#offers = offers;
+  }
+
+  /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */
+  get isDrained(): boolean {
+    return this.links.every(({ judge, heartbeat, data, bulk }) => {
+      return judge.path === 'isolated' || heartbeat.waiting + data.keptFrames + bulk.keptFrames === 0;
+    });
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

@@ -33,6 +33,7 @@ import {
 import { walkRecords } from '../wire/record.ts';
 import type { TunnelReceiver, TunnelSender } from '../wire/tunnel.ts';
 import { dataView } from '../base/bytes.ts';
+import { BypassJudge } from './bypass-judge.ts';
 import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
@@ -41,11 +42,15 @@ import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
 import type { PastLink } from './past-link.ts';
-import { type Claims, PeerClaims } from './peer-claims.ts';
+import type { HeadWord, LinkCounters, StorageRecord } from './link-words.ts';
+import { PeerClaims } from './peer-claims.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
+import { PeerVersions } from './version-watch.ts';
+
+export type { HeadWord, StorageRecord } from './link-words.ts';
 
 export interface LinkSettings {
   readonly name: string;
@@ -57,28 +62,15 @@ export interface LinkSettings {
   /** The peer's tenant number on our send volume: the address of records for it. */
   readonly sendTenant: number;
   readonly judge: JudgeSettings;
+  /** The major version of volumes that this agent reads and writes. */
+  readonly volumeVersion: number;
   readonly maxAgeMs: number;
   readonly beaconMs: number;
   readonly retainBytes: number;
   /** What a newcomer reads of the time before it was known, at most: more would keep it from reading what is new. */
   readonly readAgainBytes: number;
-}
-
-/** A head block of the peer, as far as it is for us; the same words as a hello. */
-export interface HeadWord extends Hello {
-  readonly incarnation: Uint8Array;
-  readonly position: number;
-  readonly startPosition: number;
-  readonly orderMark: number;
-  readonly claims: Claims;
-}
-
-/** A record from the inbound ring, as the reader put it there. */
-export interface StorageRecord {
-  readonly type: TypeIndex;
-  readonly sequence: number;
-  readonly bornMs: number;
-  readonly epoch: number;
+  /** True when the kernel has a route to this peer that goes past the agents (`mode: route`). */
+  readonly hasBypass?: boolean;
 }
 
 const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
@@ -94,19 +86,13 @@ const HEARTBEAT_PATIENCE_MS_MAX = 400;
 const AGAIN_EVERY_MS = 5;
 const CONFIRM_BY_HEAD_MS = 50;
 
-export interface LinkCounters {
-  tooOld: number;
-  /** Frames in their turn that the interface refused. */
-  refused: number;
-  receivedNetwork: number;
-  receivedStorage: number;
-}
-
 export class PeerLink {
   settings: LinkSettings;
   readonly #words: PeerWords;
   readonly #ports: CorePorts;
   readonly judge: Judge;
+  /** Null where packets to the peer cannot go past the agents. */
+  bypass: BypassJudge | null = null;
   readonly storage: StorageWatch;
   readonly clock: ClockOffset = new ClockOffset();
   readonly heartbeat: BothLane;
@@ -125,9 +111,12 @@ export class PeerLink {
   offersGateway = false;
 
   readonly #acquaintance: Acquaintance;
+  readonly #versions: PeerVersions;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
   #openedUs = 0;
   #peerFlags = 0;
+  /** The peer's clock in its newest word about the bypass: one from storage may be older than one from the network. */
+  #bypassSaidUs = 0;
   #lastHead: HeadWord | null = null;
   #ownStorage = false;
   #unconfirmedBytes = 0;
@@ -151,8 +140,10 @@ export class PeerLink {
     this.#words = words;
     this.#ports = ports;
     this.#acquaintance = new Acquaintance(ourIncarnation);
+    this.#versions = new PeerVersions(settings.name, settings.volumeVersion, words, ports.event);
     this.storage = new StorageWatch(FRESH_BEACONS * settings.beaconMs);
     this.judge = new Judge(settings.judge, nowMs);
+    this.#applyBypass();
     this.#helloDueMs = nowMs;
     const ways = (type: TypeIndex): LaneWays => ({
       network: (sequence, frame, enteredMs, nowMs) => this.#overNetwork(type, sequence, frame, enteredMs, nowMs),
@@ -166,8 +157,8 @@ export class PeerLink {
     this.bulk = new FailoverLane(retainBytes, maxAgeMs, ways(BULK), past?.sent.bulk);
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame) => {
-        if (!this.#ports.deliver(frame)) this.counters.refused++;
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame, bornMs) => {
+        if (!this.#ports.deliver(frame, bornMs)) this.counters.refused++;
       }),
     ];
     this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);
@@ -178,6 +169,7 @@ export class PeerLink {
   apply(settings: LinkSettings): void {
     this.settings = settings;
     this.judge.apply(settings.judge);
+    this.#applyBypass();
     this.data.retain(settings.retainBytes);
     this.bulk.retain(settings.retainBytes);
   }
@@ -316,7 +308,8 @@ export class PeerLink {
       (this.#ownStorage ? HELLO_FLAG.storageAvailable : 0) |
       (times[PEER_TIME.echoSeenMs] === 0 ? 0 : HELLO_FLAG.echoes) |
       (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0) |
-      (this.offersGateway ? HELLO_FLAG.offersGateway : 0)
+      (this.offersGateway ? HELLO_FLAG.offersGateway : 0) |
+      (this.bypass?.willing === true ? HELLO_FLAG.bypass : 0)
     );
   }
 
@@ -429,6 +422,7 @@ export class PeerLink {
     if (!accepts || accepts !== this.#acquaintance.peerAccepts) this.#ports.wantHead();
     this.#acquaintance.peerAccepts = accepts;
     this.#peerFlags = hello.flags;
+    this.#hearOfBypass(hello);
     if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
     // Both sides' probes fall into step, and one waking serves for theirs and ours.
@@ -441,6 +435,21 @@ export class PeerLink {
         this.bulk.stillWaitsFor(hello.nextBulk, nowMs, roundTripMs);
       });
     }
+  }
+
+  #applyBypass(): void {
+    const { hasBypass, judge } = this.settings;
+    if (hasBypass !== true) this.bypass = null;
+    else {
+      this.bypass ??= new BypassJudge(judge.intervalMs);
+      this.bypass.intervalMs = judge.intervalMs;
+    }
+  }
+
+  #hearOfBypass(hello: Hello): void {
+    if (hello.monotonicUs < this.#bypassSaidUs) return;
+    this.#bypassSaidUs = hello.monotonicUs;
+    this.bypass?.peerSays((hello.flags & HELLO_FLAG.bypass) !== 0);
   }
 
   /** The peer has accepted us: what it sends from now on was never delivered by a former incarnation of ours. */
@@ -473,6 +482,7 @@ export class PeerLink {
     const { words, times, incarnation: shared } = this.#words;
     const isSuccessor = this.#acquaintance.accept(incarnation);
     this.clock.reset();
+    this.#bypassSaidUs = 0;
     this.#pieces.clear();
     this.#receiver?.accept(incarnation);
     // The reader is told first: what it still has of the predecessor finds no gate open.
@@ -538,13 +548,18 @@ export class PeerLink {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
+    this.#versions.look(this.#receiver, nowMs);
     const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.#canStore);
+    const { path, override, hasCarrier } = this.judge;
+    const bypassChanged = this.bypass?.tick(path, override, hasCarrier, nowMs) === true;
     const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
-    if (transition) {
-      this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
+    if (transition) this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
+    if (transition || bypassChanged) {
+      // The shared words first: the head block that is asked for here must say it already.
+      this.#publish(nowMs);
       this.#ports.wantHead();
     }
-    if (isSilent || transition) this.#sendHello(nowMs);
+    if (isSilent || transition || bypassChanged) this.#sendHello(nowMs);
     this.#giveUpOldGaps(nowMs);
     this.#confirmByHead(nowMs);
     this.#publish(nowMs);

@@ -11,6 +11,7 @@ import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
 import { SlotWriter } from '../volume/slot-writer.ts';
 import {
+  clusterKeys,
   flushSettings,
   newerPlan,
   sharedState,
@@ -29,18 +30,18 @@ const SLEEP_MS_MAX = 250;
 function open(state: SharedState, buffer: WriteBuffer, disk: BlockDevice): FlushLoop {
   const { settings, send, memory } = context;
   const geometry = slotGeometry(send, send.ownTenant);
+  const keys = clusterKeys(context);
   const identity = {
     nodeIndex: send.ownTenant,
     clusterUuid: send.clusterUuid,
     incarnation: context.incarnation,
     hostId: context.hostId,
     pid: process.pid,
-    sealed: context.clusterKey !== null,
-    keyId: context.keyId,
+    sealed: keys !== null,
     addresses: settings.vnic.addresses.map(({ address }) => ipBytes(address)),
   };
   const blocks = new Uint8Array(memory.writerBlocks);
-  const seals = volumeSeals(context.clusterKey, send.clusterUuid);
+  const seals = volumeSeals(keys, send.clusterUuid);
   const writer = new SlotWriter(disk, geometry, identity, seals, new Float64Array(memory.writer), blocks);
   writer.resume(blocks.subarray(0, blocks.length - 4096));
   const loop = new FlushLoop(writer, buffer, state, flushSettings(context), () => {

@@ -1,8 +1,8 @@
 /** What the head blocks say of each node, with the figures that follow from comparing them. */
 import { sameBytes, toHex } from '../base/bytes.ts';
 import { PATHS } from '../base/paths.ts';
-import { decodeHead, parseHead, type Head, type HeadEntry } from '../volume/head.ts';
-import { HEAD_STATE } from '../volume/layout.ts';
+import { decodeHead, headVersion, parseHead, type Head, type HeadEntry } from '../volume/head.ts';
+import { FORMAT_VERSION, HEAD_STATE } from '../volume/layout.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import type { Openers } from './openers.ts';
@@ -24,7 +24,7 @@ export interface PeerView {
 export interface NodeView {
   readonly node: string;
   readonly slot: number;
-  readonly state: 'never' | 'running' | 'stopped' | 'foreign' | 'damaged' | 'unreadable';
+  readonly state: 'never' | 'running' | 'stopped' | 'version' | 'foreign' | 'damaged' | 'unreadable';
   /** False: sealed, and there is no key to prove it with. */
   readonly proven: boolean;
   readonly head: {
@@ -67,6 +67,9 @@ export function readSlotHeads(
 }
 
 function slotHead(volume: InspectedVolume, slot: number, block: Uint8Array, openers: Openers): SlotHead {
+  if (![-1, FORMAT_VERSION >>> 16].includes(headVersion(block))) {
+    return { slot, head: null, state: 'version', proven: false };
+  }
   const seals = openers.forHead(block);
   if (seals === null) {
     const head = parseHead(block);

@@ -31,8 +31,6 @@ export const AGENT = {
   switchBeat: 11,
   /** flush: our own head block was written by somebody else. */
   slotTaken: 12,
-  /** switch: 1 while any peer's packets may come by storage only: poll actively. */
-  storageNeeded: 13,
   /** flush: the closing head is written. */
   flushClosed: 14,
   /** reader: write a batch soon, for its confirmations alone if need be. */
@@ -59,6 +57,10 @@ export const AGENT = {
   flushPlan: 30,
   /** reader: the same; reader number n writes word n behind this one. */
   readerPlans: 32,
+  /** main: the agent is about to end: say when nothing waits any more. */
+  drain: 26,
+  /** switch: nothing waits any more. */
+  drained: 27,
 } as const;
 /** Peers that an agent can have: each has a seat, its place in the shared state. */
 export const SEATS_MAX = 63;
@@ -128,10 +130,21 @@ export const PEER = {
   /** switch: floors of our failover lanes, for the head block. */
   floorData: 42,
   floorBulk: 43,
+  /** reader: the major version of the peer's head block where it is not ours, 0 where it is; and how often it was not. */
+  headVersion: 46,
+  foreignHeads: 47,
+  /** switch: 1 while the kernel has the route to the peer that goes past the agents. */
+  bypass: 44,
+  /** reader: id of the key that the peer's head block says it is sealed with, 8 bytes, and whether we have that key. */
+  keyId: 48,
+  keySeen: 50,
   /** switch: HELLO flags of the peer's newest word. */
-  peerFlags: 44,
+  peerFlags: 51,
 } as const;
-const PEER_WORDS = 48;
+const PEER_WORDS = 52;
+
+/** What PEER.keySeen says. */
+export const KEY_SEEN = { none: 0, known: 1, unknown: 2 } as const;
 
 /** 64-bit floats of one peer. */
 export const PEER_TIME = {

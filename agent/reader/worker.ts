@@ -1,14 +1,20 @@
 /** The reader thread: polls one receive volume and sleeps in between. One for each volume; hung storage stops only it. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { sameBytes } from '../base/bytes.ts';
 import { BlockDevice } from '../platform/block-device.ts';
+import { MessageOutlet } from '../messages/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { sys, tuneThread } from '../platform/native.ts';
 import type { Ring } from '../queue/ring.ts';
 import { HEAD_RECORD, inboundWord } from '../queue/inbound.ts';
-import { AGENT } from '../queue/shared-state.ts';
+import { AGENT, PEER } from '../queue/shared-state.ts';
+import type { Head } from '../volume/head.ts';
 import { READER_MEMORY_BYTES } from '../volume/slot-reader.ts';
+import { keyId } from '../wire/keys.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
 import {
+  clusterKeys,
   inboundRing,
   newerPlan,
   sharedState,
@@ -18,6 +24,7 @@ import {
   type ReceiveFacts,
   type ThreadContext,
 } from '../threads.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
 import { ReaderLoop, type ReaderPeer, type ReaderSettings } from './reader-loop.ts';
 
 export interface ReaderData extends ThreadContext {
@@ -30,6 +37,8 @@ export interface ReaderData extends ThreadContext {
 let context = workerData as ReaderData;
 const PATIENCE_MS = 500;
 const SLEEP_MS_MAX = 100;
+/** A busy switch thread takes a round to do it. */
+const BYPASS_WAIT_MS = 5;
 
 /** What this reader has to read; undefined when the plan has no such reader any more. */
 const receiveOf = (plan: Plan): ReceiveFacts | undefined =>
@@ -44,6 +53,8 @@ function settingsOf({ volume, peers }: ReceiveFacts): ReaderSettings {
 function open(receive: ReceiveFacts, disk: BlockDevice): ReaderLoop {
   const { volume } = receive;
   const inbound = inboundRing(receive);
+  const keys = clusterKeys(context);
+  const programs = new MessageOutlet(receive.messages, context.memory.messages.wake);
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   const { tunFd, bellFd } = context;
   return new ReaderLoop(
@@ -51,10 +62,18 @@ function open(receive: ReceiveFacts, disk: BlockDevice): ReaderLoop {
     sharedState(context),
     settingsOf(receive),
     inbound,
-    volumeSeals(context.clusterKey, volume.clusterUuid),
+    volumeSeals(keys, volume.clusterUuid),
     {
-      deliver: (frame) => sys.write(tunFd, frame, frame.length) === frame.length,
-      head: (peer, _head, block) => passHead(inbound, peer, block),
+      deliver: (frame, bornMs) =>
+        isProgramFrame(frame)
+          ? programs.deliver(frame, bornMs)
+          : sys.write(tunFd, frame, frame.length) === frame.length,
+      head: (peer, head, block) => {
+        passHead(inbound, peer, block);
+        sys.write(bellFd, one, 8);
+        waitForBypass(peer, head, volume.ownTenant);
+      },
+      knowsKey: (id) => keys === null || keys.read().some((key) => sameBytes(keyId(key), 0, id, 0, id.length)),
       bell: () => void sys.write(bellFd, one, 8),
     },
     new Uint8Array(alignedMemory(ReaderLoop.memoryBytes(volume.slotCount, READER_MEMORY_BYTES))),
@@ -68,6 +87,17 @@ function passHead(inbound: Ring, { seat, since }: ReaderPeer, block: Uint8Array)
   if (offset < 0) return;
   inbound.bytes.set(block, offset);
   inbound.commit(block.length, since, inboundWord(seat, HEAD_RECORD, 0), 0);
+}
+
+/**
+ * A head that takes the bypass back comes before the packets that now travel by storage. They are held until the switch
+ * thread has removed the route: the kernel's answers to them would go the way that is gone, and be missed for a long time.
+ */
+function waitForBypass({ seat }: ReaderPeer, head: Head, ownTenant: number): void {
+  const words = sharedState(context).peers[seat]?.words;
+  const entry = head.entries.find(({ peerIndex }) => peerIndex === ownTenant);
+  if (!words || !entry || (entry.flags & HELLO_FLAG.bypass) !== 0) return;
+  Atomics.wait(words, PEER.bypass, 1, BYPASS_WAIT_MS);
 }
 
 /** Takes over a plan that has come; false when this reader is no longer in it. */

@@ -9,11 +9,16 @@ const LIVE: ReadonlySet<string> = new Set([
   'peers',
   'types',
   'primary.probe',
+  'primary.bypass',
   'storage.limits',
   'storage.flush',
   'storage.pollMs',
   'queues',
   'gateway',
+  'hooks',
+  'messages',
+  'metricsListen',
+  'corosyncConf',
 ]);
 
 /** The keys that differ and that a running agent cannot take over; empty when there are none. */
@@ -26,12 +31,10 @@ export function restartKeys(from: Settings, to: Settings): string[] {
 function flatten(settings: Settings): Map<string, string> {
   const found = new Map<string, string>();
   for (const [key, value] of Object.entries(settings) as [string, unknown][]) {
-    if (LIVE.has(key)) continue;
     const isGroup = typeof value === 'object' && value !== null && !Array.isArray(value);
-    for (const [name, below] of isGroup ? Object.entries(value) : [['', value]]) {
-      const path = name === '' ? key : `${key}.${String(name)}`;
-      if (!LIVE.has(path)) found.set(path, JSON.stringify(below));
-    }
+    if (!isGroup) found.set(key, JSON.stringify(value));
+    else for (const [name, below] of Object.entries(value)) found.set(`${key}.${name}`, JSON.stringify(below));
   }
+  for (const key of found.keys()) if (LIVE.has(key) || LIVE.has(key.split('.')[0] ?? '')) found.delete(key);
   return found;
 }

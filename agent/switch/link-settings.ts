@@ -3,7 +3,7 @@ import { sameBytes } from '../base/bytes.ts';
 import type { HeadWord, LinkSettings } from '../core/peer-link.ts';
 import type { ReceiveFacts, Seat, ThreadContext } from '../threads.ts';
 import type { Head } from '../volume/head.ts';
-import { HEAD_STATE } from '../volume/layout.ts';
+import { FORMAT_VERSION, HEAD_STATE } from '../volume/layout.ts';
 import { HELLO_FLAG, KIND } from '../wire/message.ts';
 
 export const linkSettings = (context: ThreadContext): LinkSettings[] =>
@@ -11,6 +11,7 @@ export const linkSettings = (context: ThreadContext): LinkSettings[] =>
 
 export function linkSettingsOf(context: ThreadContext, { seat, since, peer, tenant }: Seat): LinkSettings {
   const { primary, storage, queues } = context.settings;
+  const { bypass } = context;
   return {
     name: peer.node,
     seat,
@@ -18,6 +19,8 @@ export function linkSettingsOf(context: ThreadContext, { seat, since, peer, tena
     addresses: peer.addresses,
     sendTenant: tenant,
     judge: { ...primary.probe, hasNetwork: primary.mode !== 'none' },
+    hasBypass: (bypass?.routes[peer.node]?.length ?? 0) > 0,
+    volumeVersion: FORMAT_VERSION >>> 16,
     maxAgeMs: storage.maxAgeMs,
     beaconMs: storage.beaconMs,
     retainBytes: queues.retainBytes,

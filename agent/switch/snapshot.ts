@@ -6,6 +6,7 @@ import type { LinkWatch } from '../platform/link-watch.ts';
 import { PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
+import { type BypassEdge, type BypassFigures, NO_BYPASS } from './bypass-edge.ts';
 import type { TunnelEdge } from './tunnel-edge.ts';
 
 export interface QueueSnapshot {
@@ -40,14 +41,19 @@ export interface PeerSnapshot {
     readonly unauthentic: number;
     readonly replayed: number;
     readonly garbage: number;
+    /** Datagrams of a tunnel version that this agent does not understand. */
+    readonly otherVersion: number;
   };
   readonly storage: {
     readonly fresh: boolean;
     /** How often the peer's word was not read within its time. */
     readonly misses: number;
+    /** Head blocks of a format that this agent does not understand. */
+    readonly otherVersion: number;
     readonly lagMs: number | null;
     readonly behindBytes: number;
   };
+  readonly bypass: BypassFigures;
   readonly sent: number;
   readonly received: number;
   readonly lost: number;
@@ -73,6 +79,7 @@ export function snapshot(
   carrier: LinkWatch | null,
   state: SharedState,
   buffer: WriteBuffer,
+  bypass: BypassEdge | null,
   nowMs: number,
 ): SwitchSnapshot {
   return {
@@ -90,11 +97,14 @@ export function snapshot(
       strangers: edge.counters.strangers,
       sendErrors: edge.counters.sendErrors,
     },
-    peers: core.links.map((link) => peerSnapshot(link, state.peers[link.settings.seat] as PeerWords, nowMs)),
+    peers: core.links.map((link) => {
+      const { seat } = link.settings;
+      return peerSnapshot(link, state.peers[seat] as PeerWords, bypass?.figures(seat) ?? NO_BYPASS, nowMs);
+    }),
   };
 }
 
-function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number): PeerSnapshot {
+function peerSnapshot(link: PeerLink, { words, times }: PeerWords, bypass: BypassFigures, nowMs: number): PeerSnapshot {
   const lanes = [HEARTBEAT, DATA, BULK].map((type) => link.receive.get(type as 1 | 2 | 3));
   const sum = (field: 'delivered' | 'lost' | 'duplicates' | 'tooOld') =>
     lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
@@ -119,13 +129,16 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
       unauthentic: tunnel?.unauthentic ?? 0,
       replayed: tunnel?.replayed ?? 0,
       garbage: tunnel?.garbage ?? 0,
+      otherVersion: tunnel?.version ?? 0,
     },
     storage: {
       fresh: link.storage.fresh,
       misses: link.storage.misses,
+      otherVersion: words[PEER.foreignHeads] ?? 0,
       lagMs: times[PEER_TIME.storageSeenMs] === 0 ? null : (times[PEER_TIME.lagMs] ?? 0),
       behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
     },
+    bypass,
     sent: heartbeat.counters.sent + data.counters.sent + bulk.counters.sent,
     received: sum('delivered') - link.counters.refused + (words[PEER.delivered] ?? 0),
     lost: sum('lost') + link.counters.refused + (words[PEER.refused] ?? 0),

@@ -20,6 +20,7 @@ export interface TunnelEdgeCounters {
 }
 
 interface Tunnel {
+  readonly node: string;
   readonly seat: number;
   readonly nodeNumber: number;
   readonly link: PeerLink;
@@ -33,6 +34,8 @@ export class TunnelEdge {
   readonly counters: TunnelEdgeCounters = { strangers: 0, sendErrors: 0, lastSendErrno: 0 };
   readonly #mtu: number;
   #tunnels: readonly Tunnel[] = [];
+  /** By node: the last counter of a tunnel that is gone. Kept for as long as this incarnation and its keys live. */
+  readonly #spent = new Map<string, number>();
   readonly #byNumber = new Map<number, PeerLink>();
   #nowMs = 0;
   #shrunkMs = Infinity;
@@ -55,13 +58,14 @@ export class TunnelEdge {
       fullBytes,
       this.socket.out,
       (_bytes, length, segmentBytes) => this.#transmit(tunnel, length, segmentBytes),
+      this.#spent.get(peer.node),
     );
     const receiver = new TunnelReceiver(
       (theirs) => tunnelSeal(context, theirs, peer.node, settings.node),
       (session, message) => link.message(session.incarnation, message, this.#nowMs),
     );
     const address = socketAddress(peer.primary.host, peer.primary.port);
-    const tunnel: Tunnel = { seat, nodeNumber, link, sender, fullBytes, address };
+    const tunnel: Tunnel = { node: peer.node, seat, nodeNumber, link, sender, fullBytes, address };
     this.#tunnels = [...this.#tunnels, tunnel];
     link.attachTunnel(sender, receiver);
     this.#byNumber.set(nodeNumber, link);
@@ -72,6 +76,7 @@ export class TunnelEdge {
     const tunnel = this.#tunnels.find((each) => each.seat === seat);
     if (!tunnel) return;
     this.#tunnels = this.#tunnels.filter((each) => each !== tunnel);
+    this.#spent.set(tunnel.node, tunnel.sender.spent);
     if (this.#byNumber.get(tunnel.nodeNumber) === tunnel.link) this.#byNumber.delete(tunnel.nodeNumber);
   }
 

@@ -11,6 +11,8 @@ import type { TypeIndex } from '../base/packet-type.ts';
 import { Classifier } from '../core/classify.ts';
 import { NodeCore } from '../core/node-core.ts';
 import type { CoreEvent } from '../core/ports.ts';
+import { MessageIntake } from '../messages/intake.ts';
+import { MessageOutlet } from '../messages/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { LinkWatch } from '../platform/link-watch.ts';
 import { alignedMemory } from '../platform/memory.ts';
@@ -32,6 +34,8 @@ import {
 } from '../threads.ts';
 import { seatChange } from '../plan.ts';
 import { parseHead } from '../volume/head.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
+import { BypassEdge } from './bypass-edge.ts';
 import { linkSettings, linkSettingsOf, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
 import { TunnelEdge } from './tunnel-edge.ts';
@@ -68,7 +72,13 @@ class Switch {
   readonly #core: NodeCore;
   readonly #edge: TunnelEdge | null;
   readonly #carrier: LinkWatch | null;
+  readonly #bypass: BypassEdge | null;
   readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
+  readonly #programs: MessageIntake = new MessageIntake(this.#context.memory.messages);
+  readonly #toPrograms = new MessageOutlet(
+    this.#context.memory.messages.fromSwitch,
+    this.#context.memory.messages.wake,
+  );
   readonly #record = emptyRingRecord();
   readonly #bell = new Uint8Array(8);
   #classifier = makeClassifier(this.#context, null);
@@ -91,7 +101,8 @@ class Switch {
       this.#state,
       {
         submit: (type, slot, sequence, frame, enteredMs) => this.#submit(type, slot, sequence, frame, enteredMs),
-        deliver: (frame) => this.#tun.write(frame),
+        deliver: (frame, bornMs) =>
+          isProgramFrame(frame) ? this.#toPrograms.deliver(frame, bornMs) : this.#tun.write(frame),
         event: (event: CoreEvent) => parentPort?.postMessage({ event }),
         wantHead: () => this.#wantHead(),
       },
@@ -102,6 +113,10 @@ class Switch {
     this.#edge = socket && new TunnelEdge(socket, this.#context.mtu);
     for (const seat of this.#context.seats) this.#attach(seat);
     this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name), socket);
+    const { bypass } = this.#context;
+    const event = (event: CoreEvent) => parentPort?.postMessage({ event });
+    this.#bypass = bypass ? new BypassEdge(bypass, this.#state, this.#context.nodeNumber, event) : null;
+    for (const link of this.#core.links) this.#bypass?.attach(link);
     this.#tellCarrier();
     this.#preparePoll();
     Atomics.store(this.#state.words, AGENT.switchPlan, this.#context.number);
@@ -120,6 +135,7 @@ class Switch {
     const change = seatChange(former.seats, plan.seats);
     for (const { seat } of change.gone) {
       this.#edge?.detach(seat);
+      this.#bypass?.detach(seat);
       this.#core.removePeer(seat);
     }
     for (const seat of change.kept) {
@@ -130,6 +146,7 @@ class Switch {
       this.#core.addPeer(linkSettingsOf(this.#context, seat), nowMs);
       this.#attach(seat);
     }
+    if (plan.bypass) this.#bypass?.apply(plan.bypass, this.#core.links);
     this.#classifier = makeClassifier(this.#context, this.#classifier);
     this.#core.classifier = this.#classifier;
     this.#inbound = plan.receive.map((receive) => inboundRing(receive));
@@ -190,22 +207,36 @@ class Switch {
       Atomics.add(this.#state.words, AGENT.switchBeat, 1);
       this.#dropAfterStandstill(nowMs);
       if (this.#ready(1)) this.#onBell(nowMs);
-      if (this.#ready(3)) this.#tellCarrier();
+      if (this.#ready(3)) {
+        this.#tellCarrier();
+        this.#bypass?.linkChanged();
+      }
       this.#buffer.isRound = true;
       let more = this.#takeInbound(nowMs);
       if (this.#edge && this.#ready(2)) {
         this.#edge.unblock();
         more = this.#edge.receive(nowMs) || more;
       }
+      more = this.#takeMessages(nowMs) || more;
       more = this.#takeFrames(nowMs) || more;
       waitMs = this.#core.round(nowMs);
+      this.#bypass?.round(nowMs);
       if (this.#submitted) this.#buffer.endRound();
       this.#submitted = false;
+      this.#tellDrained(more);
       if (more) waitMs = 0;
-      if (this.#waiting !== null) waitMs = Math.min(waitMs, 1);
+      if (this.#waiting !== null || this.#programs.isWaiting) waitMs = Math.min(waitMs, 1);
     }
     this.#tun.close();
     this.#edge?.socket.close();
+    this.#bypass?.close();
+  }
+
+  /** Who ends the agent waits for this: the interface is empty, and so are the lanes. */
+  #tellDrained(more: boolean): void {
+    const { words } = this.#state;
+    if (more || this.#waiting !== null || this.#ready(0) || Atomics.load(words, AGENT.drain) === 0) return;
+    if (this.#core.isDrained) Atomics.store(words, AGENT.drained, 1);
   }
 
   /**
@@ -248,6 +279,23 @@ class Switch {
     return true;
   }
 
+  /** Programs' messages go into the lanes between frames, as frames do. */
+  #takeMessages(nowMs: number): boolean {
+    return this.#programs.pump(nowMs, (peer, type, frame, enteredMs) => {
+      const link = this.#core.at(peer);
+      this.#keepWaiting();
+      return link === undefined || link.send(type, frame, nowMs, enteredMs);
+    });
+  }
+
+  /** A frame that waits may lie where its lane keeps the next one, which would be written over it. */
+  #keepWaiting(): void {
+    const waiting = this.#waiting;
+    if (waiting === null || waiting.buffer === this.#frame.buffer) return;
+    this.#frame.set(waiting);
+    this.#waiting = this.#frame.subarray(0, waiting.length);
+  }
+
   #takeInbound(nowMs: number): boolean {
     let taken = 0;
     for (const ring of this.#inbound) {
@@ -274,6 +322,7 @@ class Switch {
     if (!this.#carrier) return;
     this.#carrier.poll();
     for (const link of this.#core.links) link.judge.carrier(this.#carrier.up);
+    this.#core.hurry();
   }
 
   #onBell(nowMs: number): void {
@@ -292,7 +341,7 @@ class Switch {
       const link = this.#core.at(command.seat);
       if (link) link.judge.override = command.override;
     }
-    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, nowMs);
+    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, this.#bypass, nowMs);
     this.#context.commandPort.postMessage({ id: command.id, snapshot: answer });
   }
 }

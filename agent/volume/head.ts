@@ -44,13 +44,18 @@ export interface Head {
   addresses: readonly Uint8Array[];
 }
 
-export type HeadFault = 'absent' | 'foreign' | 'damaged';
+/** `version`: of another major version, and not read any further. */
+export type HeadFault = 'absent' | 'version' | 'foreign' | 'damaged';
 
 /** What a head block says of its writer's key, believed or not: eight bytes, or null where there is no head block. */
 export function headKeyId(block: Uint8Array): Uint8Array | null {
-  return dataView(block).getUint32(HEAD.at.magic, true) === HEAD_MAGIC
-    ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8)
-    : null;
+  return headVersion(block) === FORMAT_VERSION >>> 16 ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8) : null;
+}
+
+/** The major version that a head block says it is of, believed or not; -1 where there is no head block. */
+export function headVersion(block: Uint8Array): number {
+  const view = dataView(block);
+  return view.getUint32(HEAD.at.magic, true) === HEAD_MAGIC ? view.getUint16(HEAD.at.version, true) : -1;
 }
 
 export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
@@ -113,8 +118,8 @@ function encodeEntry(view: DataView, block: Uint8Array, offset: number, entry: H
 }
 
 /**
- * Reads the head block of node `nodeIndex`. `absent`: never written (all zero, or no magic); `foreign`: another
- * cluster's or another node's block; `damaged`: the proof does not hold (torn, altered, or forged).
+ * Reads the head block of node `nodeIndex`. `absent`: never written (all zero, or no magic); `version`: of another major
+ * version, whose fields may lie elsewhere; `foreign`: another cluster's or another node's block; `damaged`: the proof does not hold (torn, altered, or forged).
  */
 export function decodeHead(
   block: Uint8Array,
@@ -126,6 +131,7 @@ export function decodeHead(
   if (view.getUint32(at.magic, true) !== HEAD_MAGIC) {
     return { ok: false, fault: block.every((byte) => byte === 0) ? 'absent' : 'damaged' };
   }
+  if (view.getUint16(at.version, true) !== FORMAT_VERSION >>> 16) return { ok: false, fault: 'version' };
   if (!sameBytes(block, at.clusterUuid, clusterUuid, 0, 16) || view.getUint16(at.nodeIndex, true) !== nodeIndex) {
     return { ok: false, fault: 'foreign' };
   }

@@ -136,7 +136,9 @@ export const BATCH = defineFields({
   recordCount: 4,
   acknowledgementCount: 4,
   flags: 4,
-  reserved: 20,
+  /** As in the head block. */
+  keyId: 8,
+  reserved: 12,
   /** GCM tag over the header before it and the payload, or CRC-32 and zeros without a key. */
   tag: 16,
 } as const);

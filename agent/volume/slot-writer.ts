@@ -52,7 +52,6 @@ export interface SlotIdentity {
   readonly hostId: Uint8Array;
   readonly pid: number;
   readonly sealed: boolean;
-  readonly keyId: Uint8Array;
   /** The node's addresses on the virtual network, 16 bytes each. */
   readonly addresses?: readonly Uint8Array[];
 }
@@ -61,6 +60,8 @@ export interface Times {
   readonly wallUs: number;
   readonly monotonicUs: number;
 }
+
+const NO_KEY_ID = new Uint8Array(HEAD.size.keyId);
 
 export class SlotWriter {
   readonly #disk: Disk;
@@ -233,6 +234,7 @@ export class SlotWriter {
     const head: Head = {
       addresses: [],
       ...this.#identity,
+      keyId: NO_KEY_ID, // the seal knows it
       incarnationNumber: this.#word(WRITER.incarnationNumber),
       state,
       headMark,

@@ -46,8 +46,10 @@ export const HELLO_FLAG = {
   echoes: 8,
   /** I accept your present incarnation: what you send now will be taken. */
   accepts: 16,
+  /** I am willing to take the bypassed packets past the agents (`mode: route`). */
+  bypass: 32,
   /** My own way to the outside is good, and you may use it. */
-  offersGateway: 32,
+  offersGateway: 64,
 } as const;
 
 export interface Prefix {

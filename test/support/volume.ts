@@ -6,7 +6,6 @@ import { initialiseState, type SlotStart } from '../../agent/volume/slot-start.t
 import { SlotWriter, WRITER_WORDS } from '../../agent/volume/slot-writer.ts';
 import type { Superblock } from '../../agent/volume/superblock.ts';
 import { volumeSeals } from '../../agent/threads.ts';
-import { keyId } from '../../agent/wire/keys.ts';
 import type { SealFactory } from '../../agent/wire/seal.ts';
 import { alignedMemory } from '../../agent/platform/memory.ts';
 
@@ -74,7 +73,6 @@ export class TestWriter {
       hostId: new Uint8Array(16).fill(0xee),
       pid: 4711,
       sealed: key !== null,
-      keyId: key === null ? new Uint8Array(8) : keyId(key, clusterUuid),
     };
     const geometry = slotGeometry(slot, options.slotBytes);
     this.writer = new SlotWriter(disk, geometry, identity, volumeSeals(key, clusterUuid), this.state, this.memory);

@@ -2,6 +2,8 @@
  * [AG12] More than two nodes, and nodes that come and go while the others run: on one shared volume and on a volume for
  * each writer. What goes on between the others must not notice.
  */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Path } from '../../agent/base/paths.ts';
 import { CLUSTER, type Overrides } from '../../agent/demo/lab-settings.ts';
@@ -11,6 +13,9 @@ import { eventually, type PeerFigures, SOON_MS, type Status } from '../support/c
 
 const NODES = ['a', 'b', 'c', 'd'] as const;
 const OLD = ['a', 'b', 'c'] as const;
+const IN_THREAD = fileURLToPath(new URL('fixtures/in-thread.mjs', import.meta.url));
+/** Longer than it takes to notice it, and than the agent waits for its threads. */
+const STAND_STILL = 'for (const end = Date.now() + 9000; Date.now() < end; );';
 const QUIET = { primary: { probe: { stableForMs: 500, stableForMaxMs: 500 } } };
 
 let lab: Lab;
@@ -66,6 +71,12 @@ async function pings(from: string, to: string): Promise<void> {
   });
 }
 
+/** Reader threads of a node's agent: one for each volume that it reads. */
+function readers(node: string): number {
+  const tasks = `/proc/${lab.agentPid(node)}/task`;
+  return readdirSync(tasks).filter((task) => readFileSync(`${tasks}/${task}/comm`, 'utf8') === 'sb-reader\n').length;
+}
+
 const incarnations = async () => Promise.all(OLD.map(async (node) => (await status(node)).incarnation));
 
 /** Changes of the way between the old nodes: there are to be none. */
@@ -100,6 +111,7 @@ describe.each(['shared', 'separate'])('[AG12] %s volumes', (layout) => {
     expect((await status('a')).peers.map(({ node }) => node)).toEqual(['b', 'c', 'd']);
     await lab.startAgent('d', settings('d', NODES));
     await untilAll(path, NODES);
+    expect(readers('a')).toBe(layout === 'separate' ? 3 : 1);
     for (const node of OLD) await pings(node, 'd');
     for (const node of OLD) await pings('d', node);
 
@@ -120,6 +132,7 @@ describe.each(['shared', 'separate'])('[AG12] %s volumes', (layout) => {
     await eventually('d is isolated', SOON_MS, async () =>
       (await status('d')).peers.every((each) => each.path === 'isolated' && each.knowsUs === false),
     );
+    await eventually('the reader of d has ended', SOON_MS, () => readers('a') === (layout === 'separate' ? 2 : 1));
     await lab.stopAgent('d');
     await formatAll('--remove', 'd');
     const { received } = heartbeats.progress;
@@ -199,9 +212,34 @@ describe('[AG12] settings that change while the agent runs', () => {
     }
     await pings('a', 'c');
     await pings('c', 'a');
+    // What a seals for c goes on counting where it was: no nonce serves twice.
+    expect((await peer('c', 'a'))?.network).toMatchObject({ replayed: 0, unauthentic: 0 });
     expect(await incarnations()).toEqual(before);
     const told = (await status('c')).events.filter(({ kind }) => kind === 'peer-unaware' || kind === 'peer-aware');
     expect(told.map(({ kind }) => kind)).toEqual(['peer-unaware', 'peer-aware', 'peer-unaware', 'peer-aware']);
+    expect(await heartbeats.stop()).toMatchObject({ lost: 0, duplicated: 0, disordered: 0 });
+  });
+
+  test('while a thread stands still the others take settings over, and its seats are not given away', async () => {
+    const before = await incarnations();
+    const heartbeats = await heartbeatStream(lab, { from: 'a', to: 'b', perSecond: 100 });
+    const argv = [process.execPath, '--experimental-websocket', IN_THREAD, String(lab.agentPid('a'))];
+    const from = Date.now();
+    const standing = lab.exec('a', [...argv, 'flush', STAND_STILL]);
+    const told = async (kind: string) =>
+      (await status('a')).events.some((event) => event.kind === kind && Date.parse(event.at) >= from);
+    await eventually('the flush thread stands still', SOON_MS, async () => told('thread-stalled'));
+    await hangUp('a', ['a', 'b']);
+    await eventually('the log says so', SOON_MS, () =>
+      lab.agentLog('a').includes('a thread takes the settings over later'),
+    );
+    expect(await told('thread-moves')).toBe(false);
+    expect((await status('a')).peers.map(({ node }) => node)).toEqual(['b']);
+    await hangUp('a', OLD);
+    await untilAll('network', OLD);
+    await pings('a', 'c');
+    expect((await standing).status).toBe(0);
+    expect(await incarnations()).toEqual(before);
     expect(await heartbeats.stop()).toMatchObject({ lost: 0, duplicated: 0, disordered: 0 });
   });
 

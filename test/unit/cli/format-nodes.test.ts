@@ -1,5 +1,5 @@
 /** `format --add` and `--remove`, and the slots that are kept free for them. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -116,6 +116,14 @@ describe('[AG12] format --add and --remove', () => {
     expect(readFileSync(volume).equals(before)).toBe(true);
   });
 
+  test('a volume that is not there, or not formatted', async () => {
+    expect(await format([join(folder, 'none'), '--add', 'c'])).toBe(3);
+    expect(line()).toContain('does not exist');
+    writeFileSync(join(folder, 'empty'), new Uint8Array(8192));
+    expect(await format([join(folder, 'empty'), '--remove', 'c'])).toBe(3);
+    expect(line()).toContain('is not formatted');
+  });
+
   test('slots exhausted: how many there are, and how to format larger', async () => {
     expect(await change('--add', 'c,d,e')).toBe(3);
     const said = line();
@@ -171,17 +179,14 @@ describe('[AG12] format --add and --remove', () => {
   });
 
   test('a crash at any write leaves the old table or the new one', { timeout: 60_000 }, async () => {
-    const write = Reflect.get(BlockDevice.prototype, 'write') as (
-      this: BlockDevice,
-      at: number,
-      from: Uint8Array,
-    ) => number;
+    const write: unknown = Reflect.get(BlockDevice.prototype, 'write');
+    const real = write as (this: BlockDevice, at: number, from: Uint8Array) => number;
     for (let good = 0, isDone = false; !isDone; good++) {
       let writes = 0;
       const cut = vi.spyOn(BlockDevice.prototype, 'write').mockImplementation(function (this: BlockDevice, at, bytes) {
-        if (writes++ < good) return write.call(this, at, bytes);
+        if (writes++ < good) return real.call(this, at, bytes);
         // Torn: half a block, and then nobody writes any more.
-        if (writes === good + 1) write.call(this, at, bytes.subarray(0, 512));
+        if (writes === good + 1) real.call(this, at, bytes.subarray(0, 512));
         throw new Error('power is gone');
       });
       const ended = await change('--add', 'c').catch(() => 'crashed');
