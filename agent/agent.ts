@@ -16,6 +16,7 @@ import { bypassPlan, removeBypass, setUpBypass } from './bypass/bypass.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
+import { Gateway, type GatewayEvent, type GatewayStatus } from './gateway/gateway.ts';
 import { MessageExchange } from './messages/exchange.ts';
 import { type KeyEvent, KeyWatch } from './key-watch.ts';
 import { interfaceMtu, interfaceOf } from './platform/interface-mtu.ts';
@@ -49,7 +50,7 @@ const PLAN_MS_MAX = 2000;
 /** The keys of the key file; null: unauthenticated. */
 export type Keys = readonly Uint8Array[] | null;
 
-export type AgentEvent = CoreEvent | SupervisorEvent | KeyEvent;
+export type AgentEvent = CoreEvent | SupervisorEvent | KeyEvent | GatewayEvent;
 
 const workerUrl = (name: string): URL => new URL(`./${name}/worker.js`, import.meta.url);
 
@@ -69,6 +70,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   readonly #freed: { readonly plan: number; readonly seats: readonly number[]; readonly readers: readonly number[] }[] =
     [];
   readonly #answers = new Map<number, (snapshot: SwitchSnapshot) => void>();
+  /** The way to the outside through a peer; null where the settings ask for none. */
+  #gateway: Gateway | null;
   #nextAnswer = 1;
   #closed = false;
 
@@ -78,6 +81,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     commandPort: MessagePort,
     supervisor: Supervisor,
     tunFd: number,
+    isNew: boolean,
   ) {
     super();
     this.#tunFd = tunFd;
@@ -104,10 +108,20 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     for (const { reader } of context.receive) this.#startReader(reader);
     supervisor.on('event', (event) => this.emit('event', event));
     supervisor.on('fatal', (error) => this.emit('fatal', error));
+    this.#gateway = this.#openGateway(isNew);
   }
 
   get settings(): Settings {
     return this.#context.settings;
+  }
+
+  get gateway(): GatewayStatus | null {
+    return this.#gateway?.status ?? null;
+  }
+
+  #openGateway(isNew: boolean): Gateway | null {
+    const { settings, seats } = this.#context;
+    return Gateway.open(settings, seats, this.state, isNew, (event) => this.emit('event', event));
   }
 
   /** Starts everything; what was started is stopped again when a later part fails. */
@@ -126,7 +140,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
       const commands = new MessageChannel();
       const tunFd = await startSwitch(supervisor, context, commands.port2);
-      return new Agent(context, volumes, commands.port1, supervisor, tunFd);
+      return new Agent(context, volumes, commands.port1, supervisor, tunFd, isNew);
     } catch (error) {
       await supervisor?.stop(0);
       volumes.lock.close();
@@ -212,6 +226,10 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.state.wake(AGENT.flushWake);
     this.state.wake(AGENT.readerWake);
     this.#bell();
+    if (this.#gateway?.keeps(settings, plan.seats) !== true) {
+      this.#gateway?.close();
+      this.#gateway = this.#openGateway(this.#gateway === null);
+    }
     const watched = [...new Set([...plan.receive.map(({ reader }) => reader), ...readers])];
     const isComplete = () => this.#newestOfAll(watched) >= plan.number;
     for (let waitedMs = 0; waitedMs < PLAN_MS_MAX && !isComplete(); waitedMs += 2) await delay(2);
@@ -276,6 +294,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   async close(keepInterface = false, drain = true): Promise<boolean> {
     if (this.#closed) return true;
     this.#closed = true;
+    this.#gateway?.close();
     this.#keyWatch.close();
     const { words } = this.state;
     if (drain) await this.#drain();

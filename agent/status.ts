@@ -63,6 +63,7 @@ export async function statusDocument(
       ...seen?.tunnel,
     },
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
+    gateway: gateway(agent),
     queues: seen?.writeBuffer ?? null,
     messages,
     peers: seen?.peers.map((peer) => peerDocument(agent, peer)) ?? [],
@@ -108,6 +109,11 @@ const keyOf = (shared: PeerWords | undefined): Readonly<Record<string, unknown>>
   key: shared ? peerKeyId(shared) : null,
   keyKnown: shared ? isPeerKeyKnown(shared) : true,
 });
+function gateway({ gateway }: Agent): Readonly<Record<string, unknown>> {
+  const none = { offer: false, offering: false, using: null, chosen: null, outside: null, reason: null, sinceMs: null };
+  const { sinceMs, ...rest } = gateway ?? none;
+  return { ...rest, since: sinceMs === null ? null : new Date(wallOf(sinceMs)).toISOString() };
+}
 
 function peerDocument(agent: Agent, peer: PeerSnapshot): Readonly<Record<string, unknown>> {
   const { sinceMs, network, storage: way, seat, ...rest } = peer;

@@ -6,7 +6,7 @@ corosync="corosync:corosync pacemaker:pacemakerd pacemaker-cli-utils:crm_resourc
 corosync="$corosync pacemaker-resource-agents:/usr/lib/ocf/resource.d/pacemaker/Dummy"
 case "${1:-}" in
   demo) wanted="iproute2:ip iputils-ping:ping nftables:nft" ;;
-  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv $corosync" ;;
+  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv chromium:chromium curl:curl procps:sysctl $corosync" ;;
   bench) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 sbd:sbd $corosync" ;;
   *) echo "install-debian.sh: say demo, test or bench" >&2; exit 2 ;;
 esac

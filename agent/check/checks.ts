@@ -2,6 +2,7 @@
 import type { Settings } from '../settings/settings.ts';
 import { checkBypass } from './bypass.ts';
 import { error, type Finding } from './finding.ts';
+import { checkGateway } from './gateway.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
 import { checkFormat } from './format.ts';
@@ -21,6 +22,7 @@ export const CHECKS: readonly Check[] = [
   checkPrimary,
   checkBypass,
   checkPeers,
+  checkGateway,
   checkVolumes,
   checkFormat,
   checkOperate,

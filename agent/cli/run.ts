@@ -314,6 +314,7 @@ const LEVELS: Readonly<Record<string, string>> = {
   'thread-died': 'error',
   'storage-error': 'error',
   'storage-silent': 'warn',
+  'gateway-failed': 'error',
   'unknown-key': 'warn',
   'stood-still': 'warn',
   'bypass-error': 'error',

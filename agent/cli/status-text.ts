@@ -27,6 +27,7 @@ export function statusText(document: Values, colour: boolean): string {
     `interface  ${String(vnic['name'])}  ${(vnic['addresses'] as string[]).join(' ')}  mtu ${String(vnic['mtu'])}`,
     `network    ${String(primary['mode'])}  ${carrierText(primary)}`,
     `storage    ${storageText(storage)}`,
+    ...gatewayLines((document['gateway'] ?? {}) as Values),
     `corosync   ${corosyncText(document['corosync'] as Values, paint)}`,
     ...(document['switch'] === 'not answering' ? ['switch     NOT ANSWERING: nothing is known of the peers'] : []),
     '',
@@ -54,6 +55,17 @@ const row = (cells: readonly string[]): string =>
 function carrierText(primary: Values): string {
   if (primary['carrier'] === null) return '';
   return `${text(primary['interface'])} ${primary['carrier'] === true ? 'carrier' : 'NO CARRIER'}`.trim();
+}
+
+/** Nothing where no gateway is set. */
+function gatewayLines(gateway: Values): string[] {
+  if (gateway['outside'] === null || gateway['outside'] === undefined) return [];
+  const parts = [
+    `own way ${text(gateway['outside'])} (${text(gateway['reason'])})`,
+    ...(gateway['using'] === null ? [] : [`USING ${text(gateway['using'])}`]),
+    ...(gateway['offer'] === true ? [gateway['offering'] === true ? 'offering' : 'not offering'] : []),
+  ];
+  return [`gateway    ${parts.join('  ')}`];
 }
 
 function storageText(storage: Values): string {

@@ -12,6 +12,7 @@ import { PacketInfo, parsePacket, PROTOCOL } from '../../vnic/ip-packet.ts';
 import { isProgramFrame } from '../wire/program-message.ts';
 import { AddressTable } from './address-table.ts';
 import { FragmentTable } from './fragment-table.ts';
+import { Networks, type Network } from './networks.ts';
 
 /** Every peer gets a copy: multicast and broadcast. */
 export const ALL_PEERS = -1;
@@ -78,18 +79,29 @@ export class Classifier {
   /** Values: the peer's seat; EVERY_SEAT for a subnet's broadcast address. */
   readonly #destinations: AddressTable;
   readonly #fragments: FragmentTable;
+  readonly #outside: Networks;
+  readonly #inside: Networks;
+  /** Seat of the peer that takes what is for no peer and lies outside; -1 while there is none. */
+  gateway: number;
+  /** Packets that it was given. */
+  gatewayFrames: number;
 
   /**
    * `broadcastAddresses`: those of the interface's own subnets. `former`: the one that this replaces; fragments whose first
-   * one it has seen still follow that.
+   * one it has seen still follow that. `world`: what a gateway may be given.
    */
   constructor(
     rules: readonly TypeRule[],
     peers: readonly PeerAddresses[],
     broadcastAddresses: readonly string[] = [],
     former: Classifier | null = null,
+    world: World = { outside: [], inside: [] },
   ) {
     this.#fragments = former === null ? new FragmentTable() : former.#fragments;
+    this.#outside = new Networks(world.outside);
+    this.#inside = new Networks(world.inside);
+    this.gateway = former?.gateway ?? NO_GATEWAY;
+    this.gatewayFrames = former?.gatewayFrames ?? 0;
     this.#rules = rules.map(compileRule);
     this.#destinations = new AddressTable([
       ...peers.flatMap(({ addresses, seat }, index) =>
@@ -134,9 +146,24 @@ export class Classifier {
     if (info.isMulticast || info.isLimitedBroadcast) return ALL_PEERS;
     const peer = this.#destinations.get(info.destination);
     if (peer === EVERY_SEAT) return ALL_PEERS;
-    return peer < 0 ? NO_PEER : peer;
+    return peer < 0 ? this.#gatewayFor(info) : peer;
+  }
+
+  /** An address of the virtual network that no peer has is nobody's, not the outside's. */
+  #gatewayFor(info: PacketInfo): number {
+    if (this.gateway === NO_GATEWAY || !this.#outside.has(info) || this.#inside.has(info)) return NO_PEER;
+    this.gatewayFrames++;
+    return this.gateway;
   }
 }
+
+/** Networks that a gateway is given, but for those on this side of it. */
+export interface World {
+  readonly outside: readonly Network[];
+  readonly inside: readonly Network[];
+}
+
+const NO_GATEWAY = -1;
 
 function addressWords(text: string): Uint32Array {
   const words = new Uint32Array(ADDRESS_WORDS);

@@ -60,6 +60,8 @@ export class NodeCore {
   readonly #bulkTurns = new Turns();
   /** The link that moves its heartbeats first; another one in each round. */
   #firstLink = 0;
+  /** What peers were last told of our gateway. */
+  #offers = false;
   #lastLane: FailoverLane | null = null;
 
   constructor(
@@ -202,16 +204,23 @@ export class NodeCore {
     this.#tickMs = nowMs;
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
+    const offers = Atomics.load(this.#state.words, AGENT.gatewayOffered) === 1;
+    this.#classifier.gateway = Atomics.load(this.#state.words, AGENT.gatewayPeer) - 1;
+    Atomics.store(this.#state.words, AGENT.gatewayFrames, this.#classifier.gatewayFrames | 0);
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
     let onStorage = 0;
     for (const link of this.links) {
+      link.offersGateway = offers;
       link.tick(nowMs, available, oneIsDue);
       if (link.judge.path !== 'network') onStorage++;
     }
     // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
     if (onStorage > this.#onStorage) this.#state.wake(AGENT.readerWake);
     this.#onStorage = onStorage;
+    // Behind the links' own words: the head block that is asked for must already say it.
+    if (offers !== this.#offers) this.#ports.wantHead();
+    this.#offers = offers;
   }
 
   /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */

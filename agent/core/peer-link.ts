@@ -114,6 +114,9 @@ export class PeerLink {
   #messages: FrameMessages | null = null;
   readonly #pieces = new FramePieces();
 
+  /** What we say of our way to the outside. */
+  offersGateway = false;
+
   readonly #acquaintance: Acquaintance;
   readonly #versions: PeerVersions;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
@@ -312,6 +315,7 @@ export class PeerLink {
       (this.#ownStorage ? HELLO_FLAG.storageAvailable : 0) |
       (times[PEER_TIME.echoSeenMs] === 0 ? 0 : HELLO_FLAG.echoes) |
       (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0) |
+      (this.offersGateway ? HELLO_FLAG.offersGateway : 0) |
       (this.bypass?.willing === true ? HELLO_FLAG.bypass : 0)
     );
   }
@@ -615,6 +619,7 @@ export class PeerLink {
     const { words } = this.#words;
     words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
+    words[PEER.peerFlags] = this.#peerFlags;
     this.#publishFloors();
     words[PEER.live] = this.#canStore && this.storage.fresh ? 1 : 0;
   }

@@ -36,6 +36,8 @@ export interface LabOptions {
   readonly volumeBytes?: number;
   readonly sectorBytes?: 512 | 4096;
   readonly volumeDirectory?: string;
+  /** Hosts on the same network without an agent. */
+  readonly guests?: readonly string[];
   /** Shows up in the names of everything the lab makes. */
   readonly tag?: string;
   /** False: no primary network at all, agents with `mode: none`. */
@@ -73,14 +75,15 @@ export class Lab {
 
   /** Makes the network and the volume; agents are started by the caller. */
   static async create(options: LabOptions): Promise<Lab> {
-    for (const node of options.nodes) assert(/^[a-z][a-z0-9]{0,15}$/.test(node), `node name ${node} is a plain word`);
+    const hosts = [...options.nodes, ...(options.guests ?? [])];
+    for (const node of hosts) assert(/^[a-z][a-z0-9]{0,15}$/.test(node), `node name ${node} is a plain word`);
     removeLeftovers();
     const bytes = options.volumeBytes ?? VOLUME_BYTES;
     const state = createLabState(options.volumeDirectory ?? chooseVolumeDirectory(bytes), options.tag ?? '');
     openLabs.add(state);
     watchForTheEnd(options.handleSignals ?? true);
     try {
-      const network = await LabNetwork.create(state, options.nodes, options.withPrimary ?? true);
+      const network = await LabNetwork.create(state, hosts, options.withPrimary ?? true);
       const volume = await createVolume(state, 'shared', { bytes, sectorBytes: options.sectorBytes ?? 512 });
       return new Lab(options, state, network, volume);
     } catch (error) {

@@ -44,6 +44,12 @@ export const AGENT = {
    * counts the deadline of the oldest packet (flush). It clears the word before it looks, so that nothing slips between.
    */
   flushTold: 18,
+  /** main: the peer through which packets for the outside go, as its seat plus one; 0: none. */
+  gatewayPeer: 19,
+  /** main: 1 while peers may reach the outside through us. */
+  gatewayOffered: 20,
+  /** switch: packets given to the gateway (wraps). */
+  gatewayFrames: 21,
   /** main: number of the newest plan. */
   plan: 28,
   /** switch, flush: number of the plan that it has taken over. */
@@ -132,8 +138,10 @@ export const PEER = {
   keySeen: 50,
   /** reader: raised when it had to pass over something: the peer is to be told what we still wait for. */
   skips: 51,
+  /** switch: HELLO flags of the peer's newest word. */
+  peerFlags: 52,
 } as const;
-const PEER_WORDS = 52;
+const PEER_WORDS = 54;
 
 /** What PEER.keySeen says. */
 export const KEY_SEEN = { none: 0, known: 1, unknown: 2 } as const;

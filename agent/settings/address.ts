@@ -72,6 +72,44 @@ export function parseInterfaceAddress(text: string): Parsed<InterfaceAddress> {
   return { value };
 }
 
+/** A network such as 0.0.0.0/0 or "2001:db8::/32": what is behind it, not an address in it. */
+export function parsePrefix(text: string): Parsed<InterfaceAddress> {
+  const [host = '', bits, ...rest] = text.split('/');
+  const family = familyOf(host);
+  if (family === 0) return fault(`${JSON.stringify(text)} is not a network`, 'write for example 0.0.0.0/0 or "::/0"');
+  if (host.includes(':') && host.includes('.')) return fault(`${text} is IPv4 in IPv6 clothes`, 'write it as IPv4');
+  const whole = family === 4 ? 32 : 128;
+  const prefix = /^\d{1,3}$/.test(bits ?? '') ? Number(bits) : -1;
+  if (prefix < 0 || prefix > whole || rest.length > 0) {
+    const usual = `${canonical(host, family)}/${family === 4 ? 24 : 64}`;
+    return fault(`${JSON.stringify(text)} has no prefix length from 0 to ${whole}`, `write for example ${usual}`);
+  }
+  const address = networkOf(canonical(host, family), prefix, family);
+  if (address !== canonical(host, family)) {
+    return fault(`${text} has bits behind its prefix length`, `write ${address}/${prefix}`);
+  }
+  return { value: { address, prefix, family } };
+}
+
+/** The first address of a network: everything behind the prefix is zero. */
+export function networkOf(address: string, prefix: number, family: 4 | 6): string {
+  const behind = BigInt((family === 4 ? 32 : 128) - prefix);
+  const bits = (bitsOf(address, family) >> behind) << behind;
+  if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => (bits >> shift) & 0xffn).join('.');
+  const groups = Array.from({ length: 8 }, (_, i) => ((bits >> BigInt(112 - 16 * i)) & 0xffffn).toString(16));
+  return canonical(groups.join(':'), 6);
+}
+
+/** A canonical address as one number. */
+function bitsOf(address: string, family: 4 | 6): bigint {
+  if (family === 4) return address.split('.').reduce((sum, part) => sum * 256n + BigInt(part), 0n);
+  const [head = '', tail = ''] = address.split('::');
+  const groups = (text: string) => (text === '' ? [] : text.split(':'));
+  const missing = 8 - groups(head).length - groups(tail).length;
+  const all = [...groups(head), ...Array<string>(missing).fill('0'), ...groups(tail)];
+  return all.reduce((sum, group) => sum * 65_536n + BigInt(`0x${group}`), 0n);
+}
+
 export function inSubnet(address: string, family: 4 | 6, subnet: InterfaceAddress): boolean {
   if (family !== subnet.family) return false;
   const list = new BlockList();

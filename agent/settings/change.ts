@@ -14,6 +14,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'storage.flush',
   'storage.pollMs',
   'queues',
+  'gateway',
   'hooks',
   'messages',
   'metricsListen',

@@ -1,7 +1,7 @@
 /** Makes Settings of a file that is known to be right. */
 import { PACKET_TYPES, type TypeIndex } from '../base/packet-type.ts';
 import { assert } from '../base/errors.ts';
-import { parseAddress, parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from './address.ts';
+import { parseAddress, parseEndpoint, parseInterfaceAddress, parsePorts, parsePrefix, type Parsed } from './address.ts';
 import { each, type PeerFile, type SettingsFile, type TypeRuleFile } from './given.ts';
 import type { Endpoint, PeerSettings, Settings, TypeRule } from './settings.ts';
 
@@ -41,6 +41,12 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     queues: { retainBytes: given.queues.retainBytes },
     peers: given.peers.map((peer) => peerOf(peer, tunnelled, storage.send.volume)),
     types: given.types.map(ruleOf),
+    gateway: {
+      ...given.gateway,
+      uplink: given.gateway.uplink ?? primary.interface ?? null,
+      prefixes: given.gateway.prefixes.map((text) => known(parsePrefix(text))),
+      ping: given.gateway.ping.map((text) => known(parseAddress(text)).address),
+    },
     controlSocket,
     messages: {
       socket: given.messages.socket ?? messagesSocketBeside(controlSocket),

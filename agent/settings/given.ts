@@ -47,6 +47,13 @@ export interface SettingsFile {
   readonly queues: { readonly retainBytes: number };
   readonly peers: readonly PeerFile[];
   readonly types: readonly TypeRuleFile[];
+  readonly gateway: {
+    readonly offer: boolean;
+    readonly uplink?: string;
+    readonly use: readonly string[];
+    readonly prefixes: readonly string[];
+    readonly ping: readonly string[];
+  };
   readonly control: { readonly socket?: string };
   readonly messages: { readonly socket?: string; readonly deadlineMs: number };
   readonly corosync: { readonly conf: string };

@@ -6,6 +6,7 @@ import { parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from '.
 import { messagesSocketBeside } from './derive.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
 import { checkBypass } from './meaning-bypass.ts';
+import { checkGateway } from './meaning-gateway.ts';
 import { checkPeers } from './meaning-peers.ts';
 import type { KeyPath, Problems } from './problems.ts';
 import type { InterfaceAddress } from './settings.ts';
@@ -22,6 +23,7 @@ export function checkMeaning(given: Given<SettingsFile>, problems: Problems): vo
   const { listen } = given.metrics ?? {};
   if (listen !== undefined) take(parseEndpoint(listen), ['metrics', 'listen'], problems);
   checkPeers(given, subnets, problems);
+  checkGateway(given, subnets, problems);
   checkTypes(given, problems);
   checkSockets(given, problems);
 }

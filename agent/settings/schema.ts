@@ -10,6 +10,7 @@ import { bypass } from './schema-bypass.ts';
 import { corosync } from './schema-corosync.ts';
 import { messages } from './schema-messages.ts';
 import { hooks, metrics } from './schema-operate.ts';
+import { gatewaySchema } from './schema-gateway.ts';
 import {
   bytes,
   endpoint,
@@ -211,6 +212,7 @@ export const settingsSchema: Schema = {
       items: typeRule,
       default: [],
     },
+    gateway: gatewaySchema,
     control: group('The socket by which `status` and `path` speak to the agent.', {
       socket: {
         description: 'Unix socket, at most 107 characters. Left out: /run/stillbeat/<node>.sock.',

@@ -35,6 +35,19 @@ export interface PeerSettings {
   readonly receiveVolume: string;
 }
 
+/** The way to the outside through a peer. */
+export interface GatewaySettings {
+  readonly offer: boolean;
+  /** The interface by which this node itself reaches the outside; null only without `offer` and `use`. */
+  readonly uplink: string | null;
+  /** Names of peers, best first. */
+  readonly use: readonly string[];
+  /** What is outside, as networks. */
+  readonly prefixes: readonly InterfaceAddress[];
+  /** Addresses outside that answer ping while the own way is good. */
+  readonly ping: readonly string[];
+}
+
 export interface Settings {
   readonly file: string;
   readonly cluster: string;
@@ -75,6 +88,7 @@ export interface Settings {
   };
   readonly peers: readonly PeerSettings[];
   readonly types: readonly TypeRule[];
+  readonly gateway: GatewaySettings;
   readonly controlSocket: string;
   readonly messages: {
     readonly socket: string;

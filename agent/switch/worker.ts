@@ -56,7 +56,10 @@ const INBOUND_PER_ROUND = 256;
 function makeClassifier({ settings, seats }: ThreadContext, former: Classifier | null): Classifier {
   const broadcasts = settings.vnic.addresses.flatMap(({ address, prefix }) => broadcastAddress(address, prefix) ?? []);
   const peers = seats.map(({ seat, peer }) => ({ seat, addresses: peer.addresses }));
-  return new Classifier(settings.types, peers, broadcasts, former);
+  return new Classifier(settings.types, peers, broadcasts, former, {
+    outside: settings.gateway.use.length > 0 ? settings.gateway.prefixes : [],
+    inside: settings.vnic.addresses,
+  });
 }
 
 class Switch {

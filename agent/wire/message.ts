@@ -48,6 +48,8 @@ export const HELLO_FLAG = {
   accepts: 16,
   /** I am willing to take the bypassed packets past the agents (`mode: route`). */
   bypass: 32,
+  /** My own way to the outside is good, and you may use it. */
+  offersGateway: 64,
 } as const;
 
 export interface Prefix {

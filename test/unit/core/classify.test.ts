@@ -67,6 +67,27 @@ describe('peer', () => {
     expect(alone.classify(buildUdp4({ target: '224.0.0.1' })).peer).toBe(ALL_PEERS);
   });
 
+  test('[AG10] with a gateway what is outside goes to it, and nothing that is not', () => {
+    const four = { address: '198.51.100.0', prefix: 25, family: 4 } as const;
+    const six = { address: '::', prefix: 0, family: 6 } as const;
+    const inside = [{ address: 'fd77::1', prefix: 64, family: 6 } as const];
+    const made = new Classifier([], PEERS, ['10.77.0.255'], null, { outside: [four, six], inside });
+    const to = (frame: Uint8Array): number => made.classify(frame).peer;
+    expect(to(buildUdp4({ target: '198.51.100.127' }))).toBe(NO_PEER);
+    made.gateway = 1;
+    expect(to(buildUdp4({ target: '198.51.100.127' }))).toBe(1);
+    expect(to(buildUdp4({ target: '198.51.100.128' }))).toBe(NO_PEER);
+    // ::/0 is all of IPv6, and nothing of the IPv4 that is mapped into it.
+    expect(to(buildUdp4({ target: '203.0.113.1' }))).toBe(NO_PEER);
+    expect(to(buildUdp6({ target: '2001:db8::1' }))).toBe(1);
+    // Of the virtual network, but no peer's.
+    expect(to(buildUdp6({ target: 'fd77::99' }))).toBe(NO_PEER);
+    expect(to(buildUdp6({ target: 'fd77::2' }))).toBe(0);
+    expect(to(buildUdp6({ target: 'ff05::1' }))).toBe(ALL_PEERS);
+    expect(to(buildIcmp6({ type: 135 }))).toBe(NO_PEER);
+    expect(made.gatewayFrames).toBe(2);
+  });
+
   test('an address that is none is refused, by name', () => {
     expect(() => new Classifier([], [{ addresses: ['node-b'] }])).toThrow('"node-b" is not an IP address');
   });

@@ -140,7 +140,7 @@ describe('a claim that was lost', () => {
   });
 
   test('is not inherited by a successor', () => {
-    const [peer] = peers as [PeerWords];
+    const [peer] = peers as [ClaimPeer];
     peer.words[PEER.tag] = 77;
     reads(0, 5000);
     reads(1, 0);

@@ -1,0 +1,240 @@
+/**
+ * The way to the outside through a peer: looks a few times a second, lets the machine decide, and does what it decided
+ * on the host and in the words that the switch reads. Lives in the main thread; nothing on a packet's way waits for it.
+ *
+ * What fails on the host (no nft, no rights) is said once and tried again: heartbeats matter more than the gateway.
+ */
+import { PATHS } from '../base/paths.ts';
+import { systemClock } from '../platform/clock.ts';
+import { interfaceOf } from '../platform/interface-mtu.ts';
+import { AGENT, PEER, type SharedState } from '../queue/shared-state.ts';
+import type { Settings } from '../settings/settings.ts';
+import { HELLO_FLAG } from '../wire/message.ts';
+import { GatewayForwarding, removeForwarding } from './forwarding.ts';
+import { GatewayMachine, type GatewayState, type Seen } from './machine.ts';
+import { gatewayNames } from './names.ts';
+import { OutsideWatch } from './outside-watch.ts';
+import { GatewayRoutes, removeRoutes } from './routes.ts';
+
+/** Where in the shared state a peer's words are. */
+export interface GatewaySeat {
+  readonly seat: number;
+  readonly peer: { readonly node: string };
+}
+
+const LOOK_EVERY_MS = 200;
+const TRY_AGAIN_MS = 10_000;
+
+/** What an operator wants to read in the log, once for each change. */
+export type GatewayEvent =
+  | {
+      readonly kind: 'gateway';
+      readonly change: 'offering' | 'not offering' | 'using' | 'not using';
+      /** The gateway; empty where the change is about our own offer. */
+      readonly peer: string;
+      readonly reason: string;
+    }
+  | { readonly kind: 'gateway-failed'; readonly reason: string };
+
+export interface GatewayStatus {
+  readonly offer: boolean;
+  readonly offering: boolean;
+  /** The peer that new connections go through; null: none. */
+  readonly using: string | null;
+  /** The peer that flows of the cluster address go through; null: none. */
+  readonly chosen: string | null;
+  readonly outside: string | null;
+  readonly reason: string | null;
+  readonly sinceMs: number | null;
+}
+
+export class Gateway {
+  readonly #settings: Settings;
+  #seats: readonly GatewaySeat[];
+  readonly #state: SharedState;
+  readonly #emit: (event: GatewayEvent) => void;
+  readonly #machine: GatewayMachine;
+  readonly #watch: OutsideWatch;
+  readonly #routes: GatewayRoutes | null;
+  readonly #forwarding: GatewayForwarding | null;
+  readonly #uplinkIsPrimary: boolean;
+  readonly #timer: NodeJS.Timeout;
+  #sinceMs: number;
+  #done: Pick<GatewayState, 'offering' | 'using'> = { offering: false, using: false };
+  #failedMs = -Infinity;
+  #isPrepared = false;
+
+  private constructor(
+    settings: Settings,
+    uplink: string,
+    seats: readonly GatewaySeat[],
+    state: SharedState,
+    emit: (event: GatewayEvent) => void,
+  ) {
+    const { gateway, primary } = settings;
+    this.#settings = settings;
+    this.#state = state;
+    this.#emit = emit;
+    this.#seats = seats;
+    this.#uplinkIsPrimary =
+      primary.mode !== 'none' && uplink === (primary.interface ?? (primary.listen && interfaceOf(primary.listen.host)));
+    this.#sinceMs = systemClock.monotonicMs();
+    this.#watch = new OutsideWatch(uplink, gateway.ping);
+    this.#routes = gateway.use.length > 0 ? new GatewayRoutes(settings) : null;
+    this.#forwarding = gateway.offer ? new GatewayForwarding(settings, uplink) : null;
+    const { stableForMs } = primary.probe;
+    const rules = {
+      offer: gateway.offer,
+      use: gateway.use.length > 0,
+      pingTells: gateway.ping.length > 0,
+      stableForMs,
+    };
+    this.#machine = new GatewayMachine(rules, this.#sinceMs);
+    this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS);
+  }
+
+  /**
+   * Null when the settings ask for no gateway. `isNew`: the interface was made by this start, so no earlier agent can
+   * have left anything.
+   */
+  static open(
+    settings: Settings,
+    seats: readonly GatewaySeat[],
+    state: SharedState,
+    isNew: boolean,
+    emit: (event: GatewayEvent) => void,
+  ): Gateway | null {
+    const { offer, use, uplink } = settings.gateway;
+    const isWanted = (offer || use.length > 0) && uplink !== null;
+    if (isWanted || !isNew) removeGateway(settings.vnic.name);
+    return isWanted ? new Gateway(settings, uplink, seats, state, emit) : null;
+  }
+
+  /** True when other settings change nothing here but, perhaps, the peers' seats. */
+  keeps(settings: Settings, seats: readonly GatewaySeat[]): boolean {
+    if (concerns(settings) !== concerns(this.#settings)) return false;
+    this.#seats = seats;
+    return true;
+  }
+
+  /** Stops, and leaves the host as it was found. */
+  close(): void {
+    clearInterval(this.#timer);
+    Atomics.store(this.#state.words, AGENT.gatewayOffered, 0);
+    Atomics.store(this.#state.words, AGENT.gatewayPeer, 0);
+    removeGateway(this.#settings.vnic.name);
+  }
+
+  get status(): GatewayStatus {
+    const { outside, gateway, reason } = this.#machine.state;
+    return {
+      offer: this.#settings.gateway.offer,
+      offering: this.#done.offering,
+      using: this.#done.using ? this.#nameOf(gateway) : null,
+      chosen: this.#nameOf(gateway),
+      outside,
+      reason,
+      sinceMs: this.#sinceMs,
+    };
+  }
+
+  #nameOf(wanted: number): string | null {
+    return this.#seats.find(({ seat }) => seat === wanted)?.peer.node ?? null;
+  }
+
+  #look(): void {
+    const nowMs = systemClock.monotonicMs();
+    if (this.#routes && !this.#isPrepared) this.#try(() => this.#routes?.setUp());
+    this.#isPrepared = true;
+    const old = this.#machine.state;
+    const changed = this.#machine.tick(this.#see(nowMs), nowMs);
+    if (changed) {
+      this.#sinceMs = nowMs;
+      this.#tell(old, changed);
+    }
+    const { offering, using } = this.#machine.state;
+    const isDone = this.#done.offering === offering && this.#done.using === using;
+    if (changed || (!isDone && nowMs - this.#failedMs > TRY_AGAIN_MS)) this.#do(this.#machine.state);
+  }
+
+  #see(nowMs: number): Seen {
+    const { carrier, route } = this.#watch.look();
+    const peersHeard = this.#uplinkIsPrimary ? this.#peersHeard() : null;
+    const doubt = peersHeard === false || !carrier;
+    const mustPing = this.#settings.gateway.ping.length > 0 || (peersHeard === false && carrier);
+    if (!mustPing) this.#watch.rest();
+    const ping = mustPing ? this.#watch.ping(doubt, nowMs, () => systemClock.monotonicMs()) : 'none';
+    const candidates = this.#settings.gateway.use.flatMap((name) =>
+      this.#seats
+        .filter(({ peer }) => peer.node === name)
+        .map(({ seat }) => ({ peer: seat, offers: this.#offers(seat) })),
+    );
+    const frames = Atomics.load(this.#state.words, AGENT.gatewayFrames);
+    return { carrier, route, peersHeard, ping, frames, candidates };
+  }
+
+  #peersHeard(): boolean {
+    return this.#seats.some(({ seat }) => {
+      const words = this.#state.peers[seat]?.words;
+      const path = PATHS[words?.[PEER.path] ?? 0];
+      return words?.[PEER.accepted] === 1 && (path === 'network' || path === 'suspect');
+    });
+  }
+
+  /** The peer can be reached by some way, and says that its own way to the outside is good. */
+  #offers(seat: number): boolean {
+    const words = this.#state.peers[seat]?.words;
+    if (!words || words[PEER.accepted] !== 1 || PATHS[words[PEER.path] ?? 0] === 'isolated') return false;
+    return ((words[PEER.peerFlags] ?? 0) & HELLO_FLAG.offersGateway) !== 0;
+  }
+
+  /** The host first, then the word to the peers; in the other direction the word first. */
+  #do(state: GatewayState): void {
+    const { words } = this.#state;
+    Atomics.store(words, AGENT.gatewayPeer, state.gateway + 1);
+    if (!state.offering) this.#offer(false);
+    else if (!this.#done.offering && this.#try(() => this.#forwarding?.setUp())) this.#offer(true);
+    if (state.using === this.#done.using) return;
+    const isDone = this.#try(() => (state.using ? this.#routes?.use() : this.#routes?.release()));
+    if (isDone) this.#done = { ...this.#done, using: state.using };
+  }
+
+  #offer(offering: boolean): void {
+    Atomics.store(this.#state.words, AGENT.gatewayOffered, offering ? 1 : 0);
+    this.#done = { ...this.#done, offering };
+  }
+
+  #try(act: () => void): boolean {
+    try {
+      act();
+      return true;
+    } catch (error) {
+      this.#failedMs = systemClock.monotonicMs();
+      this.#emit({ kind: 'gateway-failed', reason: error instanceof Error ? error.message : String(error) });
+      return false;
+    }
+  }
+
+  #tell(old: GatewayState, { offering, using, gateway, reason }: GatewayState): void {
+    if (old.offering !== offering) {
+      this.#emit({ kind: 'gateway', change: offering ? 'offering' : 'not offering', peer: '', reason });
+    }
+    if (old.using && (!using || old.gateway !== gateway)) {
+      const why = using || gateway < 0 ? 'it offers no more' : reason;
+      this.#emit({ kind: 'gateway', change: 'not using', peer: this.#nameOf(old.gateway) ?? '', reason: why });
+    }
+    if (using && (!old.using || old.gateway !== gateway)) {
+      this.#emit({ kind: 'gateway', change: 'using', peer: this.#nameOf(gateway) ?? '', reason });
+    }
+  }
+}
+
+/** All of the settings that a gateway on the host is made of. */
+const concerns = ({ gateway, vnic, primary, peers }: Settings): string =>
+  JSON.stringify([gateway, vnic, primary, peers.map(({ node, primary: endpoint }) => [node, endpoint])]);
+
+/** Removes everything that a gateway of this interface has on the host, whoever made it. */
+function removeGateway(interfaceName: string): void {
+  removeRoutes(gatewayNames(interfaceName));
+  removeForwarding(interfaceName);
+}
