@@ -3,7 +3,11 @@
  * they were (a peer that never took us out would drop what begins at 1 again), and nothing that was delivered of the same
  * incarnation is delivered twice.
  */
-import type { TypeIndex } from '../base/packet-type.ts';
+import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import { seqAfter } from '../base/serial.ts';
+import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
+import { isSameIncarnation } from './acquaintance.ts';
+import type { Resequencer } from './resequencer.ts';
 
 export interface PastLink {
   /** The number of the next frame in each lane. */
@@ -12,6 +16,33 @@ export interface PastLink {
   readonly incarnation: Uint8Array | null;
   /** What was to be delivered next of it, by type. */
   readonly received: Readonly<Partial<Record<TypeIndex, number>>>;
+}
+
+interface Lanes {
+  readonly heartbeat: { readonly next: number };
+  readonly data: { readonly next: number };
+  readonly bulk: { readonly next: number };
+  readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
+}
+
+/** Closes a seat: from now on nobody delivers by its words, whatever a reader still has in hand. */
+export function leaveSeat({ words, times, incarnation }: PeerWords, lanes: Lanes, isAccepted: boolean): PastLink {
+  words[PEER.accepted] = 0;
+  words[PEER.live] = 0;
+  times[PEER_TIME.startPosition] = -1;
+  Atomics.add(words, PEER.epoch, 1);
+  const received = (type: TypeIndex) => lanes.receive.get(type)?.gate.close() ?? 1;
+  return {
+    sent: { heartbeat: lanes.heartbeat.next, data: lanes.data.next, bulk: lanes.bulk.next },
+    incarnation: isAccepted ? incarnation.slice() : null,
+    received: { [HEARTBEAT]: received(HEARTBEAT), [DATA]: received(DATA), [BULK]: received(BULK) },
+  };
+}
+
+/** Where a lane from this incarnation begins: at its floor, and behind what an earlier link has delivered of it. */
+export function beginsAt(past: PastLink | null, incarnation: Uint8Array, type: TypeIndex, floor: number): number {
+  const delivered = past && isSameIncarnation(incarnation, past.incarnation) ? past.received[type] : undefined;
+  return delivered !== undefined && seqAfter(delivered, floor) ? delivered : floor;
 }
 
 const NAMES_MAX = 256;

@@ -12,7 +12,6 @@
  */
 import { toHex } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
-import { seqAfter } from '../base/serial.ts';
 import { PATHS } from '../base/paths.ts';
 import { EPOCH_MASK } from '../queue/inbound.ts';
 import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
@@ -39,10 +38,10 @@ import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
 import { FramePieces } from './frame-pieces.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
-import { Judge, type JudgeSettings } from './judge.ts';
+import { Judge } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
-import type { PastLink } from './past-link.ts';
-import type { HeadWord, LinkCounters, StorageRecord } from './link-words.ts';
+import { beginsAt, leaveSeat, type PastLink } from './past-link.ts';
+import type { HeadWord, LinkCounters, LinkSettings, StorageRecord } from './link-words.ts';
 import { PeerClaims } from './peer-claims.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
@@ -51,30 +50,7 @@ import { StorageWatch } from './storage-watch.ts';
 import { TURN_BYTES, type Turn } from './turns.ts';
 import { PeerVersions } from './version-watch.ts';
 
-export type { HeadWord, StorageRecord } from './link-words.ts';
-
-export interface LinkSettings {
-  readonly name: string;
-  /** Its index in the shared state, and the plan that gave it: both hold for the life of the link. */
-  readonly seat: number;
-  readonly since: number;
-  /** What our settings say of the peer's addresses. */
-  readonly addresses: readonly string[];
-  /** The peer's tenant number on our send volume: the address of records for it. */
-  readonly sendTenant: number;
-  readonly judge: JudgeSettings;
-  /** The major version of volumes that this agent reads and writes. */
-  readonly volumeVersion: number;
-  readonly maxAgeMs: number;
-  readonly beaconMs: number;
-  readonly retainBytes: number;
-  /** Unconfirmed bytes of a failover lane in the write buffer and on our ring at once. */
-  readonly storageWindowBytes: number;
-  /** What a newcomer reads of the time before it was known, at most: more would keep it from reading what is new. */
-  readonly readAgainBytes: number;
-  /** True when the kernel has a route to this peer that goes past the agents (`mode: route`). */
-  readonly hasBypass?: boolean;
-}
+export type { HeadWord, LinkSettings, StorageRecord } from './link-words.ts';
 
 const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
 /** A word is sent after this many bytes received without one, so that the sender may forget them. */
@@ -186,17 +162,7 @@ export class PeerLink {
    * is left is for a later link to the same node in this incarnation of ours.
    */
   retire(): PastLink {
-    const { words, times, incarnation } = this.#words;
-    words[PEER.accepted] = 0;
-    words[PEER.live] = 0;
-    times[PEER_TIME.startPosition] = -1;
-    Atomics.add(words, PEER.epoch, 1);
-    const received = (type: TypeIndex) => this.#lane(type)?.gate.close() ?? 1;
-    return {
-      sent: { heartbeat: this.heartbeat.next, data: this.data.next, bulk: this.bulk.next },
-      incarnation: this.accepted && incarnation.slice(),
-      received: { [HEARTBEAT]: received(HEARTBEAT), [DATA]: received(DATA), [BULK]: received(BULK) },
-    };
+    return leaveSeat(this.#words, this, this.accepted !== null);
   }
 
   /** The tunnel's two ends for this peer; without them (`mode: none`) storage is the only way. */
@@ -231,11 +197,6 @@ export class PeerLink {
   }
 
   // --- outgoing frames -------------------------------------------------------------------------------------------
-
-  /** True when a frame of this type and length can be taken now. */
-  hasRoom(type: TypeIndex, length: number): boolean {
-    return type === HEARTBEAT || (type === BULK ? this.bulk : this.data).hasRoom(length);
-  }
 
   /** Takes a frame that came into the interface at `enteredMs`; false when its lane is full. */
   send(type: TypeIndex, frame: Uint8Array, nowMs: number, enteredMs: number): boolean {
@@ -471,9 +432,8 @@ export class PeerLink {
 
   /** [ORD1] A lane begins at the peer's floor, and behind what an earlier link has delivered of the same incarnation. */
   #begin(type: TypeIndex, floor: number): void {
-    const past = this.#past?.incarnation && this.#acquaintance.isAccepted(this.#past.incarnation) ? this.#past : null;
-    const delivered = past?.received[type];
-    this.#lane(type)?.reset(delivered !== undefined && seqAfter(delivered, floor) ? delivered : floor);
+    const { accepted } = this;
+    this.#lane(type)?.reset(accepted === null ? floor : beginsAt(this.#past, accepted, type, floor));
   }
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {

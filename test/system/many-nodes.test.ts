@@ -15,7 +15,9 @@ const NODES = ['a', 'b', 'c', 'd'] as const;
 const OLD = ['a', 'b', 'c'] as const;
 const IN_THREAD = fileURLToPath(new URL('fixtures/in-thread.mjs', import.meta.url));
 /** Longer than it takes to notice it, and than the agent waits for its threads. */
-const STAND_STILL = 'for (const end = Date.now() + 9000; Date.now() < end; );';
+const STAND_STILL = 'for (const end = Date.now() + 15_000; Date.now() < end; );';
+/** Four agents with a reader for each volume share this machine's processors. */
+const GENTLE = { idle: 50, active: 1 };
 const QUIET = { primary: { probe: { stableForMs: 500, stableForMaxMs: 500 } } };
 
 let lab: Lab;
@@ -36,7 +38,7 @@ function settings(node: string, members: readonly string[], more: Overrides = {}
       primary: `${lab.network.address(name)}:7788`,
       receive: { volume: volumeOf(name) },
     }));
-  return { ...QUIET, storage: { send: { volume: volumeOf(node) } }, peers, ...more };
+  return { ...QUIET, storage: { send: { volume: volumeOf(node) }, pollMs: GENTLE }, peers, ...more };
 }
 
 async function hangUp(node: string, members: readonly string[], more: Overrides = {}): Promise<void> {
