@@ -442,7 +442,10 @@ describe('stillbeat send and stillbeat receive', () => {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     sending.stdin?.end('from a pipe\n');
-    expect(text((await reader.read()) as Message)).toBe('from a pipe\n');
-    expect(await once(sending, 'exit')).toEqual([0, null]);
+    const exited = once(sending, 'exit');
+    // A message that is lost must fail the test with the command's status, not hang it.
+    const got = await Promise.race([reader.read(), exited]);
+    expect(got).toMatchObject({ bytes: new Uint8Array(Buffer.from('from a pipe\n')) });
+    expect(await exited).toEqual([0, null]);
   });
 });
