@@ -10,6 +10,10 @@ case "${1:-}" in
   bench) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 sbd:sbd $corosync" ;;
   *) echo "install-debian.sh: say demo, test or bench" >&2; exit 2 ;;
 esac
+if [ "$1" = test ]; then
+  wanted="$wanted systemd:systemd-analyze resource-agents:ocf-tester pacemaker-cli-utils:crm_resource"
+  sh "$(dirname "$0")/unpack-promtool.sh"
+fi
 missing=""
 for pair in $wanted; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"

@@ -50,6 +50,11 @@ export function timesFaster(name: string, unit: string, value: number, peer: num
   return figure(name, unit, value, peer, ratio, `>= ${factor} x faster`, ratio >= factor);
 }
 
+/** A count that must be `wanted`, beside the peer's. */
+export function moreThan(name: string, unit: string, value: number, peer: number, wanted: number): Figure {
+  return figure(name, unit, value, peer, peer === 0 ? null : value / peer, `${wanted}`, value === wanted);
+}
+
 function figure(
   name: string,
   unit: string,

@@ -32,20 +32,40 @@ const NETWORK_WINDOW_BYTES = 4 * 1024 * 1024;
 
 /** Policy *failover*: one way at a time, confirmed, sent again. */
 export class FailoverLane {
-  readonly #store: FrameStore;
+  #store: FrameStore;
+  #retainBytes: number;
   readonly #ways: LaneWays;
   readonly #maxAgeMs: number;
   readonly counters: LaneCounters = newCounters();
   #way: Way = 'none';
   /** The next frame to leave on the present way. */
-  #cursor = 1;
+  #cursor: number;
   /** The first frame that never left on any way. */
-  #fresh = 1;
+  #fresh: number;
 
-  constructor(retainBytes: number, maxAgeMs: number, ways: LaneWays) {
-    this.#store = new FrameStore(retainBytes);
+  /** `first`: the number of the first frame, beyond all that went to this peer before. */
+  constructor(retainBytes: number, maxAgeMs: number, ways: LaneWays, first = 1) {
+    this.#store = new FrameStore(retainBytes, first);
+    this.#retainBytes = retainBytes;
+    this.#cursor = first;
+    this.#fresh = first;
     this.#maxAgeMs = maxAgeMs;
     this.#ways = ways;
+  }
+
+  /** Keeps so many bytes from now on; fewer than are kept now, as soon as that many are confirmed. */
+  retain(bytes: number): void {
+    this.#retainBytes = bytes;
+    this.#resize();
+  }
+
+  #resize(): void {
+    this.#store = this.#store.resized(this.#retainBytes) ?? this.#store;
+  }
+
+  /** The number that the next frame will get. */
+  get next(): number {
+    return this.#store.next;
   }
 
   /** Nothing below this number will ever be sent again. */
@@ -132,6 +152,7 @@ export class FailoverLane {
   /** Sends what is due on the present way. */
   pump(nowMs: number): void {
     this.#expire(nowMs);
+    if (this.#store.capacityBytes !== this.#retainBytes && this.#store.count === 0) this.#resize();
     while (this.#way !== 'none' && seqAfter(this.#store.next, this.#cursor)) {
       if (this.#way === 'network' && this.#store.bytesBefore(this.#cursor) > NETWORK_WINDOW_BYTES) return;
       const sequence = this.#cursor;
@@ -183,9 +204,10 @@ export class BothLane {
   readonly #waiting: { sequence: number; frame: Uint8Array; enteredMs: number }[] = [];
   #waitingBytes = 0;
   readonly #waitingBytesMax: number;
-  #next = 1;
+  #next: number;
 
-  constructor(waitingBytesMax: number, maxAgeMs: number, useNetwork: boolean, ways: LaneWays) {
+  constructor(waitingBytesMax: number, maxAgeMs: number, useNetwork: boolean, ways: LaneWays, first = 1) {
+    this.#next = first;
     this.#waitingBytesMax = waitingBytesMax;
     this.#maxAgeMs = maxAgeMs;
     this.#useNetwork = useNetwork;

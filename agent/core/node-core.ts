@@ -7,9 +7,11 @@
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
+import { assert } from '../base/errors.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import { EntryTime } from './entry-time.ts';
 import type { FailoverLane } from './lane-sender.ts';
+import { PastLinks } from './past-link.ts';
 import { type LinkSettings, PeerLink } from './peer-link.ts';
 import type { CorePorts } from './ports.ts';
 
@@ -36,14 +38,21 @@ export interface CoreCounters {
 }
 
 export class NodeCore {
-  readonly links: readonly PeerLink[];
+  /** One for each peer of the settings; in no order that means anything. */
+  links: readonly PeerLink[] = [];
+  readonly #bySeat: (PeerLink | undefined)[] = [];
+  readonly #past = new PastLinks();
+  readonly #incarnation: Uint8Array;
   readonly counters: CoreCounters = { frames: 0, unaddressed: 0, stale: 0 };
   readonly entry: EntryTime = new EntryTime();
   readonly #settings: CoreSettings;
-  readonly #classifier: Classifier;
+  #classifier: Classifier;
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
+  #isHurried = false;
+  /** Peers whose packets may come by storage alone. */
+  #onStorage = 0;
   #pushedBackMs = -1;
   #dropping = false;
   #lastLane: FailoverLane | null = null;
@@ -61,11 +70,39 @@ export class NodeCore {
     this.#state = state;
     this.#ports = ports;
     this.#tickMs = nowMs;
-    this.links = settings.links.map((link, i) => {
-      const words = state.peers[i];
-      if (!words) throw new Error('shared state has too few peers');
-      return new PeerLink(link, ourIncarnation, words, ports, nowMs);
-    });
+    this.#incarnation = ourIncarnation;
+    for (const link of settings.links) this.addPeer(link, nowMs);
+  }
+
+  /** A peer takes a seat; the words of the seat are clean. */
+  addPeer(settings: LinkSettings, nowMs: number): PeerLink {
+    const words = this.#state.peers[settings.seat];
+    assert(words !== undefined && this.#bySeat[settings.seat] === undefined, 'the seat is there and free');
+    const past = this.#past.of(settings.name);
+    const link = new PeerLink(settings, this.#incarnation, words, this.#ports, nowMs, past);
+    this.#bySeat[settings.seat] = link;
+    this.links = [...this.links, link];
+    return link;
+  }
+
+  /** A peer leaves its seat: nothing of it is delivered from now on, and nothing is sent to it. */
+  removePeer(seat: number): void {
+    const link = this.#bySeat[seat];
+    if (!link) return;
+    this.#past.keep(link.settings.name, link.retire());
+    this.#bySeat[seat] = undefined;
+    this.links = this.links.filter((other) => other !== link);
+    if (this.#lastLane === link.data || this.#lastLane === link.bulk) this.#lastLane = null;
+  }
+
+  /** The link to the peer in this seat. */
+  at(seat: number): PeerLink | undefined {
+    return this.#bySeat[seat];
+  }
+
+  /** Other rules or addresses, from the next frame on. Its verdicts name seats. */
+  set classifier(classifier: Classifier) {
+    this.#classifier = classifier;
   }
 
   /**
@@ -92,7 +129,7 @@ export class NodeCore {
       this.counters.unaddressed++;
       return true;
     }
-    if (peer !== ALL_PEERS) return this.#send(this.links[peer], type, frame, nowMs);
+    if (peer !== ALL_PEERS) return this.#send(this.#bySeat[peer], type, frame, nowMs);
     for (const link of this.links) this.#send(link, type, frame, nowMs, true);
     return true;
   }
@@ -127,13 +164,19 @@ export class NodeCore {
     return this.#state.storageAvailable(this.#settings, nowMs);
   }
 
+  /** Something has happened that is to be judged in this round already. */
+  hurry(): void {
+    this.#isHurried = true;
+  }
+
   /**
    * Called after every round. Ticks when it is time; then moves what is due. Answers after how many milliseconds it
    * wants to be called again at the latest.
    */
   round(nowMs: number): number {
     const sinceTick = nowMs - this.#tickMs;
-    if (sinceTick >= TICK_MS || sinceTick < 0) this.#tick(nowMs, sinceTick);
+    if (sinceTick >= TICK_MS || sinceTick < 0 || this.#isHurried) this.#tick(nowMs, sinceTick);
+    this.#isHurried = false;
     for (const link of this.links) link.pump(nowMs);
     let wait = this.#isQuiet ? IDLE_TICK_MS : TICK_MS;
     for (const link of this.links) wait = Math.min(wait, Math.max(1, link.dueInMs(nowMs)));
@@ -149,14 +192,23 @@ export class NodeCore {
     this.#tickMs = nowMs;
     if (sinceMs > 1000) this.#ports.event({ kind: 'stood-still', peer: '', atMs: nowMs, gapMs: sinceMs });
     const available = this.storageAvailable(nowMs);
-    let needed = 0;
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
+    let onStorage = 0;
     for (const link of this.links) {
       link.tick(nowMs, available, oneIsDue);
-      if (link.judge.path !== 'network') needed = 1;
+      if (link.judge.path !== 'network') onStorage++;
     }
-    Atomics.store(this.#state.words, AGENT.storageNeeded, needed);
+    // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
+    if (onStorage > this.#onStorage) this.#state.wake(AGENT.readerWake);
+    this.#onStorage = onStorage;
+  }
+
+  /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */
+  get isDrained(): boolean {
+    return this.links.every(({ judge, heartbeat, data, bulk }) => {
+      return judge.path === 'isolated' || heartbeat.waiting + data.keptFrames + bulk.keptFrames === 0;
+    });
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

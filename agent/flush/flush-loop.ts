@@ -3,7 +3,8 @@
  * due and answers how long to sleep; the worker sleeps in Atomics.wait, the simulator moves its clock.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
+import { assert } from '../base/errors.ts';
+import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
 import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES, HEAD_STATE } from '../volume/layout.ts';
 import type { SlotWriter, Times } from '../volume/slot-writer.ts';
@@ -17,8 +18,12 @@ export interface FlushSettings {
   readonly maxAgeMs: number;
   readonly slotBytes: number;
   readonly limits: { readonly bytesPerSecond: number; readonly operationsPerSecond: number };
-  /** For each peer (in the order of the settings) its slot on our send volume. */
-  readonly peerSlots: readonly number[];
+  /** Each peer's place in the shared state, and its tenant number on our send volume. */
+  readonly peers: readonly { readonly seat: number; readonly tenant: number }[];
+}
+
+interface FlushPeer extends PeerWords {
+  readonly tenant: number;
 }
 
 /** While batches flow the head block follows at this distance, for readers that poll the heads only. */
@@ -40,8 +45,9 @@ export class FlushLoop {
   readonly #writer: SlotWriter;
   readonly #buffer: WriteBuffer;
   readonly #state: SharedState;
-  readonly #settings: FlushSettings;
-  readonly #budget: Budget;
+  #settings: FlushSettings;
+  #budget: Budget;
+  #peers: readonly FlushPeer[] = [];
   readonly #now: () => Times & { readonly nowMs: number };
   readonly #record: RecordHeader = { frameBytes: 0, type: 0, peer: 0, sequence: 0, ageMs: 0 };
   #headDueMs = -Infinity;
@@ -69,6 +75,24 @@ export class FlushLoop {
     this.#settings = settings;
     this.#now = now;
     this.#budget = new Budget(settings.limits);
+    this.apply(settings);
+  }
+
+  /** Other settings, between two steps. Of the limits only new ones begin with a full measure. */
+  apply(settings: FlushSettings): void {
+    const { limits } = this.#settings;
+    const { bytesPerSecond, operationsPerSecond } = settings.limits;
+    if (bytesPerSecond !== limits.bytesPerSecond || operationsPerSecond !== limits.operationsPerSecond) {
+      this.#budget = new Budget(settings.limits);
+    }
+    this.#settings = settings;
+    this.#peers = settings.peers.map(({ seat, tenant }) => {
+      const words = this.#state.peers[seat];
+      assert(words !== undefined, 'the shared state has the seat');
+      return { ...words, tenant };
+    });
+    // Who came or went is told to all at once.
+    Atomics.store(this.#state.words, AGENT.headWanted, 1);
   }
 
   /** Does what is due; answers how many milliseconds may pass before the next step (0: at once). */
@@ -165,10 +189,10 @@ export class FlushLoop {
   }
 
   #acknowledge(): void {
-    this.#state.peers.forEach((peer, i) => {
+    this.#peers.forEach((peer) => {
       if (Atomics.load(peer.words, PEER.accepted) !== 1) return;
       this.#writer.builder.acknowledge({
-        peerIndex: this.#settings.peerSlots[i] ?? 0,
+        peerIndex: peer.tenant,
         incarnationTag: (peer.words[PEER.tag] ?? 0) >>> 0,
         readPosition: peer.times[PEER_TIME.readPosition] ?? 0,
         nextData: gateNext(peer.words, DATA),
@@ -181,7 +205,7 @@ export class FlushLoop {
   #ringSpace(): number {
     const { position } = this.#writer;
     let oldest = position;
-    for (const { words, times } of this.#state.peers) {
+    for (const { words, times } of this.#peers) {
       const read = times[PEER_TIME.peerReadPosition] ?? 0;
       // A newcomer that has not said yet where it reads begins near our head: nothing of the past is kept for it.
       if (read > 0 && Atomics.load(words, PEER.live) === 1) oldest = Math.min(oldest, read);
@@ -282,7 +306,7 @@ export class FlushLoop {
   get #isFollowed(): boolean {
     const { position } = this.#writer;
     if (this.#positionInHead === position) return true;
-    return this.#state.peers.every(
+    return this.#peers.every(
       ({ words, times }) =>
         Atomics.load(words, PEER.live) !== 1 || (times[PEER_TIME.peerReadPosition] ?? 0) >= position,
     );
@@ -293,7 +317,7 @@ export class FlushLoop {
     this.#batchWasLast = false;
     if (state === HEAD_STATE.running && !this.#stillOurs(nowMs)) return this.#retryMs;
     const { position } = this.#writer;
-    const entries = this.#state.peers.map((peer, i) => headEntry(peer, this.#settings.peerSlots[i] ?? 0, nowMs));
+    const entries = this.#peers.map((peer) => headEntry(peer, peer.tenant, nowMs));
     return this.#publish(
       () => this.#writer.writeHead(this.#now(), state, entries),
       () => {

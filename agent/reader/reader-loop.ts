@@ -7,17 +7,26 @@
  * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
  */
 import { BULK } from '../base/packet-type.ts';
-import { sameBytes } from '../base/bytes.ts';
+import { dataView, sameBytes } from '../base/bytes.ts';
+import { PATHS } from '../base/paths.ts';
 import { seqAfter, seqNext } from '../base/serial.ts';
 import { Gate, GATE_WORDS } from '../core/gate.ts';
-import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
+import {
+  AGENT,
+  AGENT_TIME,
+  KEY_SEEN,
+  PEER,
+  PEER_TIME,
+  type PeerWords,
+  type SharedState,
+} from '../queue/shared-state.ts';
 import { inboundWord } from '../queue/inbound.ts';
 import type { Ring } from '../queue/ring.ts';
 import { acknowledgements, incarnationTag, recordSpan, type BatchHeader } from '../volume/batch.ts';
 import { QUESTION_BYTES_MAX } from '../flush/flush-loop.ts';
 import type { Disk } from '../volume/disk.ts';
-import { decodeHead, type Head } from '../volume/head.ts';
-import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { decodeHead, headKeyId, headVersion, type Head } from '../volume/head.ts';
+import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { READ_COUNTERS, SlotReader } from '../volume/slot-reader.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
 import { walkRecords } from '../wire/record.ts';
@@ -25,18 +34,19 @@ import type { SealFactory } from '../wire/seal.ts';
 import { pollPause, type PaceSettings } from './pace.ts';
 
 export interface ReaderPeer {
-  /** Index in the settings, and so in the shared state. */
-  readonly index: number;
-  /** The peer's slot on this volume. */
-  readonly slot: number;
+  /** Index in the shared state, and the plan that gave it. */
+  readonly seat: number;
+  readonly since: number;
+  /** The peer's tenant number on this volume. */
+  readonly tenant: number;
 }
 
 export interface ReaderSettings {
   readonly pace: PaceSettings;
   readonly maxAgeMs: number;
   readonly clusterUuid: Uint8Array;
-  /** Our own slot on this volume: the address of records for us. */
-  readonly ownSlot: number;
+  /** Our own tenant number on this volume: the address of records for us. */
+  readonly ownTenant: number;
   readonly ownIncarnation: Uint8Array;
   readonly slotCount: number;
   readonly slotBytes: number;
@@ -47,12 +57,14 @@ export interface ReaderSettings {
 }
 
 export interface ReaderPorts {
-  /** Hands a frame to the interface; false when the interface refused it. */
-  readonly deliver: (frame: Uint8Array) => boolean;
+  /** Hands a frame, born at `bornMs` by our clock, to the interface or to programs; false: it was refused. */
+  readonly deliver: (frame: Uint8Array, bornMs: number) => boolean;
   /** A peer's head block has changed; `block` is what it was read from. */
-  readonly head: (peer: number, head: Head, block: Uint8Array) => void;
+  readonly head: (peer: ReaderPeer, head: Head, block: Uint8Array) => void;
   /** Wakes the switch thread. */
   readonly bell: () => void;
+  /** Whether a key of this id is ours; asked about head blocks that cannot be opened. */
+  readonly knowsKey?: (id: Uint8Array) => boolean;
 }
 
 /** Confirm at the latest after this many bytes read: the writer's ring and memory wait for it. */
@@ -61,6 +73,8 @@ const BATCHES_PER_STEP = 32;
 /** Large batches follow one another within this time while a flood lasts. */
 const FLOOD_MS = 5;
 
+const NETWORK = PATHS.indexOf('network');
+
 class Source {
   readonly peer: ReaderPeer;
   readonly words: PeerWords;
@@ -68,7 +82,11 @@ class Source {
   readonly gates: readonly Gate[];
   epoch = 0;
   headMark = 0;
+  /** The peer says that its packets to us go by storage. */
+  sendsByStorage = false;
   readonly headTag: Uint8Array = new Uint8Array(HEAD.size.tag);
+  /** What stands in the tag's place of a head block of another version: it tells the next one from it. */
+  readonly foreignTag: Uint8Array = new Uint8Array(HEAD.size.tag);
   headIncarnation: Uint8Array = new Uint8Array(16);
   /** Whose position PEER_TIME.headPosition is; null when a thread before us has written it. */
   positionOf: Uint8Array | null = null;
@@ -80,6 +98,12 @@ class Source {
     this.gates = [0, 1, 2, 3].map((type) => new Gate(words.words, PEER.gates + type * GATE_WORDS));
   }
 
+  /** The peer lives, and its packets may come by storage alone. */
+  get isNeeded(): boolean {
+    const { words } = this.words;
+    return Atomics.load(words, PEER.live) === 1 && (words[PEER.path] !== NETWORK || this.sendsByStorage);
+  }
+
   /** [AUTH1] Asked under a gate's lock: false when the switch has reset the gates for another incarnation since. */
   readonly isCurrent = (): boolean => Atomics.load(this.words.words, PEER.epoch) === this.epoch;
 }
@@ -87,11 +111,12 @@ class Source {
 export class ReaderLoop {
   readonly #disk: Disk;
   readonly #state: SharedState;
-  readonly #settings: ReaderSettings;
+  #settings: ReaderSettings;
   readonly #inbound: Ring;
   readonly #ports: ReaderPorts;
   readonly #sealFor: SealFactory;
-  readonly #sources: readonly Source[];
+  readonly #batchMemory: Uint8Array;
+  #sources: readonly Source[] = [];
   readonly #heads: Uint8Array;
   readonly #now: () => number;
   readonly #tag: number;
@@ -121,8 +146,20 @@ export class ReaderLoop {
     this.#now = now;
     this.#tag = incarnationTag(settings.ownIncarnation);
     this.#heads = memory.subarray(0, settings.slotCount * BLOCK_BYTES);
-    const batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
-    this.#sources = settings.peers.map((peer) => this.#makeSource(peer, batchMemory));
+    this.#batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
+    this.apply(settings);
+  }
+
+  /** Other settings for the same volume, between two steps. Who stays is read on where it was. */
+  apply(settings: ReaderSettings): void {
+    this.#settings = settings;
+    const former = this.#sources;
+    const isSame = (source: Source, peer: ReaderPeer) =>
+      source.peer.seat === peer.seat && source.peer.since === peer.since && source.peer.tenant === peer.tenant;
+    this.#sources = settings.peers.map(
+      (peer) => former.find((source) => isSame(source, peer)) ?? this.#makeSource(peer, this.#batchMemory),
+    );
+    this.#headsMs = -Infinity;
   }
 
   static memoryBytes(slotCount: number, batchBytes: number): number {
@@ -131,15 +168,15 @@ export class ReaderLoop {
 
   #makeSource(peer: ReaderPeer, memory: Uint8Array): Source {
     const { slotsOffset, slotBytes, clusterUuid, patienceMs } = this.#settings;
-    const words = this.#state.peers[peer.index];
+    const words = this.#state.peers[peer.seat];
     if (!words) throw new Error('shared state has too few peers');
-    const geometry = { slotOffset: slotsOffset + peer.slot * slotBytes, slotBytes };
+    const geometry = { slotOffset: slotsOffset + slotOfTenant(peer.tenant) * slotBytes, slotBytes };
     const disk: Disk = {
       bytes: this.#disk.bytes,
       read: (offset, into) => this.#counted(() => this.#disk.read(offset, into)),
       write: () => -1,
     };
-    const reader = new SlotReader(disk, geometry, peer.slot, clusterUuid, this.#sealFor, memory, patienceMs);
+    const reader = new SlotReader(disk, geometry, peer.tenant, clusterUuid, this.#sealFor, memory, patienceMs);
     return new Source(peer, words, reader);
   }
 
@@ -161,13 +198,13 @@ export class ReaderLoop {
     const { words, times } = this.#state;
     Atomics.add(words, AGENT.readerBeat, 1);
     const nowMs = this.#now();
-    const needed = Atomics.load(words, AGENT.storageNeeded) === 1;
+    const needed = this.#sources.some((source) => source.isNeeded);
     const { pace } = this.#settings;
     if (nowMs - this.#headsMs >= pace.idle * 0.9) this.#readHeads(nowMs);
     let busy = false;
     for (const source of this.#sources) {
       this.#follow(source);
-      const isWorthIt = needed || source.reader.isBehind || nowMs - this.#newsMs < 200;
+      const isWorthIt = source.isNeeded || source.reader.isBehind || nowMs - this.#newsMs < 200;
       if (isWorthIt && this.#readBatches(source)) busy = true;
     }
     if (busy) {
@@ -190,12 +227,17 @@ export class ReaderLoop {
   }
 
   #readHead(source: Source, nowMs: number): void {
-    const { slot, index } = source.peer;
+    const { tenant } = source.peer;
+    const slot = slotOfTenant(tenant);
     const block = this.#heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES);
     // Most polls find the block that was read before: its proof tells, without opening it again.
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
-    const decoded = decodeHead(block, slot, this.#settings.clusterUuid, this.#sealFor);
-    if (!decoded.ok) return;
+    const decoded = decodeHead(block, tenant, this.#settings.clusterUuid, this.#sealFor);
+    this.#publishKey(source, block, decoded.ok);
+    if (!decoded.ok) {
+      if (decoded.fault === 'version') this.#sawForeignHead(source, block);
+      return;
+    }
     const { head } = decoded;
     source.headTag.set(block.subarray(HEAD.at.tag));
     const isSame = head.incarnation.every((byte, i) => byte === source.headIncarnation[i]);
@@ -210,13 +252,42 @@ export class ReaderLoop {
       const ageMs = this.#ageMs(source, head.monotonicUs, nowMs);
       if (head.state === HEAD_STATE.running) this.#seenAlive(source, nowMs - Math.max(0, ageMs));
       this.#takeHeadWords(head, words, times);
+      source.sendsByStorage = this.#comesByStorage(head);
     }
-    this.#ports.head(index, head, block);
+    this.#ports.head(source.peer, head, block);
     this.#ports.bell();
   }
 
+  /** Which key the peer seals with, and whether it is ours: a key that we lack looks like damage otherwise. */
+  #publishKey(source: Source, block: Uint8Array, isOpen: boolean): void {
+    const id = headKeyId(block);
+    if (id === null || !(isOpen || this.#ports.knowsKey?.(id) === false)) return;
+    const { words } = source.words;
+    const view = dataView(id);
+    words[PEER.keyId] = view.getInt32(0);
+    words[PEER.keyId + 1] = view.getInt32(4);
+    Atomics.store(words, PEER.keySeen, isOpen ? KEY_SEEN.known : KEY_SEEN.unknown);
+  }
+
+  /** The switch tells of it; the block is counted once, for it stands until the peer writes the next. */
+  #sawForeignHead(source: Source, block: Uint8Array): void {
+    const { words } = source.words;
+    if (sameBytes(block, HEAD.at.tag, source.foreignTag, 0, HEAD.size.tag) && words[PEER.headVersion] !== 0) return;
+    source.foreignTag.set(block.subarray(HEAD.at.tag));
+    Atomics.add(words, PEER.foreignHeads, 1);
+    Atomics.store(words, PEER.headVersion, headVersion(block));
+    this.#ports.bell();
+  }
+
+  /** The peer's own word for its way to us, which may differ from ours to it: one end has lost its carrier. */
+  #comesByStorage(head: Head): boolean {
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownTenant);
+    const path = PATHS[entry?.path ?? 0];
+    return path === 'storage' || path === 'returning';
+  }
+
   #takeHeadWords(head: Head, words: Int32Array, times: Float64Array): void {
-    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownTenant);
     if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
     // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
     if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
@@ -298,7 +369,7 @@ export class ReaderLoop {
     times[PEER_TIME.lagMs] = ageMs;
     this.#seenAlive(source, nowMs - ageMs);
     for (const ack of acknowledgements(bytes, header)) {
-      if (ack.peerIndex !== this.#settings.ownSlot || ack.incarnationTag !== this.#tag) continue;
+      if (ack.peerIndex !== this.#settings.ownTenant || ack.incarnationTag !== this.#tag) continue;
       if (ack.readPosition > (times[PEER_TIME.peerReadPosition] ?? 0)) {
         times[PEER_TIME.peerReadPosition] = ack.readPosition;
         this.#ringMoved();
@@ -318,7 +389,7 @@ export class ReaderLoop {
     let hasRoom = true;
     let bell = false;
     walkRecords(bytes, start, end, (record, offset) => {
-      if (!hasRoom || record.peer !== this.#settings.ownSlot) return;
+      if (!hasRoom || record.peer !== this.#settings.ownTenant) return;
       const { words } = source.words;
       if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);
@@ -328,11 +399,12 @@ export class ReaderLoop {
         return;
       }
       const frame = bytes.subarray(offset, offset + record.frameBytes);
-      const verdict = this.#offer(source, record.type, record.sequence, frame);
+      const bornMs = nowMs - ageMs - record.ageMs;
+      const verdict = this.#offer(source, record.type, record.sequence, frame, bornMs);
       if (verdict === 'duplicate') Atomics.add(words, PEER.duplicates, 1);
       else this.#newsMs = nowMs;
       if (verdict === 'ahead') {
-        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, nowMs - ageMs - record.ageMs);
+        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, bornMs);
         bell = true;
       } else if (verdict === 'delivered' && (source.gates[record.type]?.held ?? 0) > 0) {
         bell = true;
@@ -342,12 +414,12 @@ export class ReaderLoop {
     return hasRoom;
   }
 
-  #offer(source: Source, type: number, sequence: number, frame: Uint8Array): ReturnType<Gate['offer']> {
+  #offer(source: Source, type: number, sequence: number, frame: Uint8Array, bornMs: number): ReturnType<Gate['offer']> {
     const gate = type <= BULK ? source.gates[type] : undefined;
     if (!gate || gate.isPast(sequence)) return 'duplicate';
     const deliver = (): void => {
       const { words, times } = source.words;
-      Atomics.add(words, this.#ports.deliver(frame) ? PEER.delivered : PEER.refused, 1);
+      Atomics.add(words, this.#ports.deliver(frame, bornMs) ? PEER.delivered : PEER.refused, 1);
       times[PEER_TIME.bytes] = (times[PEER_TIME.bytes] ?? 0) + frame.length;
     };
     return gate.offer(sequence, deliver, source.isCurrent);
@@ -357,7 +429,7 @@ export class ReaderLoop {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);
-    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.index, type, source.epoch), bornMs);
+    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.seat, type, source.epoch), bornMs);
     return true;
   }
 

@@ -17,6 +17,7 @@ function hangingAgent(): Agent {
   return {
     settings: parseSettings(changed({}), 'f.yaml'),
     state,
+    keys: [],
     incarnation: new Uint8Array(16),
     volumes: { send: { path: '/v', slotBytes: 4096 }, isDirect: true, sectorBytes: 512 },
     snapshot: async () => Promise.reject(new AgentError('failed', 'the switch thread does not answer')),
@@ -33,7 +34,7 @@ const ADVICE: CorosyncDocument = {
 };
 
 test('says so, and still tells of the storage', async () => {
-  const document = await statusDocument(hangingAgent(), [{ at: 'then', kind: 'thread-stalled' }], ADVICE);
+  const document = await statusDocument(hangingAgent(), [{ at: 'then', kind: 'thread-stalled' }], ADVICE, {});
   expect(document).toMatchObject({
     cluster: 'lab',
     switch: 'not answering',
