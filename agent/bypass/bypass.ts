@@ -12,7 +12,7 @@ import type { HostRoute } from '../platform/route-socket.ts';
 import { familyOf, inSubnet } from '../settings/address.ts';
 import type { PeerSettings, Settings } from '../settings/settings.ts';
 import { PROTOCOL } from '../../vnic/ip-packet.ts';
-import { ignoreLinkdown, restoreLinkdown } from './linkdown.ts';
+import { ignoreLinkdown, ignoresLinkdown, restoreLinkdown } from './linkdown.ts';
 import { tablesOf } from './names.ts';
 import { othersHaveRules, type PeerAddress, removeRules, setRules } from './rules.ts';
 import { selectors, type Selector } from './selectors.ts';
@@ -20,6 +20,8 @@ import { selectors, type Selector } from './selectors.ts';
 export interface BypassPlan {
   readonly interfaceIndex: number;
   readonly table: number;
+  /** The kernel leaves out routes over the interface while that has no carrier. */
+  readonly isKernelLeaving: boolean;
   /** By the peer's name, the host routes that make the bypass; none where it is not on the same link. */
   readonly routes: Readonly<Record<string, readonly HostRoute[]>>;
 }
@@ -49,6 +51,7 @@ export function bypassPlan(settings: Settings): BypassPlan | null {
   const routes = settings.peers.map((peer) => [peer.node, hostRoutes(settings, peer, name)] as const);
   return {
     interfaceIndex: indexOf(name),
+    isKernelLeaving: ignoresLinkdown(name),
     table: tablesOf(settings.vnic.name).past,
     routes: Object.fromEntries(routes),
   };

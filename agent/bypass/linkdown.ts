@@ -42,6 +42,13 @@ export function ignoreLinkdown(controlSocket: string, interfaceName: string): bo
     .every(Boolean);
 }
 
+/** Whether the kernel does it, for every family that it has. */
+export function ignoresLinkdown(interfaceName: string): boolean {
+  return settingsOf(interfaceName)
+    .filter((setting) => existsSync(setting))
+    .every((setting) => readFileSync(setting, 'utf8').trim() === '1');
+}
+
 /** Puts back what was there before. */
 export function restoreLinkdown(controlSocket: string, interfaceName: string): void {
   const path = recordPath(dirname(controlSocket), interfaceName);

@@ -123,6 +123,10 @@ export class FrameStore {
     return this.#bytes.subarray(offset, offset + (this.#lengths[slot] ?? 0));
   }
 
+  lengthOf(sequence: number): number {
+    return this.#lengths[this.#slot(sequence)] ?? 0;
+  }
+
   /** Bytes of the frames kept before `sequence` (which may be the next one to come). */
   bytesBefore(sequence: number): number {
     if (this.count === 0) return 0;

@@ -8,6 +8,7 @@
  */
 import { seqAfter, seqDistance, seqNext } from '../base/serial.ts';
 import { FrameStore } from './frame-store.ts';
+import type { Turn } from './turns.ts';
 
 /** The two ways out. False: no room now, try again later. */
 export interface LaneWays {
@@ -29,6 +30,14 @@ const newCounters = (): LaneCounters => ({ sent: 0, bytes: 0, resent: 0, expired
 
 /** Unconfirmed bytes on the network at once: below any receive buffer we ask for, so that a burst is not lost there. */
 const NETWORK_WINDOW_BYTES = 4 * 1024 * 1024;
+/**
+ * Unconfirmed bytes in the write buffer and on the ring at once: several times what a reader takes in between two
+ * confirmations, and less than a peer holds back while it waits for a gap to close.
+ */
+const STORAGE_WINDOW_BYTES_MAX = 6 * 1024 * 1024;
+
+/** With its data and its bulk one peer takes half of the ring at most: when it is short of room, others wait too. */
+export const storageWindowBytes = (slotBytes: number): number => Math.min(STORAGE_WINDOW_BYTES_MAX, slotBytes / 4);
 
 /** Policy *failover*: one way at a time, confirmed, sent again. */
 export class FailoverLane {
@@ -36,7 +45,10 @@ export class FailoverLane {
   #retainBytes: number;
   readonly #ways: LaneWays;
   readonly #maxAgeMs: number;
+  readonly #storageWindowBytes: number;
   readonly counters: LaneCounters = newCounters();
+  /** It was full for longer than the interface may wait, and nothing was confirmed since: others are not to wait for it. */
+  isStuck = false;
   #way: Way = 'none';
   /** The next frame to leave on the present way. */
   #cursor: number;
@@ -44,12 +56,13 @@ export class FailoverLane {
   #fresh: number;
 
   /** `first`: the number of the first frame, beyond all that went to this peer before. */
-  constructor(retainBytes: number, maxAgeMs: number, ways: LaneWays, first = 1) {
+  constructor(retainBytes: number, maxAgeMs: number, storageWindow: number, ways: LaneWays, first = 1) {
     this.#store = new FrameStore(retainBytes, first);
     this.#retainBytes = retainBytes;
     this.#cursor = first;
     this.#fresh = first;
     this.#maxAgeMs = maxAgeMs;
+    this.#storageWindowBytes = storageWindow;
     this.#ways = ways;
   }
 
@@ -119,6 +132,7 @@ export class FailoverLane {
   confirm(next: number): boolean {
     if (!seqAfter(next, this.#store.first) || seqAfter(next, this.#store.next)) return false;
     this.#store.dropBefore(next);
+    this.isStuck = false;
     if (seqAfter(next, this.#cursor)) this.#cursor = next;
     if (seqAfter(next, this.#fresh)) this.#fresh = next;
     return true;
@@ -149,18 +163,23 @@ export class FailoverLane {
     this.#cursor = next;
   }
 
-  /** Sends what is due on the present way. */
-  pump(nowMs: number): void {
-    this.#expire(nowMs);
+  /** Sends what is due on the present way, about `bytesMax` of it. */
+  pump(nowMs: number, bytesMax: number = Infinity): Turn {
+    this.expire(nowMs);
     if (this.#store.capacityBytes !== this.#retainBytes && this.#store.count === 0) this.#resize();
+    const window = this.#way === 'network' ? NETWORK_WINDOW_BYTES : this.#storageWindowBytes;
+    let bytes = 0;
     while (this.#way !== 'none' && seqAfter(this.#store.next, this.#cursor)) {
-      if (this.#way === 'network' && this.#store.bytesBefore(this.#cursor) > NETWORK_WINDOW_BYTES) return;
+      if (this.#store.bytesBefore(this.#cursor) > window) return 'done';
+      if (bytes >= bytesMax) return 'more';
       const sequence = this.#cursor;
-      if (!this.#leave(sequence, nowMs)) return;
+      bytes += this.#store.lengthOf(sequence);
+      if (!this.#leave(sequence, nowMs)) return 'refused';
       if (seqAfter(this.#fresh, sequence)) this.counters.resent++;
       this.#cursor = seqNext(sequence);
       if (seqAfter(this.#cursor, this.#fresh)) this.#fresh = this.#cursor;
     }
+    return 'done';
   }
 
   #leave(sequence: number, nowMs: number): boolean {
@@ -174,7 +193,8 @@ export class FailoverLane {
     return taken;
   }
 
-  #expire(nowMs: number): void {
+  /** Drops what has become too old. */
+  expire(nowMs: number): void {
     let first = this.#store.first;
     const end = this.#store.next;
     while (first !== end && nowMs - this.#store.enteredMs(first) > this.#maxAgeMs) first = seqNext(first);

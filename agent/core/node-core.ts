@@ -3,7 +3,8 @@
  * ports; the switch thread and the simulator drive the same code.
  *
  * A full lane pushes back: reading from the interface stops for at most PUSH_BACK_MS, then the newest frame of that
- * lane is dropped, as a router does, so that no peer can hold up the others.
+ * lane is dropped, as a router does, and so are all that follow until the peer has confirmed something: no peer can hold
+ * up the others.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
@@ -14,6 +15,7 @@ import type { FailoverLane } from './lane-sender.ts';
 import { PastLinks } from './past-link.ts';
 import { type LinkSettings, PeerLink } from './peer-link.ts';
 import type { CorePorts } from './ports.ts';
+import { Turns } from './turns.ts';
 
 const PUSH_BACK_MS = 3;
 /** Judging is this often at least, so that a failure is seen soon after it is one. */
@@ -54,7 +56,10 @@ export class NodeCore {
   /** Peers whose packets may come by storage alone. */
   #onStorage = 0;
   #pushedBackMs = -1;
-  #dropping = false;
+  readonly #dataTurns = new Turns();
+  readonly #bulkTurns = new Turns();
+  /** The link that moves its heartbeats first; another one in each round. */
+  #firstLink = 0;
   #lastLane: FailoverLane | null = null;
 
   constructor(
@@ -114,7 +119,7 @@ export class NodeCore {
   }
 
   /**
-   * A frame from the interface. False: its lane is full; the caller keeps it and offers it again after `pushBackEnds`.
+   * A frame from the interface. False: its lane is full; the caller keeps it and offers it again.
    */
   frame(frame: Uint8Array, nowMs: number): boolean {
     const isTaken = this.#route(frame, nowMs);
@@ -137,26 +142,22 @@ export class NodeCore {
   #send(link: PeerLink | undefined, type: 0 | 1 | 2 | 3, frame: Uint8Array, nowMs: number, mayDrop = false): boolean {
     if (!link) return true;
     const lane = type === BULK ? BULK : type === HEARTBEAT ? HEARTBEAT : DATA;
-    if (link.send(lane, frame, nowMs, this.entry.enteredMs(nowMs))) {
-      if (lane !== HEARTBEAT) this.#lastLane = lane === BULK ? link.bulk : link.data;
-      this.counters.frames++;
-      this.#pushedBackMs = -1;
-      this.#dropping = false;
-      return true;
-    }
-    if (!mayDrop && !this.#dropping && type !== BULK) {
-      if (this.#pushedBackMs < 0) this.#pushedBackMs = nowMs;
-      if (nowMs - this.#pushedBackMs < PUSH_BACK_MS) return false;
-      this.#dropping = true;
-    }
+    const isTaken = link.send(lane, frame, nowMs, this.entry.enteredMs(nowMs));
+    const queue = lane === BULK ? link.bulk : link.data;
+    if (!isTaken && !mayDrop && type !== BULK && this.#pushBack(queue, nowMs)) return false;
+    this.#pushedBackMs = -1;
     this.counters.frames++;
-    (lane === BULK ? link.bulk : link.data).countDropped();
+    if (!isTaken) queue.countDropped();
+    else if (lane !== HEARTBEAT) this.#lastLane = queue;
     return true;
   }
 
-  /** When a frame that was refused may be offered again; -1 when none was. */
-  get pushBackEndsMs(): number {
-    return this.#pushedBackMs < 0 ? -1 : this.#pushedBackMs + PUSH_BACK_MS;
+  /** True while the interface is to wait for room in this lane. */
+  #pushBack(queue: FailoverLane, nowMs: number): boolean {
+    if (queue.isStuck) return false;
+    if (this.#pushedBackMs < 0) this.#pushedBackMs = nowMs;
+    queue.isStuck = nowMs - this.#pushedBackMs >= PUSH_BACK_MS;
+    return !queue.isStuck;
   }
 
   /** Our own writes to storage succeed in time. */
@@ -177,10 +178,19 @@ export class NodeCore {
     const sinceTick = nowMs - this.#tickMs;
     if (sinceTick >= TICK_MS || sinceTick < 0 || this.#isHurried) this.#tick(nowMs, sinceTick);
     this.#isHurried = false;
-    for (const link of this.links) link.pump(nowMs);
+    this.#pump(nowMs);
     let wait = this.#isQuiet ? IDLE_TICK_MS : TICK_MS;
     for (const link of this.links) wait = Math.min(wait, Math.max(1, link.dueInMs(nowMs)));
     return wait;
+  }
+
+  /** Moves what is due: by the network for each link, by storage in turns, for there they share the write buffer. */
+  #pump(nowMs: number): void {
+    const { links } = this;
+    this.#firstLink = (this.#firstLink + 1) % links.length;
+    for (let i = 0; i < links.length; i++) links[(this.#firstLink + i) % links.length]?.pump(nowMs);
+    this.#dataTurns.go(links.length, (i) => links[i]?.pumpStorage(DATA, nowMs) ?? 'done');
+    this.#bulkTurns.go(links.length, (i) => links[i]?.pumpStorage(BULK, nowMs) ?? 'done');
   }
 
   /** All peers on the network and nothing waiting: nothing can become due before the next probe. */

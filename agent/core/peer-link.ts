@@ -48,6 +48,7 @@ import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.t
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
+import { TURN_BYTES, type Turn } from './turns.ts';
 import { PeerVersions } from './version-watch.ts';
 
 export type { HeadWord, StorageRecord } from './link-words.ts';
@@ -67,6 +68,8 @@ export interface LinkSettings {
   readonly maxAgeMs: number;
   readonly beaconMs: number;
   readonly retainBytes: number;
+  /** Unconfirmed bytes of a failover lane in the write buffer and on our ring at once. */
+  readonly storageWindowBytes: number;
   /** What a newcomer reads of the time before it was known, at most: more would keep it from reading what is new. */
   readonly readAgainBytes: number;
   /** True when the kernel has a route to this peer that goes past the agents (`mode: route`). */
@@ -85,6 +88,10 @@ const HEARTBEAT_PATIENCE_MS = 60;
 const HEARTBEAT_PATIENCE_MS_MAX = 400;
 const AGAIN_EVERY_MS = 5;
 const CONFIRM_BY_HEAD_MS = 50;
+/** Longer than the patience of a lane that is asked for something again. */
+const MISSING_BY_HEAD_MS = 100;
+/** After the reader passed over batches their packets are being sent again for so long. */
+const SKIP_OVER_MS = 1000;
 
 export class PeerLink {
   settings: LinkSettings;
@@ -147,14 +154,14 @@ export class PeerLink {
       storage: (sequence, frame, enteredMs) =>
         this.#mayBuffer(type) && this.#ports.submit(type, settings.sendTenant, sequence, frame, enteredMs),
     });
+    const { retainBytes, maxAgeMs, storageWindowBytes } = settings;
     const { hasNetwork } = settings.judge;
-    const { retainBytes, maxAgeMs } = settings;
     this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, maxAgeMs, hasNetwork, ways(HEARTBEAT), past?.sent.heartbeat);
-    this.data = new FailoverLane(retainBytes, maxAgeMs, ways(DATA), past?.sent.data);
-    this.bulk = new FailoverLane(retainBytes, maxAgeMs, ways(BULK), past?.sent.bulk);
+    this.data = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(DATA), past?.sent.data);
+    this.bulk = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(BULK), past?.sent.bulk);
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame, bornMs) => {
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), maxAgeMs, (frame, bornMs) => {
         if (!this.#ports.deliver(frame, bornMs)) this.counters.refused++;
       }),
     ];
@@ -566,17 +573,32 @@ export class PeerLink {
     return this.accepted !== null && this.claims.knowsUs !== false;
   }
 
-  /** What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. */
+  /**
+   * What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. While something
+   * is missing the same is said again and again: over storage that is all that makes the peer send it again.
+   */
   #confirmByHead(nowMs: number): void {
     if (this.judge.hears(nowMs) || nowMs - this.#headConfirmMs < CONFIRM_BY_HEAD_MS) return;
     const next = this.#laneNext(DATA) + this.#laneNext(BULK);
-    if (next === this.#headConfirmed) return;
+    const isMissing = nowMs - this.#headConfirmMs >= MISSING_BY_HEAD_MS && this.#isMissing(nowMs);
+    if (next === this.#headConfirmed && !isMissing) return;
     this.#headConfirmed = next;
     this.#headConfirmMs = nowMs;
     this.#ports.wantHead();
   }
   #headConfirmed = 0;
   #headConfirmMs = -Infinity;
+
+  /** A frame is held behind a gap, or the reader has passed over batches lately. */
+  #isMissing(nowMs: number): boolean {
+    const skips = Atomics.load(this.#words.words, PEER.skips);
+    if (skips !== this.#skips) this.#skippedMs = nowMs;
+    this.#skips = skips;
+    if (nowMs - this.#skippedMs < SKIP_OVER_MS) return true;
+    return [DATA, BULK].some((type) => (this.#lane(type as TypeIndex)?.heldCount ?? 0) > 0);
+  }
+  #skips = 0;
+  #skippedMs = -Infinity;
 
   #giveUpOldGaps(nowMs: number): void {
     const lagMs = this.#words.times[PEER_TIME.lagMs] ?? 0;
@@ -612,7 +634,7 @@ export class PeerLink {
     return path === 'isolated' ? 'none' : 'storage';
   }
 
-  /** Moves what is due, after every round of the switch. */
+  /** Moves what is due but for the failover lanes by storage, after every round of the switch. */
   pump(nowMs: number): void {
     const { words } = this.#words;
     if (this.accepted) {
@@ -625,11 +647,20 @@ export class PeerLink {
     this.data.setWay(way);
     this.bulk.setWay(way);
     this.heartbeat.pump(nowMs);
-    this.data.pump(nowMs);
-    this.bulk.pump(nowMs);
+    for (const lane of [this.data, this.bulk]) {
+      if (way === 'storage') lane.expire(nowMs);
+      else lane.pump(nowMs);
+    }
     for (const lane of this.receive.values()) if (lane.heldCount > 0) lane.drain(nowMs);
     this.#askAgain(nowMs);
     this.flush(nowMs);
+  }
+
+  /** One turn of a failover lane at the write buffer, behind `pump`. */
+  pumpStorage(type: typeof DATA | typeof BULK, nowMs: number): Turn {
+    // Refused for want of storage is not refused for want of room: it must not end the others' turns.
+    if (this.way !== 'storage' || !this.#ownStorage) return 'done';
+    return (type === BULK ? this.bulk : this.data).pump(nowMs, TURN_BYTES);
   }
 
   /**

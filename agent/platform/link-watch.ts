@@ -20,6 +20,7 @@ export class LinkWatch {
   readonly fd: number;
   readonly #index: number;
   readonly #buffer = new Uint8Array(65_536);
+  #wasLost = false;
   up: boolean;
 
   /** `name`: the interface. One that does not exist counts as down until it is announced under its index. */
@@ -42,15 +43,16 @@ export class LinkWatch {
     sys.close(query);
   }
 
-  /** Reads what the kernel has announced; true when the carrier changed. */
+  /** Reads what the kernel has announced; true when the carrier changed, also when it is as before meanwhile. */
   poll(): boolean {
     const before = this.up;
+    this.#wasLost = false;
     for (let rounds = 0; rounds < 64; rounds++) {
       const got = sys.read(this.fd, this.#buffer, this.#buffer.length);
       if (got <= 0) break;
       this.#take(got);
     }
-    return this.up !== before;
+    return this.up !== before || this.#wasLost;
   }
 
   #take(length: number): void {
@@ -64,6 +66,7 @@ export class LinkWatch {
       const flags = view.getUint32(offset + 24, true);
       if (isOurs && type === RTM_NEWLINK) this.up = (flags & IFF_UP) !== 0 && (flags & IFF_LOWER_UP) !== 0;
       if (isOurs && type === RTM_DELLINK) this.up = false;
+      if (isOurs && !this.up) this.#wasLost = true;
       offset += (size + 3) & ~3;
     }
   }

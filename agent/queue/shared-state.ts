@@ -79,8 +79,6 @@ export const AGENT_TIME = {
   readBeganMs: 8,
   /** flush: records dropped because they were older than maxAgeMs. */
   expired: 9,
-  /** flush: monotonic ms of the last small batch: an answer to it may come at once. A flood is not a question. */
-  questionMs: 10,
   batches: 11,
   writeErrors: 12,
   readErrors: 13,
@@ -132,6 +130,8 @@ export const PEER = {
   /** reader: id of the key that the peer's head block says it is sealed with, 8 bytes, and whether we have that key. */
   keyId: 48,
   keySeen: 50,
+  /** reader: raised when it had to pass over something: the peer is to be told what we still wait for. */
+  skips: 51,
 } as const;
 const PEER_WORDS = 52;
 
@@ -160,6 +160,8 @@ export const PEER_TIME = {
   headPosition: 9,
   /** reader: frame bytes delivered by storage. */
   bytes: 10,
+  /** flush: monotonic ms of the last small batch for it: an answer may come at once. A flood is not a question. */
+  questionMs: 11,
 } as const;
 const PEER_TIMES = 12;
 

@@ -109,6 +109,11 @@ export class WriteBuffer {
     return this.#rings.every((ring) => ring.isEmpty);
   }
 
+  /** Flush thread: what other packets' cost must not hold up is in. */
+  get hasUrgent(): boolean {
+    return !this.#ring(CONTROL).isEmpty || !this.#ring(HEARTBEAT).isEmpty;
+  }
+
   usedBytesOf(type: TypeIndex): number {
     return this.#ring(type).usedBytes;
   }

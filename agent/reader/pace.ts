@@ -15,11 +15,12 @@ export interface PaceSettings {
 const ANSWER_MS = 0.6;
 const BUSY_MS = 20;
 const LINGER_MS = 200;
-const NEEDED_MS_MAX = 2;
+/** A peer whose packets may come by storage alone is looked at so often, however long it has been silent. */
+export const NEEDED_MS_MAX = 2;
 
 /**
- * `newsMs`: when a batch last brought something that the network had not; `writtenMs`: when we last wrote a batch;
- * `needed`: packets to or from some peer go by storage now. Answers milliseconds to sleep.
+ * `newsMs`: when a batch of the peer last brought something that the network had not; `writtenMs`: when we last wrote
+ * something to it; `needed`: its packets may come by storage alone. Answers milliseconds to sleep.
  */
 export function pollPause(
   settings: PaceSettings,

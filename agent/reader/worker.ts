@@ -25,7 +25,8 @@ import {
   type ThreadContext,
 } from '../threads.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
-import { ReaderLoop, type ReaderPeer, type ReaderSettings } from './reader-loop.ts';
+import { ReaderLoop, type ReaderSettings } from './reader-loop.ts';
+import type { ReaderPeer } from './source.ts';
 
 export interface ReaderData extends ThreadContext {
   /** Which reader this is. */

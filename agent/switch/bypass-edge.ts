@@ -12,6 +12,8 @@ import { PEER, type SharedState } from '../queue/shared-state.ts';
 
 /** The kernel's own shortest timer is 200 ms. */
 const RTO_MIN_MS = 0;
+/** A carrier is lost for good, or back, after this time. */
+const CARRIER_WAIT_MS = 300;
 /** A route that the kernel refused (its interface is down) is tried again after this time. */
 const TRY_AGAIN_MS = 500;
 
@@ -23,6 +25,8 @@ interface PeerBypass {
   /** What the kernel has; null: not known. */
   applied: boolean | null;
   triedMs: number;
+  /** Since when the carrier has been gone and the route is still to be removed; Infinity: it is not so. */
+  lostMs: number;
   changes: number;
   echo: EchoSocket | null;
 }
@@ -66,7 +70,7 @@ export class BypassEdge {
     const host = routes[0]?.via ?? '';
     this.#peers = [
       ...this.#peers,
-      { link, words, host, routes, applied: null, triedMs: -Infinity, changes: 0, echo: null },
+      { link, words, host, routes, applied: null, triedMs: -Infinity, lostMs: Infinity, changes: 0, echo: null },
     ];
   }
 
@@ -103,12 +107,13 @@ export class BypassEdge {
       this.#askForEcho(peer, nowMs);
       const { active } = peer.link.bypass;
       if (active === null || active === peer.applied || nowMs - peer.triedMs < TRY_AGAIN_MS) continue;
+      if (this.#isLeftToKernel(peer, active, nowMs)) continue;
       this.#apply(peer, active, nowMs);
     }
   }
 
-  /** The kernel has said something of an interface: one that went down and up again has lost its routes. */
-  linkChanged(): void {
+  /** An interface that was taken down has lost its routes. */
+  linkIsBack(): void {
     for (const { applied, routes } of this.#peers) {
       if (applied === true) for (const route of routes) this.#socket.add(route, this.#place);
     }
@@ -126,6 +131,19 @@ export class BypassEdge {
   close(): void {
     this.#socket.close();
     for (const { echo } of this.#peers) echo?.close();
+  }
+
+  /**
+   * While the kernel takes an interface down it lets nobody change routes: this thread would stand still for tens of
+   * milliseconds, just when its packets have to go by storage. The kernel has left the route already; ours can wait.
+   */
+  #isLeftToKernel(peer: PeerBypass, active: boolean, nowMs: number): boolean {
+    if (active || peer.link.judge.hasCarrier || !this.#plan.isKernelLeaving) {
+      peer.lostMs = Infinity;
+      return false;
+    }
+    peer.lostMs = Math.min(peer.lostMs, nowMs);
+    return nowMs - peer.lostMs < CARRIER_WAIT_MS;
   }
 
   #apply(peer: PeerBypass, active: boolean, nowMs: number): void {

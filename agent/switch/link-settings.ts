@@ -1,5 +1,6 @@
 /** From settings and volumes to what each peer's link needs. */
 import { sameBytes } from '../base/bytes.ts';
+import { storageWindowBytes } from '../core/lane-sender.ts';
 import type { HeadWord, LinkSettings } from '../core/peer-link.ts';
 import type { ReceiveFacts, Seat, ThreadContext } from '../threads.ts';
 import type { Head } from '../volume/head.ts';
@@ -24,6 +25,7 @@ export function linkSettingsOf(context: ThreadContext, { seat, since, peer, tena
     maxAgeMs: storage.maxAgeMs,
     beaconMs: storage.beaconMs,
     retainBytes: queues.retainBytes,
+    storageWindowBytes: storageWindowBytes(context.send.slotBytes),
     readAgainBytes: Math.min(READ_AGAIN_BYTES_MAX, (receiveOf(context, seat)?.volume.slotBytes ?? 0) / 4),
   };
 }

@@ -204,10 +204,7 @@ class Switch {
       Atomics.add(this.#state.words, AGENT.switchBeat, 1);
       this.#dropAfterStandstill(nowMs);
       if (this.#ready(1)) this.#onBell(nowMs);
-      if (this.#ready(3)) {
-        this.#tellCarrier();
-        this.#bypass?.linkChanged();
-      }
+      if (this.#ready(3)) this.#tellCarrier();
       this.#buffer.isRound = true;
       let more = this.#takeInbound(nowMs);
       if (this.#edge && this.#ready(2)) {
@@ -317,7 +314,7 @@ class Switch {
 
   #tellCarrier(): void {
     if (!this.#carrier) return;
-    this.#carrier.poll();
+    if (this.#carrier.poll() && this.#carrier.up) this.#bypass?.linkIsBack();
     for (const link of this.#core.links) link.judge.carrier(this.#carrier.up);
     this.#core.hurry();
   }

@@ -67,6 +67,8 @@ export class SlotReader {
   /** Since when the place cannot be read; -1 when it can. */
   #unreadableMs = -1;
   #sawNewHead = false;
+  /** Where we wait lies a batch of a later lap; the head block, which tells where the writer is, was read before that. */
+  isOverrun = false;
   #readBytes = BLOCK_BYTES;
   lastErrno = 0;
 
@@ -153,6 +155,7 @@ export class SlotReader {
   #handOn(whole: Uint8Array, header: BatchHeader, space: number, sink: BatchSink): PollResult {
     const wraps = (header.flags & BATCH_FLAG.wrap) !== 0;
     if (!wraps && !sink(whole, header)) return 'held';
+    this.isOverrun = false;
     this.#position += wraps ? space : header.batchBytes;
     this.#lastMark = header.orderMark;
     this.#badSinceMs = -1;
@@ -193,15 +196,13 @@ export class SlotReader {
    * still be on its way; after `patienceMs` the reader goes on to the next good batch.
    */
   #nothingGood(fault: BatchFault | 'replayed', nowMs: number): PollResult {
+    this.isOverrun = fault === 'ahead' && !this.isBehind;
     if (!this.isBehind) {
       // Also when the block is of a later lap: the head that says so comes soon, or the block is damaged.
       this.#badSinceMs = -1;
       return 'empty';
     }
-    if (fault === 'ahead') {
-      this.counters.overruns++;
-      return this.#goOn();
-    }
+    if (fault === 'ahead' || this.#headPosition - this.#position > this.#geometry.slotBytes) return this.#toHead();
     if (this.#badSinceMs < 0) {
       this.#badSinceMs = nowMs;
     } else if (nowMs - this.#badSinceMs >= this.#patienceMs) {
@@ -209,6 +210,18 @@ export class SlotReader {
       return this.#goOn();
     }
     return 'empty';
+  }
+
+  /**
+   * The writer has come round. What it left behind itself is old, and the next to be overwritten: reading goes on at its
+   * head, and the senders' lanes send again what is not confirmed.
+   */
+  #toHead(): PollResult {
+    this.counters.overruns++;
+    this.counters.skipped++;
+    this.#badSinceMs = -1;
+    this.#position = this.#headPosition;
+    return 'batch';
   }
 
   #count(fault: BatchFault | 'replayed'): void {

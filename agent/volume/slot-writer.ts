@@ -114,6 +114,11 @@ export class SlotWriter {
     return this.#word(WRITER.pendingBytes);
   }
 
+  /** True when the sealed batch is written behind the block that closes the lap: two writes. */
+  get isWrapPending(): boolean {
+    return this.#word(WRITER.wrapBytes) > 0;
+  }
+
   /**
    * Takes over from a thread that died: what it had begun, a batch or the wrap before one, is either whole on the volume
    * (then it counts: a reader may have gone on behind it) or not (then its place is used again; its mark is not).

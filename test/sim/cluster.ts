@@ -18,7 +18,7 @@ import { Volumes } from './volumes.ts';
 import { readId, Workload } from './workload.ts';
 import { World } from './world.ts';
 
-/** A reader whose beacons come counts as live, however long its reads take: it must have been so for this long. */
+/** A reader that reads, and whose beacons come, is not overrun: it must have been so for this long. */
 const LIVE_READER_MS = 6500;
 const SAMPLE_MS = 50;
 
@@ -128,6 +128,7 @@ export class SimCluster {
     const sinceMs = nowMs - LIVE_READER_MS;
     return (
       conditions.carries(node, peer, sinceMs, nowMs) &&
+      conditions.carries(peer, node, sinceMs, nowMs) &&
       conditions.acquainted(node, peer, sinceMs) &&
       conditions.bothUp(node, peer, sinceMs, nowMs)
     );

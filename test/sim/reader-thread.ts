@@ -2,7 +2,8 @@
 import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
 import type { Ring } from '../../agent/queue/ring.ts';
 import { AGENT_TIME, type SharedState } from '../../agent/queue/shared-state.ts';
-import { ReaderLoop, type ReaderPeer } from '../../agent/reader/reader-loop.ts';
+import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
+import type { ReaderPeer } from '../../agent/reader/source.ts';
 import { clusterKeys, inboundRing, sharedState, volumeSeals, type ThreadContext } from '../../agent/threads.ts';
 import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import type { Node } from './node.ts';

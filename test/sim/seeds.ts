@@ -3,6 +3,12 @@
  * the drawing changes, a seed no longer means the same run: what it found is kept as a scenario before that.
  */
 export const SEEDS: readonly (readonly [seed: number, why: string])[] = [
-  [22, 'confirmations meant for a predecessor made its successor forget packets that it had not sent'],
-  [150, 'the same, through a head block'],
+  [
+    20,
+    'confirmations meant for a predecessor, in a head block, made its successor forget packets that it had not sent',
+  ],
+  [
+    61,
+    'a packet for all that one full lane had dropped was dropped for the peers behind it too (a bug made on purpose)',
+  ],
 ];

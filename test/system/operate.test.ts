@@ -212,15 +212,17 @@ describe('the service manager', () => {
 describe('SIGTERM drains', () => {
   const SOCKETS = 20;
   const BURST = 150 * SOCKETS;
-  /** All at once, within what each socket may have under way, and SIGTERM to the agent behind it without a pause. */
+  /** All at once, within what each socket may have under way, while the agent is stopped for a moment: it finds the burst and SIGTERM together. */
   const SEND = `
     const [host, port, agent] = process.argv.slice(1);
     const sockets = Array.from({ length: ${SOCKETS} }, () => require('dgram').createSocket('udp4'));
     let connected = 0;
     for (const socket of sockets) socket.connect(Number(port), host, () => ++connected === ${SOCKETS} && send());
     function send() {
+      process.kill(Number(agent), 'SIGSTOP');
       for (let i = 0; i < ${BURST}; i++) sockets[i % ${SOCKETS}].send(String(i)); // connected: it goes out at once
       process.kill(Number(agent), 'SIGTERM');
+      process.kill(Number(agent), 'SIGCONT');
       setTimeout(() => process.exit(0), 100);
     }`;
   const COUNT = `

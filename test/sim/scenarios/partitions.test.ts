@@ -158,3 +158,30 @@ test('a reader of one volume hangs, the other volumes are read on: only what com
     { nodes: 3, volumes: 'separate', slotBytes: 4 << 20 },
   );
 });
+
+test('[AG12] a node whose reads hang while its beacons come, and a small ring: the others do not wait for it', () => {
+  scenario(
+    (sim) => {
+      sim.cutPair(A, B);
+      Object.assign(sim.workload.everyMs, { heartbeat: 20, data: 20 });
+      sim.run(1500);
+      sim.hang(C, 6000, 'reads');
+      sim.run(3000);
+      for (let i = 0; i < 10; i++) {
+        const sinceMs = sim.nowMs;
+        sim.run(300);
+        for (const [from, to] of [
+          [A, B],
+          [B, A],
+        ] as const) {
+          for (const type of ['heartbeat', 'data'])
+            expect(sim.deliveredSince(from, type, sinceMs, to), `${type} ${from} to ${to}`).toBeGreaterThan(0);
+        }
+      }
+      expect(pathsBut(sim)).toEqual(AB_ON_STORAGE);
+      sim.run(5000);
+      expectAllPairs(sim, 2100);
+    },
+    { nodes: 3, slotBytes: 256 * 1024 },
+  );
+});

@@ -32,6 +32,7 @@ const settings = (seat: number, since = 1, name = 'b'): LinkSettings => ({
   beaconMs: 1000,
   retainBytes: 100_000,
   readAgainBytes: 0,
+  storageWindowBytes: 1_000_000,
 });
 
 function head(fields: Partial<HeadWord> = {}): HeadWord {

@@ -22,6 +22,7 @@ const SETTINGS = {
   beaconMs: 1000,
   retainBytes: 1 << 20,
   readAgainBytes: 1 << 20,
+  storageWindowBytes: 1 << 20,
 };
 const ALL_FLAGS = HELLO_FLAG.echoes | HELLO_FLAG.accepts | HELLO_FLAG.hearsNetwork;
 

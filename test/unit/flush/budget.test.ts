@@ -24,7 +24,7 @@ describe('budget', () => {
       expect(budget.waitMs(0)).toBe(0);
       budget.spent(1e9, 1);
     }
-    expect(budget.bytesAllowed()).toBe(Infinity);
+    expect(budget.bytesAllowed).toBe(Infinity);
   });
 
   test.each([
@@ -59,11 +59,72 @@ describe('budget', () => {
     expect(burst).toBe(10);
   });
 
-  test('a super-packet is always allowed, and then waited for', () => {
+  test('one super-packet may cost more than there is, and is then waited for', () => {
     const budget = new Budget({ bytesPerSecond: 10_000, operationsPerSecond: 0 });
     expect(budget.waitMs(0)).toBe(0);
-    expect(budget.bytesAllowed()).toBe(131_072);
-    budget.spent(131_072, 1);
-    expect(budget.waitMs(0)).toBeGreaterThan(12_000);
+    expect(budget.bytesAllowed).toBe(4096);
+    budget.spent(69_632, 1);
+    expect(budget.bytesAllowed).toBe(0);
+    expect(budget.waitMs(0)).toBeCloseTo(6963.2, 1);
   });
+
+  test('what is urgent does not wait for what data owes, and data waits for both', () => {
+    const budget = new Budget({ bytesPerSecond: 100_000, operationsPerSecond: 100 });
+    budget.spent(69_632, 10);
+    expect(budget.waitMs(0, true)).toBe(0);
+    const before = budget.waitMs(0);
+    budget.spent(4096, 1);
+    expect(budget.waitMs(0, true)).toBe(0);
+    expect(budget.waitMs(0)).toBeGreaterThan(before);
+  });
+
+  test('nor may urgent things spend for ever: they too keep to the limit', () => {
+    const budget = new Budget({ bytesPerSecond: 0, operationsPerSecond: 100 });
+    let count = 0;
+    for (let nowMs = 0; nowMs < 5000;) {
+      const wait = budget.waitMs(nowMs, true);
+      if (wait > 0) nowMs += Math.max(wait, 0.01);
+      else {
+        budget.spent(4096, 1);
+        count++;
+      }
+    }
+    expect(count).toBeLessThanOrEqual(500 * 1.05);
+    expect(count).toBeGreaterThanOrEqual(500);
+  });
+
+  test.each([
+    [1_000_000, 0, 69_632],
+    [5_000_000, 0, 69_632],
+    [0, 100, 4096],
+    [2_000_000, 200, 8192],
+  ])(
+    '%i bytes and %i operations, data of %i beside heartbeats of a block: within 5 %% over any 5 seconds',
+    (...limit) => {
+      const [bytesPerSecond, operationsPerSecond, size] = limit;
+      const budget = new Budget({ bytesPerSecond, operationsPerSecond });
+      const writes: { atMs: number; bytes: number }[] = [];
+      const write = (atMs: number, bytes: number): void => {
+        budget.spent(bytes, 1);
+        writes.push({ atMs, bytes });
+      };
+      let heartbeatWaitMs = 0;
+      for (let nowMs = 0, heartbeatMs = 0; nowMs < 30_000; nowMs += 0.5) {
+        if (nowMs >= heartbeatMs && budget.waitMs(nowMs, true) === 0) {
+          heartbeatWaitMs = Math.max(heartbeatWaitMs, nowMs - heartbeatMs);
+          write(nowMs, 4096);
+          heartbeatMs += 50;
+        } else if (budget.waitMs(nowMs) === 0) write(nowMs, size);
+      }
+      expect(heartbeatWaitMs).toBeLessThanOrEqual(0.5);
+      for (let fromMs = 0; fromMs <= 25_000; fromMs += 500) {
+        const span = writes.filter(({ atMs }) => atMs >= fromMs && atMs < fromMs + 5000);
+        const bytes = span.reduce((sum, { bytes: some }) => sum + some, 0) / 5;
+        if (bytesPerSecond > 0) expect(bytes / bytesPerSecond).toBeLessThan(1.05);
+        if (operationsPerSecond > 0) expect(span.length / 5 / operationsPerSecond).toBeLessThan(1.05);
+        const shares = [bytes / (bytesPerSecond || Infinity), span.length / 5 / (operationsPerSecond || Infinity)];
+        expect(Math.max(...shares)).toBeGreaterThan(0.95);
+      }
+    },
+  );
 });

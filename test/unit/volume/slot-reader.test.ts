@@ -166,14 +166,25 @@ describe('a batch that is not good is never handed on', () => {
     expect(reader.counters.replayed).toBe(1);
   });
 
-  test('ahead: overrun, goes on at the oldest good batch that is left', () => {
+  test('[RING1] ahead: overrun, goes on at the writer’s head: what lies behind it is old and the next to go', () => {
     writer.state[WRITER.position] = SLOT_BYTES_MIN;
     writer.batch(blocks(2));
     writer.batch([frame()]);
     sawHead();
     expect(pollAll()).toBe('empty');
-    expect(marks).toEqual([1, 2]);
+    writer.batch([frame()]);
+    expect(pollAll()).toBe('empty');
+    expect(marks).toEqual([3]);
     expect(reader.counters).toMatchObject({ overruns: 1, skipped: 1 });
+  });
+
+  test('[RING1] more than a lap behind the head is overrun too, whatever lies at the place, and needs no patience', () => {
+    writer.state[WRITER.position] = 2 * SLOT_BYTES_MIN + 5 * BLOCK_BYTES;
+    writer.batch(blocks(2));
+    sawHead();
+    expect(poll()).toBe('batch');
+    expect(reader.position).toBe(writer.writer.position);
+    expect(reader.counters).toMatchObject({ overruns: 1, skipped: 1, damaged: 0 });
   });
 
   test('ahead, and the head block says nothing of it: waits, does not spin, counts nothing', () => {
@@ -182,6 +193,7 @@ describe('a batch that is not good is never handed on', () => {
     reader.sawHead(0);
     expect(pollAll()).toBe('empty');
     expect(reader.position).toBe(0);
+    expect(reader.isOverrun).toBe(true); // so that the heads are read again
     expect(reader.counters).toMatchObject({ overruns: 0, skipped: 0 });
   });
 
