@@ -21,7 +21,7 @@ import { type LabVolume, chooseVolumeDirectory, createVolume } from './lab-volum
 import { type CommandOptions, type CommandResult, TOOL_PATH, run } from './shell.ts';
 
 const VOLUME_BYTES = 64 * 1024 * 1024;
-const READY_TIMEOUT_MS = 15_000;
+const READY_TIMEOUT_MS = 30_000;
 const READY_POLL_MS = 100;
 const STOP_TIMEOUT_MS = 10_000;
 const LOG_TAIL_BYTES = 16_384;

@@ -10,17 +10,33 @@ export interface Plan {
   readonly cuts: number;
 }
 
-/** What the agent promises to carry, each through `cuts` cuts and returns. */
+/** What the agent promises to carry, the slowest first, each through `cuts` cuts and returns. */
 export const plansWithAgent = (cuts: number): Plan[] =>
-  [singleLink(3000), singleLink(1000), secondLink(), udpu()].map((variant) => ({ variant, cuts }));
+  [secondLink(), singleLink(3000), udpu(), singleLink(1000)].map((variant) => ({ variant, cuts }));
 
-/** Answers an account for each plan, in its order, or why there is none; all are over when it answers. */
-export async function runClusters(plans: readonly Plan[], say: (line: string) => void): Promise<(Account | Error)[]> {
-  return Promise.all(
-    plans.map(async ({ variant, cuts }) =>
-      runCluster(variant, cuts, say).catch((error: unknown) => (error instanceof Error ? error : Error(String(error)))),
-    ),
-  );
+/** What came of a plan: its account, or a throw of what kept it from one. */
+export type Outcome = () => Account;
+
+/** Answers for each plan by its variant's name; all are over when it answers. */
+export async function runClusters(
+  plans: readonly Plan[],
+  say: (line: string) => void,
+): Promise<ReadonlyMap<string, Outcome>> {
+  const runs = plans.map(async ({ variant, cuts }): Promise<[string, Outcome]> => {
+    try {
+      const account = await runCluster(variant, cuts, say);
+      return [variant.name, () => account];
+    } catch (error) {
+      say(`${variant.name}: ${String(error)}`);
+      return [
+        variant.name,
+        () => {
+          throw error;
+        },
+      ];
+    }
+  });
+  return new Map(await Promise.all(runs));
 }
 
 async function runCluster(variant: Variant, cuts: number, say: (line: string) => void): Promise<Account> {

@@ -5,21 +5,21 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { singleLink } from '../../agent/bench/corosync-conf.ts';
 import { type Account, countOf } from '../../agent/bench/corosync-cuts.ts';
-import { expectUntouched, plansWithAgent, runClusters } from '../support/corosync-clusters.ts';
+import { expectUntouched, type Outcome, plansWithAgent, runClusters } from '../support/corosync-clusters.ts';
 
 const PLANS = plansWithAgent(4);
 const CONTROL = { variant: singleLink(1000, false), cuts: 1 };
 const RUN_MS_MAX = 400_000;
 
-let accounts: (Account | Error)[] = [];
+let outcomes: ReadonlyMap<string, Outcome> = new Map();
 beforeAll(async () => {
-  accounts = await runClusters([...PLANS, CONTROL], (line) => process.stderr.write(`${line}\n`));
+  outcomes = await runClusters([...PLANS, CONTROL], (line) => process.stderr.write(`${line}\n`));
 }, RUN_MS_MAX);
 
 function accountOf(name: string): Account {
-  const account = accounts[[...PLANS, CONTROL].findIndex(({ variant }) => variant.name === name)];
-  if (account === undefined || account instanceof Error) throw account ?? new Error(`no run of ${name}`);
-  return account;
+  const outcome = outcomes.get(name);
+  if (outcome === undefined) throw new Error(`no run of ${name}`);
+  return outcome();
 }
 
 describe('[AG5] corosync and Pacemaker notice nothing of two silent and two carrier cuts and their returns', () => {
