@@ -10,7 +10,7 @@ export const SYNOPSES = {
   path: 'PEER auto|storage|network [--config FILE | --socket PATH] [--json]',
   inspect:
     'VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T] [--key-file FILE | --config FILE]',
-  bench: '[latency|throughput|failover|idle] [--json]',
+  bench: '[latency|throughput|failover|idle|fairness|growth] [--json]',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type CommandName = keyof typeof SYNOPSES;

@@ -17,7 +17,7 @@ import { SlotReader } from '../volume/slot-reader.ts';
 import type { SealFactory } from '../wire/seal.ts';
 import { HeadTable } from './head-table.ts';
 import { Intake } from './intake.ts';
-import type { PaceSettings } from './pace.ts';
+import { NEEDED_MS_MAX, type PaceSettings } from './pace.ts';
 import { type ReaderPeer, Source } from './source.ts';
 
 export interface ReaderSettings {
@@ -57,6 +57,9 @@ export class ReaderLoop {
   readonly #intake: Intake;
   readonly #now: () => number;
   #headsMs = -Infinity;
+  /** When the next of the quiet sources may be read, and which one was last. */
+  #quietDueMs = -Infinity;
+  #quietTurn = 0;
 
   /** `memory`: page-aligned; {@link ReaderLoop.memoryBytes}. */
   constructor(
@@ -119,24 +122,33 @@ export class ReaderLoop {
     const { pace } = this.#settings;
     if (nowMs - this.#headsMs >= pace.idle * 0.9) this.#readHeads(nowMs);
     let busy = false;
+    const quiet = nowMs >= this.#quietDueMs ? this.#nextQuiet() : null;
     for (const source of this.#sources) {
       this.#follow(source);
-      if (!source.isDue(nowMs)) continue;
+      if (source !== quiet && !source.isDue(nowMs)) continue;
       if (this.#readBatches(source)) busy = true;
-      else source.plan(pace, this.#now(), this.#quietSources);
+      else source.plan(pace, this.#now());
     }
+    if (quiet) this.#quietDueMs = this.#now() + Math.min(NEEDED_MS_MAX, pace.idle);
     const after = this.#now();
     Atomics.store(words, AGENT.flood, this.#sources.some((source) => source.isFlood(after)) ? 1 : 0);
     if (busy) return 0;
     let dueMs = this.#headsMs + pace.idle;
-    for (const source of this.#sources) dueMs = Math.min(dueMs, source.dueMs);
+    for (const source of this.#sources) dueMs = Math.min(dueMs, source.isQuiet ? this.#quietDueMs : source.dueMs);
     return Math.max(0, dueMs - after);
   }
 
-  get #quietSources(): number {
-    let count = 0;
-    for (const source of this.#sources) if (source.isQuiet) count++;
-    return count;
+  /** The quiet source whose turn it is; null when there is none. */
+  #nextQuiet(): Source | null {
+    const sources = this.#sources;
+    for (let i = 1; i <= sources.length; i++) {
+      const index = (this.#quietTurn + i) % sources.length;
+      const source = sources[index];
+      if (!source?.isQuiet) continue;
+      this.#quietTurn = index;
+      return source;
+    }
+    return null;
   }
 
   #readHeads(nowMs: number): void {

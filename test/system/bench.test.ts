@@ -24,5 +24,7 @@ test('bench --json prints one document: each figure with its limit, ratio, targe
 test('bench: an unknown part is bad usage, one line', async () => {
   const { status, stderr } = await run([process.execPath, CLI_PATH, 'bench', 'speed']);
   expect(status).toBe(2);
-  expect(stderr).toBe('stillbeat: no benchmark speed: there are latency, throughput, failover, idle\n');
+  expect(stderr).toBe(
+    'stillbeat: no benchmark speed: there are latency, throughput, failover, idle, fairness, growth\n',
+  );
 });

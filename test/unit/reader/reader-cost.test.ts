@@ -112,7 +112,7 @@ test('on the network an idle node reads the head table and no ring, with one pee
   }
 });
 
-test('with storage as the only way silent peers together cost what one does', () => {
+test('with storage as the only way silent peers together cost what one does', { timeout: 30_000 }, () => {
   const costs = [2, 8, 32, 64].map((nodes) => {
     make(nodes, 'storage');
     runFor(5000);
@@ -129,7 +129,7 @@ test('a peer that is dead, or was never there, costs nothing', () => {
   expect(runFor(5000).rings).toBe(0);
 });
 
-test('of 63 peers only the one that sends is read often, on either path', () => {
+test('of 63 peers only the one that sends is read often, on either path', { timeout: 30_000 }, () => {
   for (const path of ['network', 'storage'] as const) {
     make(64, path);
     runFor(3000);
