@@ -7,44 +7,67 @@
  */
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { removeInterface, setUpInterface } from '../vnic/interface-linux.ts';
+import { sameBytes } from './base/bytes.ts';
 import { AgentError } from './base/errors.ts';
+import { bypassPlan, removeBypass, setUpBypass } from './bypass/bypass.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
+import { MessageExchange } from './messages/exchange.ts';
+import { type KeyEvent, KeyWatch } from './key-watch.ts';
 import { interfaceMtu, interfaceOf } from './platform/interface-mtu.ts';
 import { tuneEngine } from './platform/engine.ts';
 import { sys } from './platform/native.ts';
 import { systemClock } from './platform/clock.ts';
-import { AGENT, PEER, type SharedState } from './queue/shared-state.ts';
+import { NO_PLAN, nextPlan, seatChange, type Busy, type SeatChange } from './plan.ts';
+import { SharedKeys } from './queue/shared-keys.ts';
+import { AGENT, clearSeat, PEER, type PeerWords, type SharedState } from './queue/shared-state.ts';
+import { restartKeys } from './settings/change.ts';
 import { readKeyFile } from './settings/key.ts';
 import type { Settings } from './settings/settings.ts';
 import { Supervisor, type SupervisorEvent } from './supervisor.ts';
 import type { SwitchCommand } from './switch/worker.ts';
 import type { SwitchSnapshot } from './switch/snapshot.ts';
-import { allocate, sharedState, type ThreadContext } from './threads.ts';
+import { allocate, sharedState, type ReceiveFacts, type ThreadContext } from './threads.ts';
 import { initialiseState } from './volume/slot-start.ts';
-import { nodeNumber, openVolumes, type OpenedVolumes } from './volumes.ts';
+import { nodeNumber, openVolumes, type OpenedVolumes, type SeenVolumes } from './volumes.ts';
 
 const EFD_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
 const TX_QUEUE_LENGTH = 4000;
 const CLOSE_MS_MAX = 2000;
+/** What was handed to the interface before the end is sent, and confirmed where a peer can; no end waits longer. */
+const DRAIN_MS_MAX = 1000;
+const DRAIN_LOOK_MS = 5;
 const READY_MS_MAX = 10_000;
 const ANSWER_MS_MAX = 2000;
+/** Threads take a plan over within a round; one that hangs in its storage is not waited for. */
+const PLAN_MS_MAX = 2000;
 
-export type AgentEvent = CoreEvent | SupervisorEvent;
+/** The keys of the key file; null: unauthenticated. */
+export type Keys = readonly Uint8Array[] | null;
+
+export type AgentEvent = CoreEvent | SupervisorEvent | KeyEvent;
 
 const workerUrl = (name: string): URL => new URL(`./${name}/worker.js`, import.meta.url);
 
 export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentError] }> {
-  readonly settings: Settings;
   readonly volumes: OpenedVolumes;
   readonly state: SharedState;
   readonly incarnation: Uint8Array;
-  readonly #context: ThreadContext;
+  /** The way of programs' messages to and from the switch. */
+  readonly messages: MessageExchange;
+  #context: ThreadContext;
+  readonly #keys: SharedKeys;
+  readonly #keyWatch: KeyWatch;
   readonly #supervisor: Supervisor;
   readonly #commandPort: MessagePort;
+  readonly #tunFd: number;
+  /** Seats and readers of former plans that a thread may still use: by the plan that freed them. */
+  readonly #freed: { readonly plan: number; readonly seats: readonly number[]; readonly readers: readonly number[] }[] =
+    [];
   readonly #answers = new Map<number, (snapshot: SwitchSnapshot) => void>();
   #nextAnswer = 1;
   #closed = false;
@@ -54,45 +77,87 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     volumes: OpenedVolumes,
     commandPort: MessagePort,
     supervisor: Supervisor,
+    tunFd: number,
   ) {
     super();
-    this.settings = context.settings;
+    this.#tunFd = tunFd;
     this.volumes = volumes;
     this.incarnation = context.incarnation;
     this.#context = context;
+    this.#keys = new SharedKeys(context.memory.keys);
     this.#commandPort = commandPort;
     this.#supervisor = supervisor;
     this.state = supervisor.state;
+    this.messages = new MessageExchange(context.memory.messages, () => this.#bell());
+    this.messages.hear(context.receive.map(({ messages }) => messages));
+    Atomics.store(this.state.words, AGENT.plan, context.number);
+    supervisor.supervise('flush', () => new Worker(workerUrl('flush'), { workerData: this.#context }));
     commandPort.on('message', ({ id, snapshot }: { id: number; snapshot: SwitchSnapshot }) => {
       this.#answers.get(id)?.(snapshot);
       this.#answers.delete(id);
     });
+    this.#keyWatch = new KeyWatch(
+      this.state,
+      () => this.#context.seats,
+      (event) => this.emit('event', event),
+    );
+    for (const { reader } of context.receive) this.#startReader(reader);
     supervisor.on('event', (event) => this.emit('event', event));
     supervisor.on('fatal', (error) => this.emit('fatal', error));
   }
 
+  get settings(): Settings {
+    return this.#context.settings;
+  }
+
   /** Starts everything; what was started is stopped again when a later part fails. */
   static async start(settings: Settings): Promise<Agent> {
-    const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
-    const volumes = await openVolumes(settings, clusterKey);
+    const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+    const volumes = await openVolumes(settings, keys);
     let supervisor: Supervisor | undefined;
     let isNew = false;
     tuneEngine();
     try {
       const { name, addresses, mtu } = settings.vnic;
       isNew = setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
-      const context = makeContext(settings, volumes, clusterKey);
+      setUpBypass(settings);
+      const context = makeContext(settings, volumes, keys);
       initialiseState(new Float64Array(context.memory.writer), volumes.start);
       supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
       const commands = new MessageChannel();
-      await startThreads(supervisor, context, commands.port2);
-      return new Agent(context, volumes, commands.port1, supervisor);
+      const tunFd = await startSwitch(supervisor, context, commands.port2);
+      return new Agent(context, volumes, commands.port1, supervisor, tunFd);
     } catch (error) {
       await supervisor?.stop(0);
       volumes.lock.close();
+      removeQuietly(settings);
       if (isNew) removeInterface(settings.vnic.name);
       throw error;
     }
+  }
+
+  /** The keys in use: the first seals. None: unauthenticated. */
+  get keys(): readonly Uint8Array[] {
+    return this.#keys.read();
+  }
+
+  /** Where the peer of this name sits; -1: nowhere. */
+  seatOf(node: string): number {
+    return this.#context.seats.find(({ peer }) => peer.node === node)?.seat ?? -1;
+  }
+
+  /** Other keys from now on; what is sealed says with which. The head block says so at once. */
+  #useKeys(keys: readonly Uint8Array[]): void {
+    const isSame = Buffer.compare(Buffer.concat(this.keys), Buffer.concat(keys)) === 0;
+    if (isSame) return;
+    this.#keys.put(keys);
+    Atomics.store(this.state.words, AGENT.headWanted, 1);
+    this.state.wake(AGENT.flushWake);
+  }
+
+  /** Whether the threads do their work: what systemd's watchdog is told. */
+  get isMoving(): boolean {
+    return this.#supervisor.isMoving;
   }
 
   /** What the switch thread knows now. Rejects when it does not answer in time: it hangs. */
@@ -100,9 +165,88 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     return this.#ask({ command: 'snapshot', id: this.#nextAnswer++ });
   }
 
-  /** An operator's override for one peer. */
+  /** An operator's override for one peer, by its place in the settings. */
   async setPath(peer: number, override: Override): Promise<SwitchSnapshot> {
-    return this.#ask({ command: 'path', id: this.#nextAnswer++, peer, override });
+    const seat = this.#context.seats[peer]?.seat ?? -1;
+    return this.#ask({ command: 'path', id: this.#nextAnswer++, seat, override });
+  }
+
+  /** What of these settings this agent cannot take over while it runs; empty when it can. */
+  restartReasons(settings: Settings, keys: Keys, seen: SeenVolumes): string[] {
+    const { send } = this.#context;
+    const reasons = restartKeys(this.settings, settings);
+    if ((keys === null) !== (this.keys.length === 0)) reasons.push('the key');
+    const isSame =
+      sameBytes(send.clusterUuid, 0, seen.send.clusterUuid, 0, 16) && send.ownTenant === seen.send.ownTenant;
+    if (!isSame) reasons.push('the send volume, which was formatted anew');
+    return reasons;
+  }
+
+  /**
+   * Takes other settings over without a new incarnation. Throws, and changes nothing, when there is no seat for a peer.
+   * Answers who came and went, and whether all threads have it: one that hangs in its storage has it when that answers.
+   */
+  async takeOver(
+    settings: Settings,
+    keys: Keys,
+    seen: SeenVolumes,
+  ): Promise<SeatChange & { readonly isComplete: boolean }> {
+    const former = this.#context;
+    const plan = { ...nextPlan(former, settings, seen, this.#busy()), bypass: bypassPlan(settings) };
+    this.#useKeys(keys ?? []);
+    if (plan.bypass) setUpBypass(settings);
+    const change = seatChange(former.seats, plan.seats);
+    for (const { seat } of change.come) clearSeat(this.state.peers[seat] as PeerWords);
+    this.#context = { ...former, ...plan };
+    this.messages.hear(plan.receive.map(({ messages }) => messages));
+    const isRead =
+      (wanted: number) =>
+      ({ reader }: ReceiveFacts) =>
+        reader === wanted;
+    const readers = former.receive.map(({ reader }) => reader).filter((reader) => !plan.receive.some(isRead(reader)));
+    this.#freed.push({ plan: plan.number, seats: change.gone.map(({ seat }) => seat), readers });
+    for (const { reader } of plan.receive) if (!former.receive.some(isRead(reader))) this.#startReader(reader);
+    this.#supervisor.post({ plan });
+    const { words } = this.state;
+    Atomics.store(words, AGENT.plan, plan.number);
+    this.state.wake(AGENT.flushWake);
+    this.state.wake(AGENT.readerWake);
+    this.#bell();
+    const watched = [...new Set([...plan.receive.map(({ reader }) => reader), ...readers])];
+    const isComplete = () => this.#newestOfAll(watched) >= plan.number;
+    for (let waitedMs = 0; waitedMs < PLAN_MS_MAX && !isComplete(); waitedMs += 2) await delay(2);
+    return { ...change, isComplete: isComplete() };
+  }
+
+  /** The newest plan that all these threads have. */
+  #newestOfAll(readers: readonly number[]): number {
+    const indexes = [AGENT.switchPlan, AGENT.flushPlan, ...readers.map((reader) => AGENT.readerPlans + reader)];
+    return Math.min(...indexes.map((index) => Atomics.load(this.state.words, index)));
+  }
+
+  /** What is not to be given away yet. */
+  #busy(): Busy {
+    const held = this.#freed.filter(({ plan, readers }) => {
+      const all = [...this.#context.receive.map(({ reader }) => reader), ...readers];
+      return this.#newestOfAll(all) < plan;
+    });
+    this.#freed.splice(0, Infinity, ...held);
+    return {
+      seats: new Set(held.flatMap(({ seats }) => seats)),
+      readers: new Set(held.flatMap(({ readers }) => readers)),
+    };
+  }
+
+  #startReader(reader: number): void {
+    const isWanted = () => this.#context.receive.some((receive) => receive.reader === reader);
+    this.#supervisor.supervise(
+      'reader',
+      (isRestart) => {
+        if (isRestart) breakLocks(this.state);
+        return new Worker(workerUrl('reader'), { workerData: { ...this.#context, reader, tunFd: this.#tunFd } });
+      },
+      isWanted,
+    );
   }
 
   async #ask(command: SwitchCommand): Promise<SwitchSnapshot> {
@@ -125,43 +269,68 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   }
 
   /**
-   * Ends in order: what is buffered is written, the head says "stopped". `keepInterface` for a restart in place. Answers
-   * false when a thread did not end: it hangs in the kernel, and this process may start no other agent.
+   * Ends in order: what is buffered is sent and written, the head says "stopped". `keepInterface` for a restart in place;
+   * `drain` false when there is something wrong with the agent. Answers false when a thread did not end: it hangs in the
+   * kernel, and this process may start no other agent.
    */
-  async close(keepInterface = false): Promise<boolean> {
+  async close(keepInterface = false, drain = true): Promise<boolean> {
     if (this.#closed) return true;
     this.#closed = true;
+    this.#keyWatch.close();
     const { words } = this.state;
+    if (drain) await this.#drain();
     Atomics.store(words, AGENT.stop, 1);
     this.state.wake(AGENT.flushWake);
     this.state.wake(AGENT.readerWake);
     this.#bell();
     const ended = await this.#supervisor.stop(CLOSE_MS_MAX);
     this.#commandPort.close();
+    this.messages.close();
     this.volumes.lock.close();
     sys.close(this.#context.bellFd);
-    if (!keepInterface) removeInterface(this.settings.vnic.name);
+    if (!keepInterface) {
+      if (this.settings.primary.mode === 'route') removeBypass(this.settings);
+      removeInterface(this.settings.vnic.name);
+    }
     return ended;
+  }
+
+  async #drain(): Promise<void> {
+    const { words } = this.state;
+    const deadlineMs = systemClock.monotonicMs() + DRAIN_MS_MAX;
+    Atomics.store(words, AGENT.drain, 1);
+    this.#bell();
+    while (Atomics.load(words, AGENT.drained) === 0 && systemClock.monotonicMs() < deadlineMs)
+      await delay(DRAIN_LOOK_MS);
   }
 }
 
-function makeContext(settings: Settings, volumes: OpenedVolumes, clusterKey: Uint8Array | null): ThreadContext {
+/** After a failure that is told already. */
+function removeQuietly(settings: Settings): void {
+  try {
+    removeBypass(settings);
+  } catch {
+    // What could not be set up cannot be removed either.
+  }
+}
+
+function makeContext(settings: Settings, volumes: OpenedVolumes, keys: Keys): ThreadContext {
+  const memory = allocate();
+  new SharedKeys(memory.keys).put(keys ?? []);
   return {
-    settings,
+    ...nextPlan(NO_PLAN, settings, volumes),
+    bypass: bypassPlan(settings),
     incarnation: new Uint8Array(randomBytes(16)),
     hostId: volumes.hostId,
-    keyId: volumes.keyId,
-    clusterKey,
     send: volumes.send,
-    receive: volumes.receive,
-    peerSlots: volumes.peerSlots,
-    nodeNumbers: [settings.node, ...settings.peers.map(({ node }) => node)].map(nodeNumber),
+    nodeNumber: nodeNumber(settings.node),
     bellFd: sys.eventfd(0, EFD_NONBLOCK_CLOEXEC),
-    memory: allocate(settings.peers.length, volumes.receive.length),
+    memory,
   };
 }
 
-async function startThreads(supervisor: Supervisor, context: ThreadContext, commandPort: MessagePort): Promise<void> {
+/** Answers the interface's descriptor, for the readers. */
+async function startSwitch(supervisor: Supervisor, context: ThreadContext, commandPort: MessagePort): Promise<number> {
   const { listen, interface: name } = context.settings.primary;
   const primary = name ?? (listen && interfaceOf(listen.host));
   const mtu = primary ? interfaceMtu(primary) : 1500;
@@ -169,14 +338,7 @@ async function startThreads(supervisor: Supervisor, context: ThreadContext, comm
     workerData: { ...context, commandPort, mtu },
     transferList: [commandPort],
   });
-  const tunFd = await supervisor.superviseSwitch(theSwitch, READY_MS_MAX);
-  supervisor.supervise('flush', () => new Worker(workerUrl('flush'), { workerData: context }));
-  context.receive.forEach((_, receiveIndex) => {
-    supervisor.supervise('reader', (isRestart) => {
-      if (isRestart) breakLocks(sharedState(context));
-      return new Worker(workerUrl('reader'), { workerData: { ...context, receiveIndex, tunFd } });
-    });
-  });
+  return supervisor.superviseSwitch(theSwitch, READY_MS_MAX);
 }
 
 /** A reader that died inside a delivery gate would keep it locked for ever. */

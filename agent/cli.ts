@@ -11,6 +11,9 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<(argv: string[]) => P
   check: async () => (await import('./cli/check.ts')).check,
   run: async () => (await import('./cli/run.ts')).run,
   status: async () => (await import('./cli/status.ts')).status,
+  key: async () => (await import('./cli/key.ts')).key,
+  send: async () => (await import('./cli/send.ts')).send,
+  receive: async () => (await import('./cli/receive.ts')).receive,
   path: async () => (await import('./cli/path.ts')).path,
 };
 

@@ -2,10 +2,10 @@
  * The control socket: one JSON request a line, one JSON answer a line. Who may open the socket may ask; it is made for
  * its owner alone (mode 0600).
  */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
+import type { Server, Socket } from 'node:net';
 import { AgentError } from './base/errors.ts';
+import { listenUnix } from './unix-server.ts';
 
 export type Answer = Readonly<Record<string, unknown>>;
 export type Handler = (request: Readonly<Record<string, unknown>>) => Promise<Answer>;
@@ -25,27 +25,9 @@ export class ControlServer {
 
   /** Listens on `path`; a socket that a dead agent left is removed, a live one is not. */
   static async open(path: string, handler: Handler): Promise<ControlServer> {
-    const failed = (error: unknown) => {
-      const why = error instanceof Error ? error.message : String(error);
-      return new AgentError('failed', `control socket ${path} cannot be made (${why}): check control.socket`);
-    };
-    try {
-      mkdirSync(dirname(path), { recursive: true });
-    } catch (error) {
-      throw failed(error);
-    }
-    if (await answers(path)) {
-      throw new AgentError('taken', `control socket ${path} is in use: another agent of this name runs; stop it first`);
-    }
-    rmSync(path, { force: true });
-    const server = createServer();
+    const server = await listenUnix(path, 'control');
     const control = new ControlServer(path, server);
     server.on('connection', (socket) => control.#serve(socket, handler));
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(failed(error)));
-      server.listen(path, resolve);
-    });
-    chmodSync(path, 0o600);
     return control;
   }
 
@@ -81,15 +63,4 @@ async function answerLine(line: string, handler: Handler): Promise<Answer> {
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) };
   }
-}
-
-async function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

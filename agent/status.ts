@@ -2,11 +2,15 @@
 import { createRequire } from 'node:module';
 import { type Agent, wallOf } from './agent.ts';
 import { AgentError } from './base/errors.ts';
+import { toHex } from './base/bytes.ts';
+import { isPeerKeyKnown, peerKeyId } from './key-watch.ts';
+import type { CorosyncDocument } from './operate/corosync-advice.ts';
 import { systemClock } from './platform/clock.ts';
 import { errnoName } from './platform/native.ts';
-import { AGENT, AGENT_TIME, PEER } from './queue/shared-state.ts';
+import { AGENT, AGENT_TIME, PEER, type PeerWords } from './queue/shared-state.ts';
 import type { PeerSnapshot } from './switch/snapshot.ts';
 import { READ_COUNTERS } from './volume/slot-reader.ts';
+import { keyId } from './wire/keys.ts';
 
 /** From the compiled program, and from its source in tests. */
 const PACKAGE = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
@@ -21,10 +25,15 @@ export interface LoggedEvent {
 export type StatusDocument = Readonly<Record<string, unknown>>;
 
 /**
- * Makes the document; `events` are the newest, oldest first. When the switch thread hangs it is made of what shared
+ * Makes the document; `events` are the newest, oldest first; `messages` the figures of programs' messages. When the switch thread hangs it is made of what shared
  * memory holds: then of all times somebody wants to know how the agent is.
  */
-export async function statusDocument(agent: Agent, events: readonly LoggedEvent[]): Promise<StatusDocument> {
+export async function statusDocument(
+  agent: Agent,
+  events: readonly LoggedEvent[],
+  corosync: CorosyncDocument,
+  messages: Readonly<Record<string, number>>,
+): Promise<StatusDocument> {
   const { settings } = agent;
   const seen = await agent.snapshot().catch((error: unknown) => {
     if (error instanceof AgentError) return null;
@@ -37,6 +46,7 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
     version: VERSION,
     incarnation: Buffer.from(agent.incarnation).toString('hex'),
     authenticated: settings.keyFile !== null,
+    keys: agent.keys.map((key) => toHex(keyId(key))),
     switch: seen ? 'answering' : 'not answering',
     vnic: {
       name: settings.vnic.name,
@@ -54,7 +64,9 @@ export async function statusDocument(agent: Agent, events: readonly LoggedEvent[
     },
     storage: storage(agent, seen?.nowMs ?? systemClock.monotonicMs()),
     queues: seen?.writeBuffer ?? null,
-    peers: seen?.peers.map((peer, i) => peerDocument(agent, peer, i)) ?? [],
+    messages,
+    peers: seen?.peers.map((peer) => peerDocument(agent, peer)) ?? [],
+    corosync,
     events,
   };
 }
@@ -92,15 +104,21 @@ function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>>
   };
 }
 
-function peerDocument(agent: Agent, peer: PeerSnapshot, index: number): Readonly<Record<string, unknown>> {
-  const { sinceMs, network, storage: way, ...rest } = peer;
-  const words = agent.state.peers[index]?.words ?? new Int32Array(0);
+const keyOf = (shared: PeerWords | undefined): Readonly<Record<string, unknown>> => ({
+  key: shared ? peerKeyId(shared) : null,
+  keyKnown: shared ? isPeerKeyKnown(shared) : true,
+});
+
+function peerDocument(agent: Agent, peer: PeerSnapshot): Readonly<Record<string, unknown>> {
+  const { sinceMs, network, storage: way, seat, ...rest } = peer;
+  const shared = agent.state.peers[seat];
+  const words = shared?.words ?? new Int32Array(0);
   const counters = Object.fromEntries(READ_COUNTERS.map((name, i) => [name, words[PEER.readCounters + i] ?? 0]));
   const rounded = (value: number | null) => (value === null ? null : round(value));
   return {
     ...rest,
     since: new Date(wallOf(sinceMs)).toISOString(),
     network: { ...network, rttMs: rounded(network.rttMs), clockOffsetMs: rounded(network.clockOffsetMs) },
-    storage: { ...way, lagMs: rounded(way.lagMs), ...counters },
+    storage: { ...way, lagMs: rounded(way.lagMs), ...counters, ...keyOf(shared) },
   };
 }

@@ -82,8 +82,21 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
     });
   }
 
-  /** Starts a thread that can take over from its own shared memory, again when it dies. */
-  supervise(thread: ThreadName, start: (isRestart: boolean) => Worker, isRestart = false): void {
+  /** Sends a message to every thread that runs. */
+  post(message: unknown): void {
+    for (const worker of this.#workers) worker.postMessage(message);
+  }
+
+  /**
+   * Starts a thread that can take over from its own shared memory, again when it dies; not when it ends and is no longer
+   * wanted.
+   */
+  supervise(
+    thread: ThreadName,
+    start: (isRestart: boolean) => Worker,
+    isWanted: () => boolean = () => true,
+    isRestart = false,
+  ): void {
     const worker = start(isRestart);
     this.#workers.add(worker);
     this.#watch(thread);
@@ -91,7 +104,7 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
     worker.on('error', (error) => (reason = error.message));
     worker.once('exit', () => {
       this.#workers.delete(worker);
-      if (this.#stopping || this.state.stopping) return;
+      if (this.#stopping || this.state.stopping || !isWanted()) return;
       const now = systemClock.monotonicMs();
       this.#deaths.push(now);
       const recent = this.#deaths.filter((at) => now - at < RESTARTS_WITHIN_MS).length;
@@ -100,7 +113,7 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
         this.emit('fatal', new AgentError('died', `the ${thread} thread keeps dying (${reason}): see the log`));
         return;
       }
-      this.supervise(thread, start, true);
+      this.supervise(thread, start, isWanted, true);
     });
   }
 
@@ -142,6 +155,20 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
       this.emit('event', { kind: 'storage-good', afterMs: now - this.#storageBadMs });
       this.#storageBadMs = -1;
     }
+  }
+
+  /**
+   * Whether the threads do their work. One that stands in a call to the storage does: the storage may hang, and the network way
+   * must not end for that.
+   */
+  get isMoving(): boolean {
+    const { words, times } = this.state;
+    const inStorage: Readonly<Record<ThreadName, boolean>> = {
+      switch: false,
+      flush: Atomics.load(words, AGENT.writing) === 1,
+      reader: (times[AGENT_TIME.readBeganMs] ?? 0) > 0,
+    };
+    return [...this.#watched].every(([thread, { stalled }]) => !stalled || inStorage[thread]);
   }
 
   /** Waits for the threads to end by themselves (the stop word is set), at most `waitMs`; then ends them, and answers false. */

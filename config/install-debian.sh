@@ -2,12 +2,18 @@
 # Installs the Debian packages that the demo or the tests need, and says which. Does nothing when they are there.
 # usage: install-debian.sh demo|test|bench
 set -eu
+corosync="corosync:corosync pacemaker:pacemakerd pacemaker-cli-utils:crm_resource"
+corosync="$corosync pacemaker-resource-agents:/usr/lib/ocf/resource.d/pacemaker/Dummy"
 case "${1:-}" in
   demo) wanted="iproute2:ip iputils-ping:ping nftables:nft" ;;
-  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv" ;;
-  bench) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 sbd:sbd" ;;
+  test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv $corosync" ;;
+  bench) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 sbd:sbd $corosync" ;;
   *) echo "install-debian.sh: say demo, test or bench" >&2; exit 2 ;;
 esac
+if [ "$1" = test ]; then
+  wanted="$wanted systemd:systemd-analyze resource-agents:ocf-tester pacemaker-cli-utils:crm_resource"
+  sh "$(dirname "$0")/unpack-promtool.sh"
+fi
 missing=""
 for pair in $wanted; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
@@ -20,6 +26,13 @@ fi
 echo "stillbeat: installing Debian packages:$missing"
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
+# Packages of daemons start them. Here they are wanted for rooms of the tests' own: this machine must join no cluster.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 1' HUP INT TERM
+  printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+fi
 if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
   tail -n 5 "$log" >&2
   echo "stillbeat: apt-get could not install$missing; its last lines stand above" >&2

@@ -31,6 +31,23 @@ export function ipText(text: string): string {
   return Array.from(words, (word) => word.toString(16).padStart(8, '0')).join('');
 }
 
+/** The sixteen bytes of an address. Throws on none. */
+export const ipBytes = (text: string): Uint8Array =>
+  Uint8Array.from(ipText(text).match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+
+/** The text of an address of sixteen bytes. */
+export function ipFromBytes(bytes: Uint8Array): string {
+  const isMapped = bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff;
+  if (isMapped) return bytes.subarray(12).join('.');
+  const group = (i: number) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16);
+  const text = Array.from({ length: 8 }, (_, i) => group(i)).join(':');
+  const runs = [...text.matchAll(/\b0(?::0)+\b/g)].map((found) => ({ at: found.index, bytes: found[0].length }));
+  const [longest] = runs.toSorted((one, other) => other.bytes - one.bytes);
+  if (longest === undefined) return text;
+  const { at, bytes: length } = longest;
+  return `${text.slice(0, at).replace(/:$/, '')}::${text.slice(at + length).replace(/^:/, '')}`;
+}
+
 /** The highest address of an IPv4 subnet, to which all of it listens; null where a subnet has none (/31, /32, IPv6). */
 export function broadcastAddress(address: string, prefix: number): string | null {
   const word = parseIpv4(address);

@@ -39,10 +39,20 @@ export function below(name: string, unit: string, value: number, bound: number):
   return figure(name, unit, value, null, null, `<= ${bound} ${unit}`.trim(), value <= bound);
 }
 
+/** A count that must be nothing, beside the same count without us. */
+export function none(name: string, unit: string, value: number, without: number): Figure {
+  return figure(name, unit, value, without, without === 0 ? null : value / without, '0', value === 0);
+}
+
 /** A figure that must be `factor` times smaller than the peer's. */
 export function timesFaster(name: string, unit: string, value: number, peer: number, factor: number): Figure {
   const ratio = peer / value;
   return figure(name, unit, value, peer, ratio, `>= ${factor} x faster`, ratio >= factor);
+}
+
+/** A count that must be `wanted`, beside the peer's. */
+export function moreThan(name: string, unit: string, value: number, peer: number, wanted: number): Figure {
+  return figure(name, unit, value, peer, peer === 0 ? null : value / peer, `${wanted}`, value === wanted);
 }
 
 function figure(

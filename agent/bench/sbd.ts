@@ -6,6 +6,7 @@
  * (-Z -Z), in mount and PID namespaces of its own with a /dev that has no watchdog; where this host has a watchdog
  * device at all, nothing is measured.
  */
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { percentile } from '../demo/figures.ts';
@@ -18,6 +19,9 @@ import { alignedMemory } from '../platform/memory.ts';
 const SAMPLES = 8;
 const DELIVERY_MS_MAX = 5000;
 const START_MS = 3000;
+const SEND_MS_MAX = 150;
+/** The watcher looks once a second: after this long without a message in the mailbox no more is taken out. */
+const QUIET_MS = 3000;
 /** SBD's layout: a header sector, then for each slot its sector and its mailbox; a mailbox begins with the command. */
 const SECTOR_BYTES = 512;
 const TARGET_SLOT = 1;
@@ -25,6 +29,47 @@ const MAILBOX_OFFSET = (2 + 2 * TARGET_SLOT) * SECTOR_BYTES;
 
 /** Median delivery in ms over a device of the lab's own kind; null where SBD cannot be measured. */
 export async function sbdDelivery(lab: Lab, clock: Clock): Promise<number | null> {
+  return withWatcher(lab, async (path, mailbox) => {
+    const samples: number[] = [];
+    for (let i = 0; i < SAMPLES; i++) {
+      const took = await deliverOnce(lab, path, mailbox, clock);
+      if (took !== null) samples.push(took);
+      await delay(300 + ((i * 377) % 1000)); // another phase of the peer's one-second poll each time
+    }
+    return percentile(samples, 0.5);
+  });
+}
+
+/** How many of `count` messages, sent one after another without a pause, the watcher takes out of the mailbox. */
+export async function sbdBurst(lab: Lab, clock: Clock, count: number): Promise<number | null> {
+  return withWatcher(lab, async (path, mailbox) => {
+    let sent = 0;
+    const sending = (async () => {
+      for (; sent < count; sent++) {
+        const sender = lab.spawn('a', ['sbd', '-d', path, '-n', 'alpha', 'message', 'beta', 'test'], {
+          stdio: 'ignore',
+        });
+        // It waits for nothing but its own write; one that does is ended, its message is in the mailbox.
+        await Promise.race([once(sender, 'exit'), delay(SEND_MS_MAX)]);
+        sender.kill('SIGKILL');
+      }
+    })();
+    let taken = 0;
+    let wasFull = false;
+    for (let quietMs = clock.monotonicMs(); clock.monotonicMs() - quietMs < QUIET_MS;) {
+      const { isFull } = mailbox;
+      if (wasFull && !isFull) taken++;
+      if (isFull || sent < count) quietMs = clock.monotonicMs();
+      wasFull = isFull;
+      await delay(1);
+    }
+    await sending;
+    return taken;
+  });
+}
+
+/** A device with a watcher on node b; null where SBD cannot be measured. */
+async function withWatcher<T>(lab: Lab, work: (path: string, mailbox: Mailbox) => Promise<T>): Promise<T | null> {
   if (existsSync('/dev/watchdog') || existsSync('/dev/watchdog0')) return null;
   if ((await run(['sbd', '-h'])).status === 127) return null;
   const { path } = await lab.addVolume('sbd', 16 * 1024 * 1024);
@@ -39,13 +84,7 @@ export async function sbdDelivery(lab: Lab, clock: Clock): Promise<number | null
   const mailbox = new Mailbox(path);
   try {
     await delay(START_MS);
-    const samples: number[] = [];
-    for (let i = 0; i < SAMPLES; i++) {
-      const took = await deliverOnce(lab, path, mailbox, clock);
-      if (took !== null) samples.push(took);
-      await delay(300 + ((i * 377) % 1000)); // another phase of the peer's one-second poll each time
-    }
-    return percentile(samples, 0.5);
+    return await work(path, mailbox);
   } finally {
     mailbox.close();
     watcher.kill('SIGKILL');

@@ -4,6 +4,7 @@
  * sends heartbeats when it is told to. What is sent to it is not read.
  */
 import { randomBytes } from 'node:crypto';
+import { ipBytes } from '../../vnic/ip-address.ts';
 import { HEARTBEAT } from '../base/packet-type.ts';
 import { Classifier } from '../core/classify.ts';
 import { NodeCore } from '../core/node-core.ts';
@@ -19,7 +20,18 @@ import { readKeyFile } from '../settings/key.ts';
 import type { Settings } from '../settings/settings.ts';
 import { linkSettings, toHeadWord } from '../switch/link-settings.ts';
 import { TunnelEdge } from '../switch/tunnel-edge.ts';
-import { allocate, sharedState, volumeSeals, writeBuffer, type ThreadContext } from '../threads.ts';
+import { nextPlan, NO_PLAN } from '../plan.ts';
+import { SharedKeys } from '../queue/shared-keys.ts';
+import {
+  allocate,
+  clusterKeys,
+  flushSettings,
+  sharedState,
+  slotGeometry,
+  volumeSeals,
+  writeBuffer,
+  type ThreadContext,
+} from '../threads.ts';
 import { READER_MEMORY_BYTES, SlotReader } from '../volume/slot-reader.ts';
 import { initialiseState } from '../volume/slot-start.ts';
 import { SlotWriter } from '../volume/slot-writer.ts';
@@ -61,10 +73,14 @@ export class SimulatedNode {
     );
     const { listen } = settings.primary;
     const socket = listen && UdpSocket.open(listen.host, listen.port);
-    this.#edge = socket && new TunnelEdge(context, this.#core.links, socket, MTU);
+    this.#edge = socket && new TunnelEdge(socket, MTU);
+    for (const seat of context.seats) {
+      const link = this.#core.at(seat.seat);
+      if (link) this.#edge?.attach(context, seat, link);
+    }
     this.#flush = makeFlushLoop(context, volumes, this.#buffer);
     const { volume, peers } = context.receive[0] as ThreadContext['receive'][0];
-    const seals = volumeSeals(context.clusterKey, volume.clusterUuid);
+    const seals = volumeSeals(clusterKeys(context), volume.clusterUuid);
     const readerSettings = {
       ...volume,
       pace: settings.storage.pollMs,
@@ -79,7 +95,7 @@ export class SimulatedNode {
       {
         deliver: () => true,
         head: (peer, theirs) =>
-          this.#core.links[peer]?.head(toHeadWord(context, peer, theirs), systemClock.monotonicMs()),
+          this.#core.at(peer.seat)?.head(toHeadWord(context, peer.seat, theirs), systemClock.monotonicMs()),
         bell: () => {},
       },
       seals,
@@ -87,9 +103,9 @@ export class SimulatedNode {
     );
     const batchMemory = new Uint8Array(READER_MEMORY_BYTES);
     this.#sources = peers.map((peer) => {
-      const geometry = { slotOffset: volume.slotsOffset + peer.slot * volume.slotBytes, slotBytes: volume.slotBytes };
-      const ring = new SlotReader(volumes.lock, geometry, peer.slot, volume.clusterUuid, seals, batchMemory, 0);
-      const words = state.peers[peer.index];
+      const geometry = slotGeometry(volume, peer.tenant);
+      const ring = new SlotReader(volumes.lock, geometry, peer.tenant, volume.clusterUuid, seals, batchMemory, 0);
+      const words = state.peers[peer.seat];
       if (!words) throw new Error('shared state has too few peers');
       return new Source(peer, words, ring);
     });
@@ -97,21 +113,18 @@ export class SimulatedNode {
 
   /** `table`: memory for a head table, shared by all nodes of this process; `frame`: what it sends as a heartbeat. */
   static async open(settings: Settings, table: Uint8Array, frame: Uint8Array): Promise<SimulatedNode> {
-    const clusterKey = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
-    const volumes = await openVolumes(settings, clusterKey);
-    const { keyId, hostId, send, receive, peerSlots } = volumes;
+    const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+    const volumes = await openVolumes(settings, keys);
+    const memory = allocate();
+    new SharedKeys(memory.keys).put(keys ?? []);
     const context: ThreadContext = {
-      settings,
+      ...nextPlan(NO_PLAN, settings, volumes),
       incarnation: new Uint8Array(randomBytes(16)),
-      hostId,
-      keyId,
-      clusterKey,
-      send,
-      receive,
-      peerSlots,
-      nodeNumbers: [settings.node, ...settings.peers.map(({ node }) => node)].map(nodeNumber),
+      hostId: volumes.hostId,
+      send: volumes.send,
+      nodeNumber: nodeNumber(settings.node),
       bellFd: -1,
-      memory: allocate(settings.peers.length, receive.length),
+      memory,
     };
     initialiseState(new Float64Array(context.memory.writer), volumes.start);
     return new SimulatedNode(context, volumes, table, frame);
@@ -147,34 +160,27 @@ export class SimulatedNode {
 }
 
 function makeFlushLoop(context: ThreadContext, volumes: OpenedVolumes, buffer: WriteBuffer): FlushLoop {
-  const { send, settings, peerSlots } = context;
-  const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+  const { send, settings } = context;
+  const keys = clusterKeys(context);
   const identity = {
-    nodeIndex: send.ownSlot,
+    nodeIndex: send.ownTenant,
     clusterUuid: send.clusterUuid,
     incarnation: context.incarnation,
     hostId: context.hostId,
     pid: process.pid,
-    sealed: context.clusterKey !== null,
-    keyId: context.keyId,
+    sealed: keys !== null,
+    addresses: settings.vnic.addresses.map(({ address }) => ipBytes(address)),
   };
   const writer = new SlotWriter(
     volumes.lock,
-    geometry,
+    slotGeometry(send, send.ownTenant),
     identity,
-    volumeSeals(context.clusterKey, send.clusterUuid),
+    volumeSeals(keys, send.clusterUuid),
     new Float64Array(context.memory.writer),
     new Uint8Array(alignedMemory(SlotWriter.memoryBytes)),
   );
-  const { beaconMs, maxAgeMs, flush, limits } = settings.storage;
-  return new FlushLoop(
-    writer,
-    buffer,
-    sharedState(context),
-    { deadlineMs: flush.deadlineMs, beaconMs, maxAgeMs, slotBytes: send.slotBytes, limits, peerSlots },
-    () => {
-      const nowMs = systemClock.monotonicMs();
-      return { nowMs, monotonicUs: Math.round(nowMs * 1000), wallUs: Math.round(systemClock.wallMs() * 1000) };
-    },
-  );
+  return new FlushLoop(writer, buffer, sharedState(context), flushSettings(context), () => {
+    const nowMs = systemClock.monotonicMs();
+    return { nowMs, monotonicUs: Math.round(nowMs * 1000), wallUs: Math.round(systemClock.wallMs() * 1000) };
+  });
 }

@@ -1,9 +1,11 @@
 /** Everything that `stillbeat check` looks at, in the order it is told. */
 import type { Settings } from '../settings/settings.ts';
+import { checkBypass } from './bypass.ts';
 import { error, type Finding } from './finding.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
 import { checkFormat } from './format.ts';
+import { checkOperate } from './operate.ts';
 import { checkPeers } from './peers.ts';
 import { checkPrimary } from './primary.ts';
 import { checkVnic } from './vnic.ts';
@@ -17,9 +19,11 @@ export const CHECKS: readonly Check[] = [
   checkKey,
   checkVnic,
   checkPrimary,
+  checkBypass,
   checkPeers,
   checkVolumes,
   checkFormat,
+  checkOperate,
 ];
 
 export async function runChecks(settings: Settings, checks: readonly Check[] = CHECKS): Promise<Finding[]> {

@@ -11,9 +11,10 @@ import { readKeyFile } from '../settings/key.ts';
 import type { Settings } from '../settings/settings.ts';
 import { volumeSeals, type VolumeFacts } from '../threads.ts';
 import { decodeHead, type Head } from '../volume/head.ts';
-import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { BLOCK_BYTES, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { examineVolume, readSuperblock } from '../volumes.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
+import { fixedKeys } from '../wire/key-ring.ts';
 
 /** Nothing in the agent trusts wall clocks; administrators who compare logs do. */
 const CLOCK_OFFSET_MS_MAX = 1000;
@@ -28,7 +29,7 @@ export async function checkFormat(settings: Settings): Promise<Finding[]> {
 
 async function oneVolume(path: string, settings: Settings): Promise<Finding[]> {
   const name = 'volume.format';
-  let key: Uint8Array | null;
+  let key: readonly Uint8Array[] | null;
   let device: BlockDevice;
   try {
     key = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
@@ -54,17 +55,17 @@ async function clocks(
   device: BlockDevice,
   facts: VolumeFacts,
   settings: Settings,
-  key: Uint8Array | null,
+  key: readonly Uint8Array[] | null,
 ): Promise<Finding[]> {
-  const { nodes } = readSuperblock(device);
-  const seals = volumeSeals(key, facts.clusterUuid);
+  const { nodes, tenants } = readSuperblock(device);
+  const seals = volumeSeals(key && fixedKeys(...key), facts.clusterUuid);
   const table = new Uint8Array(alignedMemory(nodes.length * BLOCK_BYTES)).subarray(0, nodes.length * BLOCK_BYTES);
   const look = (): (Head | null)[] => {
     if (device.read(HEAD_TABLE_OFFSET, table) !== table.length) return [];
     return nodes.map((_, slot) => {
       const decoded = decodeHead(
         table.slice(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES),
-        slot,
+        tenants[slot] ?? slot,
         facts.clusterUuid,
         seals,
       );
@@ -75,7 +76,7 @@ async function clocks(
   const waiting = new Set(nodes.keys());
   for (const slot of waiting) {
     const runs = before[slot]?.state === HEAD_STATE.running;
-    if (slot === facts.ownSlot || !runs) waiting.delete(slot);
+    if (slot === slotOfTenant(facts.ownTenant) || nodes[slot] === '' || !runs) waiting.delete(slot);
   }
   const findings: Finding[] = [];
   const deadline = systemClock.monotonicMs() + BEACON_WAIT * settings.storage.beaconMs;

@@ -3,14 +3,18 @@ import { AgentError } from '../base/errors.ts';
 
 export const SYNOPSES = {
   demo: '[--nodes N] [--seconds S] [--json]',
-  format: 'VOLUME --cluster NAME --nodes a,b[,c…] [--size 64M] [--force] [--json]',
+  format:
+    'VOLUME (--cluster NAME --nodes a,b[,c…] [--slots N] [--size 64M] [--force] | --add a[,b…] | --remove a[,b…]) [--json]',
   check: '--config FILE [--json]',
   run: '--config FILE',
   status: '[--config FILE | --socket PATH] [--json] [--watch]',
   path: 'PEER auto|storage|network [--config FILE | --socket PATH] [--json]',
+  key: 'new|add|use|drop|show FILE',
+  send: 'PEER [--type heartbeat|data|bulk] [--channel C] [--config FILE | --socket PATH] [TEXT | -]',
+  receive: '[--channel C] [--count N] [--config FILE | --socket PATH] [--json]',
   inspect:
     'VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T] [--key-file FILE | --config FILE]',
-  bench: '[latency|throughput|failover|idle|fairness|growth] [--json]',
+  bench: '[latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync] [--json]',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type CommandName = keyof typeof SYNOPSES;

@@ -9,10 +9,11 @@ import { volumeBytesMin } from '../volume/superblock.ts';
 const WRITE_BYTES = 1024 * 1024;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-export function checkSize(path: string, bytes: number, nodeCount: number): void {
-  const least = volumeBytesMin(nodeCount);
+export function checkSize(path: string, bytes: number, slotCount: number, nodeCount: number): void {
+  const least = volumeBytesMin(slotCount);
   if (bytes >= least) return;
-  const needed = `${nodeCount} nodes need at least ${least} bytes (${sizeText(least)})`;
+  const whose = slotCount === nodeCount ? `${nodeCount} nodes` : `${slotCount} slots`;
+  const needed = `${whose} need at least ${least} bytes (${sizeText(least)})`;
   throw new AgentError('volume', `volume ${path} is too small with ${bytes} bytes: ${needed}`);
 }
 
@@ -20,14 +21,14 @@ export function checkSize(path: string, bytes: number, nodeCount: number): void 
  * Makes the file with every byte written, so that a full file system shows now and not in the middle of a failover.
  * False when the file is there already and has that size.
  */
-export async function makeFile(path: string, bytes: number, nodeCount: number): Promise<boolean> {
+export async function makeFile(path: string, bytes: number, slotCount: number, nodeCount: number): Promise<boolean> {
   if (existsSync(path)) {
     const stat = statSync(path);
     if (stat.isFile() && stat.size === bytes) return false;
     const what = stat.isFile() ? `is there already with ${stat.size} bytes` : 'is there already and is no file';
     throw new AgentError('volume', `volume ${path} ${what}: leave --size out to use it as it is, or remove it`);
   }
-  checkSize(path, bytes, nodeCount);
+  checkSize(path, bytes, slotCount, nodeCount);
   let file: FileHandle | null = null;
   try {
     await checkFree(path, bytes);

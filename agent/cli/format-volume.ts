@@ -4,56 +4,34 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, fstatSync, fsyncSync, rmSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
-import { dataView, getU64, roundUp, sameBytes } from '../base/bytes.ts';
+import { roundUp } from '../base/bytes.ts';
 import { AgentError } from '../base/errors.ts';
-import { withoutControls } from '../base/text.ts';
 import { deviceNumber, userOf } from '../check/block-device.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { alignedMemory } from '../platform/memory.ts';
-import { ERRNO, errnoName } from '../platform/native.ts';
-import {
-  BLOCK_BYTES,
-  FORMAT_VERSION,
-  HEAD,
-  HEAD_MAGIC,
-  HEAD_STATE,
-  HEAD_TABLE_OFFSET,
-  NODES_MAX,
-  SLOTS_OFFSET,
-  SUPERBLOCK_COPIES,
-} from '../volume/layout.ts';
+import { BLOCK_BYTES, FORMAT_VERSION, NODES_MAX, SLOTS_OFFSET, SUPERBLOCK_COPIES } from '../volume/layout.ts';
 import { SLOT_ZERO_BYTES } from '../volume/slot-start.ts';
-import { findSignature, type ReadPiece } from '../volume/signatures.ts';
-import { chooseSuperblock, encodeSuperblock, slotBytesFor } from '../volume/superblock.ts';
+import { findSignature } from '../volume/signatures.ts';
+import { encodeSuperblock, slotBytesFor } from '../volume/superblock.ts';
+import { checkLive, pieceReader, readBack, tryLock, writePiece } from './format-device.ts';
+import { documentOf, type FormattedVolume } from './format-document.ts';
 import { checkSize, makeFile } from './format-file.ts';
 
 export interface FormatRequest {
   readonly path: string;
   readonly cluster: string;
   readonly nodes: readonly string[];
+  /** Null: as many as {@link slotsFor} says. */
+  readonly slots?: number | null;
   /** Makes a file of this size; null: the volume is there. */
   readonly sizeBytes: number | null;
   readonly force: boolean;
 }
 
-/** What `--json` prints. */
-export interface FormattedVolume {
-  readonly ok: true;
-  readonly volume: string;
-  readonly cluster: string;
-  readonly uuid: string;
-  readonly nodes: readonly string[];
-  readonly slotBytes: number;
-  readonly bytes: number;
-  readonly sectorBytes: number;
-  readonly direct: boolean;
-}
-
-/** A live agent writes its head once for each beacon; two and a half of the longest, and a busy machine's delays. */
-export const WATCH_MS = 3000;
-const WATCH_INTERVAL_MS = 100;
-const WRITE_BYTES = 1024 * 1024;
+/** Twice the nodes, so that some can be added later. */
+const SLOTS_MIN = 4;
+/** What nobody asked for must not make the rings small: below this there are fewer slots. */
+const SLOT_BYTES_COMFORTABLE = 8 * 1024 * 1024;
 /** Zeros at the end of the volume, where RAID, DRBD and GPT keep their copies. */
 const END_ZERO_BYTES = 192 * 1024;
 
@@ -63,11 +41,12 @@ export async function formatVolume(request: FormatRequest): Promise<FormattedVol
     throw new AgentError('volume', `volume ${path} does not exist: check the path, or add --size to make a file`);
   }
   const made =
-    request.sizeBytes !== null && (await makeFile(path, roundUp(request.sizeBytes, BLOCK_BYTES), nodes.length));
+    request.sizeBytes !== null &&
+    (await makeFile(path, roundUp(request.sizeBytes, BLOCK_BYTES), request.slots ?? nodes.length, nodes.length));
   try {
     const device = BlockDevice.open(path);
     try {
-      checkSize(path, device.bytes, nodes.length);
+      checkSize(path, device.bytes, request.slots ?? nodes.length, nodes.length);
       lockWhole(device);
       checkUse(device);
       if (!request.force) checkForeign(device, request.cluster);
@@ -84,12 +63,7 @@ export async function formatVolume(request: FormatRequest): Promise<FormattedVol
 
 /** [ONE1] An agent on this host has its slot locked. */
 function lockWhole(device: BlockDevice): void {
-  const result = device.lock(0, device.bytes);
-  if (result >= 0) return;
-  if (result !== -ERRNO.EAGAIN && result !== -ERRNO.EACCES) {
-    const name = errnoName(result);
-    throw new AgentError('volume', `volume ${device.path} cannot be locked (${name}): use storage that has locks`);
-  }
+  if (tryLock(device, 0, device.bytes)) return;
   throw new AgentError('taken', `volume ${device.path} is in use by an agent on this host: stop it first`);
 }
 
@@ -110,85 +84,38 @@ function checkForeign(device: BlockDevice, cluster: string): void {
   );
 }
 
-/** Reads any piece of a device that takes whole blocks only. */
-export function pieceReader(device: BlockDevice): ReadPiece {
-  const memory = new Uint8Array(alignedMemory(WRITE_BYTES));
-  return (offset, length) => {
-    const start = offset - (offset % BLOCK_BYTES);
-    const end = Math.min(roundUp(offset + length, BLOCK_BYTES), roundUp(device.bytes, device.sectorBytes));
-    const got = device.read(start, memory.subarray(0, end - start));
-    if (got < 0) throw ioError(device, 'read', start, got);
-    return memory.slice(offset - start, Math.max(offset - start, Math.min(got, offset - start + length)));
-  };
-}
-
-function ioError(device: BlockDevice, doing: string, offset: number, errno: number): AgentError {
-  const what = `cannot be ${doing} at byte ${offset} (${errnoName(errno)})`;
-  return new AgentError('volume', `volume ${device.path} ${what}: see dmesg, the storage is at fault`);
-}
-
-/**
- * An agent on another host holds no lock here, but its beacon moves its head block. A head that says "running" and does
- * not move was left by an agent that died.
- */
-async function checkLive(device: BlockDevice): Promise<void> {
-  const read = pieceReader(device);
-  const heads = (): Uint8Array => read(HEAD_TABLE_OFFSET, NODES_MAX * BLOCK_BYTES);
-  const before = heads();
-  const running = Array.from({ length: NODES_MAX }, (_, slot) => slot).filter((slot) => saysRunning(before, slot));
-  for (let waitedMs = 0; running.length > 0 && waitedMs < WATCH_MS; waitedMs += WATCH_INTERVAL_MS) {
-    await delay(WATCH_INTERVAL_MS);
-    const now = heads();
-    const moved = running.find((slot) => !sameBytes(before, slot * BLOCK_BYTES, now, slot * BLOCK_BYTES, BLOCK_BYTES));
-    if (moved === undefined) continue;
-    const mark = getU64(dataView(now), moved * BLOCK_BYTES + HEAD.at.headMark);
-    throw new AgentError(
-      'taken',
-      `an agent of node ${nodeName(read, moved)} is live on volume ${device.path} (beacon ${mark}): stop it first`,
-    );
-  }
-}
-
-function saysRunning(heads: Uint8Array, slot: number): boolean {
-  const view = dataView(heads);
-  const at = slot * BLOCK_BYTES;
-  return (
-    view.getUint32(at + HEAD.at.magic, true) === HEAD_MAGIC &&
-    view.getUint32(at + HEAD.at.state, true) === HEAD_STATE.running
-  );
-}
-
-function nodeName(read: ReadPiece, slot: number): string {
-  const chosen = chooseSuperblock([read(0, BLOCK_BYTES), read(BLOCK_BYTES, BLOCK_BYTES)]);
-  return withoutControls((chosen.ok && chosen.superblock.nodes[slot]) || `in slot ${slot}`);
+/** How many slots a volume gets when nobody says: for about twice the nodes, where its size allows that. */
+export function slotsFor(volumeBytes: number, nodeCount: number): number {
+  const wanted = Math.min(NODES_MAX, Math.max(SLOTS_MIN, 2 * nodeCount));
+  const comfortable = Math.floor((volumeBytes - SLOTS_OFFSET) / SLOT_BYTES_COMFORTABLE);
+  return Math.max(nodeCount, Math.min(wanted, comfortable));
 }
 
 function writeVolume(device: BlockDevice, request: FormatRequest): FormattedVolume {
   const { cluster, nodes } = request;
-  const uuid = randomUUID();
-  const slotBytes = slotBytesFor(device.bytes, nodes.length);
+  const slotCount = request.slots ?? slotsFor(device.bytes, nodes.length);
+  const slotBytes = slotBytesFor(device.bytes, slotCount);
+  const slots = Array.from({ length: slotCount }, (_, slot) => slot);
   const memory = new Uint8Array(alignedMemory(SLOTS_OFFSET));
-  const write = (offset: number, bytes: Uint8Array): void => {
-    const done = device.write(offset, bytes);
-    if (done !== bytes.length) throw ioError(device, 'written', offset, done < 0 ? done : -ERRNO.ENOSPC);
-  };
+  const write = (offset: number, bytes: Uint8Array): void => writePiece(device, offset, bytes);
   write(0, memory.subarray(0, SLOTS_OFFSET));
-  nodes.forEach((_, slot) => write(SLOTS_OFFSET + slot * slotBytes, memory.subarray(0, SLOT_ZERO_BYTES)));
+  for (const slot of slots) write(SLOTS_OFFSET + slot * slotBytes, memory.subarray(0, SLOT_ZERO_BYTES));
   const end = device.bytes - (device.bytes % device.sectorBytes);
   const endStart = Math.floor((end - END_ZERO_BYTES) / BLOCK_BYTES) * BLOCK_BYTES;
   write(endStart, memory.subarray(0, end - endStart));
   fsyncSync(device.fd);
   const superblock = {
     version: FORMAT_VERSION,
-    clusterUuid: Uint8Array.from(Buffer.from(uuid.replaceAll('-', ''), 'hex')),
+    clusterUuid: Uint8Array.from(Buffer.from(randomUUID().replaceAll('-', ''), 'hex')),
     clusterName: cluster,
     createdWallMs: Date.now(),
-    volumeBytes: SLOTS_OFFSET + nodes.length * slotBytes,
+    volumeBytes: SLOTS_OFFSET + slotCount * slotBytes,
     slotBytes,
-    slotCount: nodes.length,
+    slotCount,
     sectorBytes: device.sectorBytes,
     revision: 1,
-    nodes,
+    nodes: slots.map((slot) => nodes[slot] ?? ''),
+    tenants: slots,
   };
   for (let copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
     memory.set(encodeSuperblock(superblock, copy), copy * BLOCK_BYTES);
@@ -197,13 +124,5 @@ function writeVolume(device: BlockDevice, request: FormatRequest): FormattedVolu
   write(0, blocks);
   fsyncSync(device.fd);
   readBack(device, blocks);
-  const { bytes, sectorBytes, isDirect: direct } = device;
-  return { ok: true, volume: device.path, cluster, uuid, nodes, slotBytes, bytes, sectorBytes, direct };
-}
-
-/** Storage that takes writes and does not keep them is found out here, not at the first failover. */
-function readBack(device: BlockDevice, written: Uint8Array): void {
-  const found = pieceReader(device)(0, written.length);
-  if (found.length === written.length && sameBytes(found, 0, written, 0, written.length)) return;
-  throw new AgentError('volume', `volume ${device.path} does not keep what is written: check the storage`);
+  return documentOf(device, superblock);
 }

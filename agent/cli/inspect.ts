@@ -117,13 +117,13 @@ function packetType(name: string | undefined): number | null {
   return type;
 }
 
-function clusterKey(request: Request): Uint8Array | null {
+function clusterKeys(request: Request): readonly Uint8Array[] | null {
   const file = request.config === null ? request.keyFile : loadSettings(request.config).keyFile;
   return file === null ? null : readKeyFile(file);
 }
 
 async function show(request: Request): Promise<void> {
-  const key = clusterKey(request);
+  const key = clusterKeys(request);
   const volume = InspectedVolume.open(request.path);
   try {
     const heads = volume.readHeads();

@@ -2,17 +2,25 @@
 import { parseArgs } from 'node:util';
 import ping from 'ping';
 import { removeInterface } from '../../vnic/interface-linux.ts';
-import { Agent, type AgentEvent } from '../agent.ts';
+import { Agent, type AgentEvent, type Keys } from '../agent.ts';
+import { toHex } from '../base/bytes.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
+import { MessageService } from '../messages/service.ts';
+import { removeBypass } from '../bypass/bypass.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
+import { CorosyncAdvice } from '../operate/corosync-advice.ts';
+import { Operations } from '../operate/operations.ts';
 import { createLog, type Log } from '../platform/log.ts';
 import { errnoName } from '../platform/native.ts';
+import { runsInRealTime } from '../platform/scheduling.ts';
 import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
-import { examineVolumes } from '../volumes.ts';
+import type { SeatChange } from '../plan.ts';
+import { keyId } from '../wire/keys.ts';
+import { examineVolumes, type SeenVolumes } from '../volumes.ts';
 import { requireConfig } from './usage.ts';
 
 const EVENTS_KEPT = 200;
@@ -31,8 +39,14 @@ class Program {
   readonly #events: LoggedEvent[] = [];
   /** What the operator set, by the peer's name: it outlives the agent. */
   readonly #overrides = new Map<string, Override>();
+  readonly #corosync = new CorosyncAdvice({
+    look: async () => (await this.#agent?.snapshot())?.peers ?? [],
+    warn: (text) => this.#log.warn(text),
+  });
   #control: ControlServer | null = null;
+  #messages: MessageService | null = null;
   #agent: Agent | null = null;
+  #operations: Operations | null = null;
   #end: (status: number) => void = () => {};
   #reading: Promise<void> | null = null;
   #readWanted = false;
@@ -46,19 +60,34 @@ class Program {
     const ended = new Promise<number>((resolve) => (this.#end = resolve));
     this.#control = await this.#openControl(settings);
     try {
+      this.#messages = await MessageService.open(settings.messages.socket, (why) =>
+        this.#log.warn('a program was cut off from the messages socket', { why }),
+      );
       // From here on a signal finds somebody who cleans up, also while the agent starts or starts again.
       const end = () => this.#end(0);
       process.once('SIGTERM', end);
       process.once('SIGINT', end);
+      this.#operations = await Operations.open(settings, {
+        status: async () => this.#answer({ command: 'status' }),
+        // Between two agents nothing stands still that should move.
+        isMoving: () => this.#agent?.isMoving ?? true,
+        tell: (kind, figures) => this.#record(kind, figures, LEVELS[kind] ?? 'warn'),
+      });
       await this.#start(settings);
+      await this.#operations.running(settings);
+      this.#operations.ready();
       process.on('SIGHUP', () => this.#wantSettings());
       const status = await ended;
+      this.#operations.stopping();
       await this.#reading;
       // A successor finds the interface of an agent that died, with its address.
-      await this.#agent?.close(status === EXIT.died);
+      await this.#agent?.close(status === EXIT.died, status === EXIT.ok);
       this.#log.info('stopped');
       return status;
     } finally {
+      this.#messages?.close();
+      this.#corosync.stop();
+      this.#operations?.close();
       this.#control.close();
     }
   }
@@ -76,17 +105,30 @@ class Program {
       process.stderr.write(`stillbeat: ${error.message}\n`);
       this.#end(error.exitStatus);
     });
+    await this.#joinMessages(agent);
     if (settings.unauthenticated)
       this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
     const { volumes } = agent;
+    if (!runsInRealTime('sb-switch'))
+      this.#log.warn('threads run at ordinary priority, late under load: give the agent CAP_SYS_NICE');
     if (!volumes.isDirect)
       this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
     this.#log.info('running', {
       version: VERSION,
       cluster: settings.cluster,
       interface: settings.vnic.name,
       volume: volumes.send.path,
     });
+  }
+
+  /** Another socket that cannot be made leaves the programs at the former one. */
+  async #joinMessages(agent: Agent): Promise<void> {
+    try {
+      await this.#messages?.join(agent.settings, agent.messages, (node) => agent.seatOf(node));
+    } catch (error) {
+      this.#log.error('the messages socket stays where it was', { reason: messageOf(error) });
+    }
   }
 
   /** A SIGHUP that comes while the settings are being taken over makes them be read once more: the newest file counts. */
@@ -98,11 +140,13 @@ class Program {
   async #readWhileWanted(): Promise<void> {
     while (this.#readWanted) {
       this.#readWanted = false;
+      this.#operations?.reloading();
       await this.#readAgain();
     }
+    this.#operations?.ready();
   }
 
-  /** SIGHUP: new settings take effect with a new incarnation in this process; bad ones change nothing. */
+  /** SIGHUP: new settings take effect, where they cannot while the agent runs by a new one in this process; bad ones change nothing. */
   async #readAgain(): Promise<void> {
     const old = this.#agent;
     const oldControl = this.#control;
@@ -111,7 +155,14 @@ class Program {
     let control: ControlServer;
     try {
       settings = loadSettings(this.#file);
-      examineVolumes(settings, settings.keyFile === null ? null : readKeyFile(settings.keyFile));
+      const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
+      const seen = examineVolumes(settings, keys);
+      const reasons = old.restartReasons(settings, keys, seen);
+      if (reasons.length === 0) {
+        await this.#takeOver(old, settings, keys, seen);
+        return;
+      }
+      this.#log.info('the agent starts anew for other settings', { reasons: reasons.join(', ') });
       control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
       this.#log.error('settings not taken over', { reason: messageOf(error) });
@@ -124,8 +175,24 @@ class Program {
     this.#control = isNew ? control : oldControl;
   }
 
+  /** The agent goes on with other settings: nothing but what they say is changed. */
+  async #takeOver(agent: Agent, settings: Settings, keys: Keys, seen: SeenVolumes): Promise<void> {
+    const keyBefore = keysText(agent);
+    const { gone, come, isComplete } = await agent.takeOver(settings, keys, seen);
+    const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
+    await this.#overrideAgain();
+    await this.#joinMessages(agent);
+    this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
+    await this.#operations?.running(settings);
+    const [seals, ...opens] = agent.keys.map((key) => toHex(keyId(key)));
+    if (keyBefore !== keysText(agent)) this.#note({ kind: 'keys', seals: seals ?? '', opens: opens.join(', ') });
+    this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
+    if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
+  }
+
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
   async #exchange(old: Agent, settings: Settings): Promise<boolean> {
+    this.#messages?.part();
     const ended = await old.close(settings.vnic.name === old.settings.vnic.name);
     if (!ended) {
       const reason = 'a thread of the former agent hangs in its storage: start the program again';
@@ -135,6 +202,7 @@ class Program {
     try {
       await this.#start(settings);
       await this.#overrideAgain();
+      await this.#operations?.running(settings);
       this.#log.info('settings read again');
       return true;
     } catch (error) {
@@ -145,7 +213,7 @@ class Program {
       await this.#overrideAgain();
     } catch (error) {
       // Nobody would take packets out of it, and programs on this node must see that the way is gone.
-      removeQuietly(old.settings.vnic.name);
+      removeQuietly(old.settings);
       this.#fail(error);
     }
     return false;
@@ -175,7 +243,8 @@ class Program {
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     const agent = this.#agent;
     if (!agent) throw new AgentError('failed', 'the agent is starting');
-    if (request['command'] === 'status') return statusDocument(agent, this.#events);
+    if (request['command'] === 'status')
+      return statusDocument(agent, this.#events, this.#corosync.document(), this.#messages?.figures ?? {});
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
     throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
   }
@@ -192,13 +261,11 @@ class Program {
     return { ok: true, peer, path: override };
   }
 
-  #note(event: AgentEvent | { kind: 'override'; peer: string; to: string }): void {
+  #note(event: AgentEvent | ProgramEvent): void {
     const { kind, ...figures } = event;
     const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
-    this.#events.push({ at: new Date().toISOString(), kind, ...plain });
-    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
     const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : (LEVELS[kind] ?? 'info');
-    this.#log.log(level, kind, plain);
+    this.#record(kind, plain, level);
     if (event.kind === 'path' && (event.to === 'storage' || event.to === 'isolated')) void this.#diagnose(event.peer);
   }
 
@@ -209,16 +276,34 @@ class Program {
     const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
     if (!answer) return;
     const meaning = answer.alive ? "the network works, the peer's agent does not" : 'the network to the peer is down';
-    this.#log.info('diagnosis', { peer, host, icmp: answer.alive, meaning });
-    this.#events.push({ at: new Date().toISOString(), kind: 'diagnosis', peer, icmp: answer.alive, meaning });
+    this.#record('diagnosis', { peer, host, icmp: answer.alive, meaning }, 'info');
+  }
+
+  /** Everything that happens comes by here: to the list of events, the log, and what an operator's tools see. */
+  #record(kind: string, figures: Readonly<Record<string, unknown>>, level: string): void {
+    const at = new Date().toISOString();
+    this.#events.push({ at, kind, ...figures });
+    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
+    this.#log.log(level, kind, figures);
+    this.#operations?.event(kind, figures, at);
   }
 }
 
+type ProgramEvent =
+  | { readonly kind: 'override'; readonly peer: string; readonly to: string }
+  /** Settings were taken over while the agent runs; peers that came and went, by name. */
+  | { readonly kind: 'settings'; readonly added: string; readonly removed: string }
+  /** The key file has changed: the id of the key that seals, and of those that open besides. */
+  | { readonly kind: 'keys'; readonly seals: string; readonly opens: string };
+
+const keysText = (agent: Agent): string => agent.keys.map((key) => toHex(key)).join(' ');
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function removeQuietly(name: string): void {
+function removeQuietly(settings: Settings): void {
   try {
-    removeInterface(name);
+    removeBypass(settings);
+    removeInterface(settings.vnic.name);
   } catch {
     // It is no TUN device or another process has it: then it is not ours to remove.
   }
@@ -229,7 +314,12 @@ const LEVELS: Readonly<Record<string, string>> = {
   'thread-died': 'error',
   'storage-error': 'error',
   'storage-silent': 'warn',
+  'unknown-key': 'warn',
   'stood-still': 'warn',
+  'bypass-error': 'error',
+  version: 'warn',
+  'peer-unaware': 'warn',
+  'address-differs': 'warn',
 };
 
 function printable(key: string, value: unknown): unknown {

@@ -9,6 +9,8 @@ const COLOURS: Readonly<Record<string, number>> = {
   isolated: 31,
 };
 
+const WARNING = 33;
+
 const number = (value: unknown, unit: string): string =>
   typeof value === 'number' ? `${Math.round(value * 100) / 100} ${unit}` : '-';
 
@@ -25,6 +27,7 @@ export function statusText(document: Values, colour: boolean): string {
     `interface  ${String(vnic['name'])}  ${(vnic['addresses'] as string[]).join(' ')}  mtu ${String(vnic['mtu'])}`,
     `network    ${String(primary['mode'])}  ${carrierText(primary)}`,
     `storage    ${storageText(storage)}`,
+    `corosync   ${corosyncText(document['corosync'] as Values, paint)}`,
     ...(document['switch'] === 'not answering' ? ['switch     NOT ANSWERING: nothing is known of the peers'] : []),
     '',
     row(['PEER', 'PATH', 'SINCE', 'NET RTT', 'STORAGE LAG', 'SENT', 'RECEIVED', 'LOST', 'DUPLICATES', 'WAITING']),
@@ -58,6 +61,17 @@ function storageText(storage: Values): string {
   const error = storage['writeError'] === null ? '' : `  write error ${text(storage['writeError'])}`;
   const direct = storage['direct'] === true ? '' : '  not O_DIRECT';
   return `${String(storage['volume'])}  ${state}  last write ${number(storage['lastWriteMs'], 'ms')}${direct}${error}`;
+}
+
+function corosyncText(corosync: Values, paint: (text: string, code: number) => string): string {
+  if (corosync['problem'] !== null) return paint(`WARNING: ${text(corosync['problem'])}`, WARNING);
+  if (corosync['tokenMinMs'] === null) return 'no advice yet: no way to a peer is known';
+  const latency = `${number(corosync['oneWayMs'], 'ms')} one way at worst, ${number(corosync['nodes'], 'nodes')}`;
+  const allowed = `a token of ${number(corosync['tokenMinMs'], 'ms')} or more`;
+  if (corosync['fits'] === null) return `${latency}: allows ${allowed}`;
+  const token = `token ${number(corosync['configuredTokenMs'], 'ms')}`;
+  if (corosync['fits'] === true) return `${token} fits  (${latency}: allows ${allowed})`;
+  return paint(`WARNING: ${token} is too short  (${latency}: needs ${allowed})`, WARNING);
 }
 
 function peerCells(peer: Values): string[] {

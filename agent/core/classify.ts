@@ -9,6 +9,7 @@ import { DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
 import type { TypeRule } from '../settings/settings.ts';
 import { ADDRESS_WORDS, parseIp } from '../../vnic/ip-address.ts';
 import { PacketInfo, parsePacket, PROTOCOL } from '../../vnic/ip-packet.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
 import { AddressTable } from './address-table.ts';
 import { FragmentTable } from './fragment-table.ts';
 
@@ -19,12 +20,14 @@ export const NO_PEER = -2;
 
 export interface Verdict {
   type: TypeIndex;
-  /** Index in the list of peers, ALL_PEERS or NO_PEER. */
+  /** The peer's seat, ALL_PEERS or NO_PEER. */
   peer: number;
 }
 
 export interface PeerAddresses {
   readonly addresses: readonly string[];
+  /** What a verdict calls it; its place in the list when left out. */
+  readonly seat?: number;
 }
 
 /**
@@ -32,7 +35,7 @@ export interface PeerAddresses {
  * above it, any answer of any server might bear one. TCP and SCTP are never heartbeat unless the operator says so: they
  * repair losses themselves, and a second copy of everything would only cost.
  */
-const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
+export const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
   [694, 694], // Linux-HA heartbeat
   [539, 539], // pulse (Piranha)
   [3784, 3785], // BFD, control and echo
@@ -50,6 +53,8 @@ const HEARTBEAT_PORTS: readonly (readonly [low: number, high: number])[] = [
 /** Larger ones carry something else: on a large-MTU interface corosync's own port also moves its bulk. */
 const HEARTBEAT_BYTES_MAX = 1500;
 
+/** Beyond any seat. */
+const EVERY_SEAT = 0xff;
 const ANY = -1;
 const ICMP_OF_ANY_VERSION = -2;
 /** ICMPv6: group membership (130 to 132 and 143), router and neighbour discovery, redirect (133 to 137). */
@@ -70,27 +75,35 @@ export class Classifier {
   readonly info: PacketInfo = new PacketInfo();
   readonly #verdict: Verdict = { type: DATA, peer: NO_PEER };
   readonly #rules: readonly CompiledRule[];
-  /** Values: index of the peer; as many as there are peers for a subnet's broadcast address. */
+  /** Values: the peer's seat; EVERY_SEAT for a subnet's broadcast address. */
   readonly #destinations: AddressTable;
-  readonly #peerCount: number;
-  readonly #fragments: FragmentTable = new FragmentTable();
+  readonly #fragments: FragmentTable;
 
-  /** `broadcastAddresses`: those of the interface's own subnets. */
-  constructor(rules: readonly TypeRule[], peers: readonly PeerAddresses[], broadcastAddresses: readonly string[] = []) {
+  /**
+   * `broadcastAddresses`: those of the interface's own subnets. `former`: the one that this replaces; fragments whose first
+   * one it has seen still follow that.
+   */
+  constructor(
+    rules: readonly TypeRule[],
+    peers: readonly PeerAddresses[],
+    broadcastAddresses: readonly string[] = [],
+    former: Classifier | null = null,
+  ) {
+    this.#fragments = former === null ? new FragmentTable() : former.#fragments;
     this.#rules = rules.map(compileRule);
-    this.#peerCount = peers.length;
     this.#destinations = new AddressTable([
-      ...peers.flatMap(({ addresses }, value) =>
-        addresses.map((address) => ({ address: addressWords(address), value })),
+      ...peers.flatMap(({ addresses, seat }, index) =>
+        addresses.map((address) => ({ address: addressWords(address), value: seat ?? index })),
       ),
-      ...broadcastAddresses.map((address) => ({ address: addressWords(address), value: peers.length })),
+      ...broadcastAddresses.map((address) => ({ address: addressWords(address), value: EVERY_SEAT })),
     ]);
   }
 
   /** The verdict is the same object each time: it holds until the next call. */
   classify(frame: Uint8Array): Verdict {
     const verdict = this.#verdict;
-    if (!parsePacket(frame, this.info)) {
+    // No kernel makes such a header; were there one, the peer would take the packet for a program's message.
+    if (isProgramFrame(frame) || !parsePacket(frame, this.info)) {
       verdict.type = DATA;
       verdict.peer = NO_PEER;
       return verdict;
@@ -120,7 +133,7 @@ export class Classifier {
     if (isLinkTalk(info)) return NO_PEER;
     if (info.isMulticast || info.isLimitedBroadcast) return ALL_PEERS;
     const peer = this.#destinations.get(info.destination);
-    if (peer === this.#peerCount) return ALL_PEERS;
+    if (peer === EVERY_SEAT) return ALL_PEERS;
     return peer < 0 ? NO_PEER : peer;
   }
 }

@@ -21,8 +21,25 @@ export class FrameStore {
   #next = 1;
   #writeAt = 0;
 
-  constructor(capacityBytes: number) {
+  /** `first`: the number of the first frame to come. */
+  constructor(capacityBytes: number, first = 1) {
     this.#bytes = new Uint8Array(capacityBytes);
+    this.#first = first;
+    this.#next = first;
+  }
+
+  get capacityBytes(): number {
+    return this.#bytes.length;
+  }
+
+  /** The same frames in another size of memory; null when they do not fit there now. */
+  resized(capacityBytes: number): FrameStore | null {
+    const store = new FrameStore(capacityBytes, this.#first);
+    for (let sequence = this.#first; sequence !== this.#next; sequence = seqNext(sequence)) {
+      if (store.push(this.frame(sequence), this.enteredMs(sequence)) < 0) return null;
+      store.markSent(sequence, this.sentMs(sequence));
+    }
+    return store;
   }
 
   get first(): number {

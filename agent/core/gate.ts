@@ -92,6 +92,14 @@ export class Gate {
     }
   }
 
+  /** The next number, when nobody is delivering any more; the caller has made it a thing of the past before. */
+  close(): number {
+    this.#lock();
+    const { next } = this;
+    this.#unlock();
+    return next;
+  }
+
   /** A new incarnation of the peer: its lane begins at `sequence`. */
   reset(sequence: number): void {
     this.#lock();

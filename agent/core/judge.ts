@@ -40,7 +40,7 @@ const CALM_FACTOR = 10;
 const GRACE_INTERVALS = 10;
 
 export class Judge {
-  readonly #settings: JudgeSettings;
+  #settings: JudgeSettings;
   #path: Path = 'isolated';
   #sinceMs: number;
   #heardMs = -Infinity;
@@ -60,6 +60,11 @@ export class Judge {
     this.#sinceMs = nowMs;
     this.#tickMs = nowMs;
     this.#graceUntilMs = nowMs + GRACE_INTERVALS * settings.intervalMs;
+  }
+
+  /** New settings hold from the next word on; what is known of the network stays known. */
+  apply(settings: JudgeSettings): void {
+    this.#settings = settings;
   }
 
   get path(): Path {
@@ -98,6 +103,10 @@ export class Judge {
   /** True while the network brings us the peer's words: what we tell the peer. */
   hears(nowMs: number): boolean {
     return this.#carrier && nowMs - this.#heardMs <= this.failAfterMs;
+  }
+
+  get hasCarrier(): boolean {
+    return this.#carrier;
   }
 
   carrier(up: boolean): void {

@@ -41,7 +41,8 @@ export const storageWindowBytes = (slotBytes: number): number => Math.min(STORAG
 
 /** Policy *failover*: one way at a time, confirmed, sent again. */
 export class FailoverLane {
-  readonly #store: FrameStore;
+  #store: FrameStore;
+  #retainBytes: number;
   readonly #ways: LaneWays;
   readonly #maxAgeMs: number;
   readonly #storageWindowBytes: number;
@@ -50,15 +51,34 @@ export class FailoverLane {
   isStuck = false;
   #way: Way = 'none';
   /** The next frame to leave on the present way. */
-  #cursor = 1;
+  #cursor: number;
   /** The first frame that never left on any way. */
-  #fresh = 1;
+  #fresh: number;
 
-  constructor(retainBytes: number, maxAgeMs: number, storageWindow: number, ways: LaneWays) {
-    this.#store = new FrameStore(retainBytes);
+  /** `first`: the number of the first frame, beyond all that went to this peer before. */
+  constructor(retainBytes: number, maxAgeMs: number, storageWindow: number, ways: LaneWays, first = 1) {
+    this.#store = new FrameStore(retainBytes, first);
+    this.#retainBytes = retainBytes;
+    this.#cursor = first;
+    this.#fresh = first;
     this.#maxAgeMs = maxAgeMs;
     this.#storageWindowBytes = storageWindow;
     this.#ways = ways;
+  }
+
+  /** Keeps so many bytes from now on; fewer than are kept now, as soon as that many are confirmed. */
+  retain(bytes: number): void {
+    this.#retainBytes = bytes;
+    this.#resize();
+  }
+
+  #resize(): void {
+    this.#store = this.#store.resized(this.#retainBytes) ?? this.#store;
+  }
+
+  /** The number that the next frame will get. */
+  get next(): number {
+    return this.#store.next;
   }
 
   /** Nothing below this number will ever be sent again. */
@@ -148,6 +168,7 @@ export class FailoverLane {
     this.expire(nowMs);
     const window = this.#way === 'network' ? NETWORK_WINDOW_BYTES : this.#storageWindowBytes;
     let bytes = 0;
+    if (this.#store.capacityBytes !== this.#retainBytes && this.#store.count === 0) this.#resize();
     while (this.#way !== 'none' && seqAfter(this.#store.next, this.#cursor)) {
       if (this.#store.bytesBefore(this.#cursor) > window) return 'done';
       if (bytes >= bytesMax) return 'more';
@@ -203,9 +224,10 @@ export class BothLane {
   readonly #waiting: { sequence: number; frame: Uint8Array; enteredMs: number }[] = [];
   #waitingBytes = 0;
   readonly #waitingBytesMax: number;
-  #next = 1;
+  #next: number;
 
-  constructor(waitingBytesMax: number, maxAgeMs: number, useNetwork: boolean, ways: LaneWays) {
+  constructor(waitingBytesMax: number, maxAgeMs: number, useNetwork: boolean, ways: LaneWays, first = 1) {
+    this.#next = first;
     this.#waitingBytesMax = waitingBytesMax;
     this.#maxAgeMs = maxAgeMs;
     this.#useNetwork = useNetwork;

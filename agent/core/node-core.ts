@@ -7,10 +7,12 @@
  * up the others.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import type { SharedState } from '../queue/shared-state.ts';
+import { AGENT, type SharedState } from '../queue/shared-state.ts';
+import { assert } from '../base/errors.ts';
 import { ALL_PEERS, NO_PEER, type Classifier } from './classify.ts';
 import { EntryTime } from './entry-time.ts';
 import type { FailoverLane } from './lane-sender.ts';
+import { PastLinks } from './past-link.ts';
 import { type LinkSettings, PeerLink } from './peer-link.ts';
 import type { CorePorts } from './ports.ts';
 import { Turns } from './turns.ts';
@@ -38,14 +40,21 @@ export interface CoreCounters {
 }
 
 export class NodeCore {
-  readonly links: readonly PeerLink[];
+  /** One for each peer of the settings; in no order that means anything. */
+  links: readonly PeerLink[] = [];
+  readonly #bySeat: (PeerLink | undefined)[] = [];
+  readonly #past = new PastLinks();
+  readonly #incarnation: Uint8Array;
   readonly counters: CoreCounters = { frames: 0, unaddressed: 0, stale: 0 };
   readonly entry: EntryTime = new EntryTime();
   readonly #settings: CoreSettings;
-  readonly #classifier: Classifier;
+  #classifier: Classifier;
   readonly #state: SharedState;
   readonly #ports: CorePorts;
   #tickMs: number;
+  #isHurried = false;
+  /** Peers whose packets may come by storage alone. */
+  #onStorage = 0;
   #pushedBackMs = -1;
   readonly #dataTurns = new Turns();
   readonly #bulkTurns = new Turns();
@@ -66,11 +75,39 @@ export class NodeCore {
     this.#state = state;
     this.#ports = ports;
     this.#tickMs = nowMs;
-    this.links = settings.links.map((link, i) => {
-      const words = state.peers[i];
-      if (!words) throw new Error('shared state has too few peers');
-      return new PeerLink(link, ourIncarnation, words, ports, nowMs);
-    });
+    this.#incarnation = ourIncarnation;
+    for (const link of settings.links) this.addPeer(link, nowMs);
+  }
+
+  /** A peer takes a seat; the words of the seat are clean. */
+  addPeer(settings: LinkSettings, nowMs: number): PeerLink {
+    const words = this.#state.peers[settings.seat];
+    assert(words !== undefined && this.#bySeat[settings.seat] === undefined, 'the seat is there and free');
+    const past = this.#past.of(settings.name);
+    const link = new PeerLink(settings, this.#incarnation, words, this.#ports, nowMs, past);
+    this.#bySeat[settings.seat] = link;
+    this.links = [...this.links, link];
+    return link;
+  }
+
+  /** A peer leaves its seat: nothing of it is delivered from now on, and nothing is sent to it. */
+  removePeer(seat: number): void {
+    const link = this.#bySeat[seat];
+    if (!link) return;
+    this.#past.keep(link.settings.name, link.retire());
+    this.#bySeat[seat] = undefined;
+    this.links = this.links.filter((other) => other !== link);
+    if (this.#lastLane === link.data || this.#lastLane === link.bulk) this.#lastLane = null;
+  }
+
+  /** The link to the peer in this seat. */
+  at(seat: number): PeerLink | undefined {
+    return this.#bySeat[seat];
+  }
+
+  /** Other rules or addresses, from the next frame on. Its verdicts name seats. */
+  set classifier(classifier: Classifier) {
+    this.#classifier = classifier;
   }
 
   /**
@@ -97,7 +134,7 @@ export class NodeCore {
       this.counters.unaddressed++;
       return true;
     }
-    if (peer !== ALL_PEERS) return this.#send(this.links[peer], type, frame, nowMs);
+    if (peer !== ALL_PEERS) return this.#send(this.#bySeat[peer], type, frame, nowMs);
     for (const link of this.links) this.#send(link, type, frame, nowMs, true);
     return true;
   }
@@ -128,13 +165,19 @@ export class NodeCore {
     return this.#state.storageAvailable(this.#settings, nowMs);
   }
 
+  /** Something has happened that is to be judged in this round already. */
+  hurry(): void {
+    this.#isHurried = true;
+  }
+
   /**
    * Called after every round. Ticks when it is time; then moves what is due. Answers after how many milliseconds it
    * wants to be called again at the latest.
    */
   round(nowMs: number): number {
     const sinceTick = nowMs - this.#tickMs;
-    if (sinceTick >= TICK_MS || sinceTick < 0) this.#tick(nowMs, sinceTick);
+    if (sinceTick >= TICK_MS || sinceTick < 0 || this.#isHurried) this.#tick(nowMs, sinceTick);
+    this.#isHurried = false;
     this.#pump(nowMs);
     let wait = this.#isQuiet ? IDLE_TICK_MS : TICK_MS;
     for (const link of this.links) wait = Math.min(wait, Math.max(1, link.dueInMs(nowMs)));
@@ -144,7 +187,7 @@ export class NodeCore {
   /** Moves what is due: by the network for each link, by storage in turns, for there they share the write buffer. */
   #pump(nowMs: number): void {
     const { links } = this;
-    this.#firstLink = (this.#firstLink + 1) % links.length;
+    this.#firstLink = (this.#firstLink + 1) % Math.max(1, links.length);
     for (let i = 0; i < links.length; i++) links[(this.#firstLink + i) % links.length]?.pump(nowMs);
     this.#dataTurns.go(links.length, (i) => links[i]?.pumpStorage(DATA, nowMs) ?? 'done');
     this.#bulkTurns.go(links.length, (i) => links[i]?.pumpStorage(BULK, nowMs) ?? 'done');
@@ -161,7 +204,21 @@ export class NodeCore {
     const available = this.storageAvailable(nowMs);
     // The probes of all pairs fall into step: one waking serves for all, however many peers there are.
     const oneIsDue = this.links.some((link) => link.dueInMs(nowMs) === 0);
-    for (const link of this.links) link.tick(nowMs, available, oneIsDue);
+    let onStorage = 0;
+    for (const link of this.links) {
+      link.tick(nowMs, available, oneIsDue);
+      if (link.judge.path !== 'network') onStorage++;
+    }
+    // A reader that sleeps its idle sleep would let the first packets by storage wait for the rest of it.
+    if (onStorage > this.#onStorage) this.#state.wake(AGENT.readerWake);
+    this.#onStorage = onStorage;
+  }
+
+  /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */
+  get isDrained(): boolean {
+    return this.links.every(({ judge, heartbeat, data, bulk }) => {
+      return judge.path === 'isolated' || heartbeat.waiting + data.keptFrames + bulk.keptFrames === 0;
+    });
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

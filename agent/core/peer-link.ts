@@ -12,6 +12,7 @@
  */
 import { toHex } from '../base/bytes.ts';
 import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import { seqAfter } from '../base/serial.ts';
 import { PATHS } from '../base/paths.ts';
 import { EPOCH_MASK } from '../queue/inbound.ts';
 import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
@@ -32,6 +33,7 @@ import {
 import { walkRecords } from '../wire/record.ts';
 import type { TunnelReceiver, TunnelSender } from '../wire/tunnel.ts';
 import { dataView } from '../base/bytes.ts';
+import { BypassJudge } from './bypass-judge.ts';
 import { Acquaintance, isSameIncarnation } from './acquaintance.ts';
 import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
@@ -39,17 +41,30 @@ import { FramePieces } from './frame-pieces.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
+import type { PastLink } from './past-link.ts';
+import type { HeadWord, LinkCounters, StorageRecord } from './link-words.ts';
+import { PeerClaims } from './peer-claims.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
 import { StorageWatch } from './storage-watch.ts';
 import { TURN_BYTES, type Turn } from './turns.ts';
+import { PeerVersions } from './version-watch.ts';
+
+export type { HeadWord, StorageRecord } from './link-words.ts';
 
 export interface LinkSettings {
   readonly name: string;
-  /** The peer's slot on our send volume: the address of records for it. */
-  readonly sendSlot: number;
+  /** Its index in the shared state, and the plan that gave it: both hold for the life of the link. */
+  readonly seat: number;
+  readonly since: number;
+  /** What our settings say of the peer's addresses. */
+  readonly addresses: readonly string[];
+  /** The peer's tenant number on our send volume: the address of records for it. */
+  readonly sendTenant: number;
   readonly judge: JudgeSettings;
+  /** The major version of volumes that this agent reads and writes. */
+  readonly volumeVersion: number;
   readonly maxAgeMs: number;
   readonly beaconMs: number;
   readonly retainBytes: number;
@@ -57,22 +72,8 @@ export interface LinkSettings {
   readonly storageWindowBytes: number;
   /** What a newcomer reads of the time before it was known, at most: more would keep it from reading what is new. */
   readonly readAgainBytes: number;
-}
-
-/** A head block of the peer, as far as it is for us; the same words as a hello. */
-export interface HeadWord extends Hello {
-  readonly incarnation: Uint8Array;
-  readonly position: number;
-  readonly startPosition: number;
-  readonly orderMark: number;
-}
-
-/** A record from the inbound ring, as the reader put it there. */
-export interface StorageRecord {
-  readonly type: TypeIndex;
-  readonly sequence: number;
-  readonly bornMs: number;
-  readonly epoch: number;
+  /** True when the kernel has a route to this peer that goes past the agents (`mode: route`). */
+  readonly hasBypass?: boolean;
 }
 
 const HEARTBEAT_WAITING_BYTES = 1024 * 1024;
@@ -92,25 +93,20 @@ const MISSING_BY_HEAD_MS = 100;
 /** After the reader passed over batches their packets are being sent again for so long. */
 const SKIP_OVER_MS = 1000;
 
-export interface LinkCounters {
-  tooOld: number;
-  /** Frames in their turn that the interface refused. */
-  refused: number;
-  receivedNetwork: number;
-  receivedStorage: number;
-}
-
 export class PeerLink {
-  readonly settings: LinkSettings;
+  settings: LinkSettings;
   readonly #words: PeerWords;
   readonly #ports: CorePorts;
   readonly judge: Judge;
+  /** Null where packets to the peer cannot go past the agents. */
+  bypass: BypassJudge | null = null;
   readonly storage: StorageWatch;
   readonly clock: ClockOffset = new ClockOffset();
   readonly heartbeat: BothLane;
   readonly data: FailoverLane;
   readonly bulk: FailoverLane;
   readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
+  readonly claims: PeerClaims = new PeerClaims();
   readonly counters: LinkCounters = { tooOld: 0, refused: 0, receivedNetwork: 0, receivedStorage: 0 };
 
   #sender: TunnelSender | null = null;
@@ -119,9 +115,12 @@ export class PeerLink {
   readonly #pieces = new FramePieces();
 
   readonly #acquaintance: Acquaintance;
+  readonly #versions: PeerVersions;
   /** The peer's clock in the word by which it accepted us: what it says in older ones is not about us. */
   #openedUs = 0;
   #peerFlags = 0;
+  /** The peer's clock in its newest word about the bypass: one from storage may be older than one from the network. */
+  #bypassSaidUs = 0;
   #lastHead: HeadWord | null = null;
   #ownStorage = false;
   #unconfirmedBytes = 0;
@@ -129,32 +128,72 @@ export class PeerLink {
   #helloDueMs: number;
   #againMs = -Infinity;
 
-  constructor(settings: LinkSettings, ourIncarnation: Uint8Array, words: PeerWords, ports: CorePorts, nowMs: number) {
+  readonly #past: PastLink | null;
+
+  /** `past`: what an earlier link to this node has left. */
+  constructor(
+    settings: LinkSettings,
+    ourIncarnation: Uint8Array,
+    words: PeerWords,
+    ports: CorePorts,
+    nowMs: number,
+    past: PastLink | null = null,
+  ) {
     this.settings = settings;
+    this.#past = past;
     this.#words = words;
     this.#ports = ports;
     this.#acquaintance = new Acquaintance(ourIncarnation);
+    this.#versions = new PeerVersions(settings.name, settings.volumeVersion, words, ports.event);
     this.storage = new StorageWatch(FRESH_BEACONS * settings.beaconMs);
     this.judge = new Judge(settings.judge, nowMs);
+    this.#applyBypass();
     this.#helloDueMs = nowMs;
     const ways = (type: TypeIndex): LaneWays => ({
       network: (sequence, frame, enteredMs, nowMs) => this.#overNetwork(type, sequence, frame, enteredMs, nowMs),
       storage: (sequence, frame, enteredMs) =>
-        this.#mayBuffer(type) && this.#ports.submit(type, settings.sendSlot, sequence, frame, enteredMs),
+        this.#mayBuffer(type) && this.#ports.submit(type, settings.sendTenant, sequence, frame, enteredMs),
     });
     const { retainBytes, maxAgeMs, storageWindowBytes } = settings;
     const { hasNetwork } = settings.judge;
-    this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, maxAgeMs, hasNetwork, ways(HEARTBEAT));
-    this.data = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(DATA));
-    this.bulk = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(BULK));
+    this.heartbeat = new BothLane(HEARTBEAT_WAITING_BYTES, maxAgeMs, hasNetwork, ways(HEARTBEAT), past?.sent.heartbeat);
+    this.data = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(DATA), past?.sent.data);
+    this.bulk = new FailoverLane(retainBytes, maxAgeMs, storageWindowBytes, ways(BULK), past?.sent.bulk);
     const lane = (type: TypeIndex): [TypeIndex, Resequencer] => [
       type,
-      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), maxAgeMs, (frame) => {
-        if (!this.#ports.deliver(frame)) this.counters.refused++;
+      new Resequencer(new Gate(words.words, PEER.gates + type * GATE_WORDS), settings.maxAgeMs, (frame, bornMs) => {
+        if (!this.#ports.deliver(frame, bornMs)) this.counters.refused++;
       }),
     ];
     this.receive = new Map([lane(HEARTBEAT), lane(DATA), lane(BULK)]);
     for (const resequencer of this.receive.values()) resequencer.reset(1);
+  }
+
+  /** Other settings for the same seat. */
+  apply(settings: LinkSettings): void {
+    this.settings = settings;
+    this.judge.apply(settings.judge);
+    this.#applyBypass();
+    this.data.retain(settings.retainBytes);
+    this.bulk.retain(settings.retainBytes);
+  }
+
+  /**
+   * The peer is no longer in the settings: from now on nobody delivers for it, whatever a reader still has in hand. What
+   * is left is for a later link to the same node in this incarnation of ours.
+   */
+  retire(): PastLink {
+    const { words, times, incarnation } = this.#words;
+    words[PEER.accepted] = 0;
+    words[PEER.live] = 0;
+    times[PEER_TIME.startPosition] = -1;
+    Atomics.add(words, PEER.epoch, 1);
+    const received = (type: TypeIndex) => this.#lane(type)?.gate.close() ?? 1;
+    return {
+      sent: { heartbeat: this.heartbeat.next, data: this.data.next, bulk: this.bulk.next },
+      incarnation: this.accepted && incarnation.slice(),
+      received: { [HEARTBEAT]: received(HEARTBEAT), [DATA]: received(DATA), [BULK]: received(BULK) },
+    };
   }
 
   /** The tunnel's two ends for this peer; without them (`mode: none`) storage is the only way. */
@@ -272,7 +311,8 @@ export class PeerLink {
       (this.storage.fresh ? HELLO_FLAG.hearsStorage : 0) |
       (this.#ownStorage ? HELLO_FLAG.storageAvailable : 0) |
       (times[PEER_TIME.echoSeenMs] === 0 ? 0 : HELLO_FLAG.echoes) |
-      (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0)
+      (words[PEER.accepted] === 1 && echoesAccepted ? HELLO_FLAG.accepts : 0) |
+      (this.bypass?.willing === true ? HELLO_FLAG.bypass : 0)
     );
   }
 
@@ -354,6 +394,8 @@ export class PeerLink {
   /** The peer's head block changed. `fresh` words only: the reader hands on each head mark once, in order. */
   head(head: HeadWord, nowMs: number): void {
     this.#lastHead = head;
+    const { name, addresses } = this.settings;
+    for (const news of this.claims.look(head, addresses)) this.#ports.event({ ...news, peer: name, atMs: nowMs });
     this.#onHello(head.incarnation, head, 'storage', nowMs);
     if (this.#acquaintance.isAccepted(head.incarnation)) this.#startReading(head);
     else this.#receiver?.expect(head.incarnation);
@@ -383,6 +425,7 @@ export class PeerLink {
     if (!accepts || accepts !== this.#acquaintance.peerAccepts) this.#ports.wantHead();
     this.#acquaintance.peerAccepts = accepts;
     this.#peerFlags = hello.flags;
+    this.#hearOfBypass(hello);
     if (accepts) this.#open(hello);
     if (way === 'network') this.judge.heard(nowMs, echoesUs && (hello.flags & HELLO_FLAG.hearsNetwork) !== 0);
     // Both sides' probes fall into step, and one waking serves for theirs and ours.
@@ -397,14 +440,36 @@ export class PeerLink {
     }
   }
 
+  #applyBypass(): void {
+    const { hasBypass, judge } = this.settings;
+    if (hasBypass !== true) this.bypass = null;
+    else {
+      this.bypass ??= new BypassJudge(judge.intervalMs);
+      this.bypass.intervalMs = judge.intervalMs;
+    }
+  }
+
+  #hearOfBypass(hello: Hello): void {
+    if (hello.monotonicUs < this.#bypassSaidUs) return;
+    this.#bypassSaidUs = hello.monotonicUs;
+    this.bypass?.peerSays((hello.flags & HELLO_FLAG.bypass) !== 0);
+  }
+
   /** The peer has accepted us: what it sends from now on was never delivered by a former incarnation of ours. */
   #open(hello: Hello): void {
     if (this.#acquaintance.isOpen) return;
     this.#acquaintance.isOpen = true;
     this.#openedUs = hello.monotonicUs;
-    this.#lane(DATA)?.reset(hello.floorData);
-    this.#lane(BULK)?.reset(hello.floorBulk);
+    this.#begin(DATA, hello.floorData);
+    this.#begin(BULK, hello.floorBulk);
     if (this.#lastHead && this.#acquaintance.isAccepted(this.#lastHead.incarnation)) this.#startReading(this.#lastHead);
+  }
+
+  /** [ORD1] A lane begins at the peer's floor, and behind what an earlier link has delivered of the same incarnation. */
+  #begin(type: TypeIndex, floor: number): void {
+    const past = this.#past?.incarnation && this.#acquaintance.isAccepted(this.#past.incarnation) ? this.#past : null;
+    const delivered = past?.received[type];
+    this.#lane(type)?.reset(delivered !== undefined && seqAfter(delivered, floor) ? delivered : floor);
   }
 
   #remember(incarnation: Uint8Array, hello: Hello, nowMs: number): void {
@@ -420,15 +485,16 @@ export class PeerLink {
     const { words, times, incarnation: shared } = this.#words;
     const isSuccessor = this.#acquaintance.accept(incarnation);
     this.clock.reset();
+    this.#bypassSaidUs = 0;
     this.#pieces.clear();
     this.#receiver?.accept(incarnation);
     // The reader is told first: what it still has of the predecessor finds no gate open.
     times[PEER_TIME.startPosition] = -1;
     times[PEER_TIME.headPosition] = 0; // also for a reader that is only now begun and knows no predecessor
     Atomics.add(words, PEER.epoch, 1);
-    this.#lane(HEARTBEAT)?.reset(hello.floorHeartbeat);
-    this.#lane(DATA)?.reset(hello.floorData);
-    this.#lane(BULK)?.reset(hello.floorBulk);
+    this.#begin(HEARTBEAT, hello.floorHeartbeat);
+    this.#begin(DATA, hello.floorData);
+    this.#begin(BULK, hello.floorBulk);
     if (isSuccessor) {
       this.judge.forget();
       this.data.peerBeganAnew();
@@ -485,16 +551,26 @@ export class PeerLink {
     this.#ownStorage = ownStorage;
     const news = this.storage.look(nowMs, this.#words.times[PEER_TIME.storageSeenMs] ?? 0);
     if (news) this.#ports.event({ ...news, peer: this.settings.name, atMs: nowMs });
-    const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.accepted !== null);
+    this.#versions.look(this.#receiver, nowMs);
+    const transition = this.judge.tick(nowMs, ownStorage && this.storage.fresh && this.#canStore);
+    const { path, override, hasCarrier } = this.judge;
+    const bypassChanged = this.bypass?.tick(path, override, hasCarrier, nowMs) === true;
     const isSilent = this.#helloDueMs - nowMs <= (othersAreDue ? this.settings.judge.intervalMs / 2 : 0);
-    if (transition) {
-      this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
+    if (transition) this.#ports.event({ kind: 'path', peer: this.settings.name, atMs: nowMs, ...transition });
+    if (transition || bypassChanged) {
+      // The shared words first: the head block that is asked for here must say it already.
+      this.#publish(nowMs);
       this.#ports.wantHead();
     }
-    if (isSilent || transition) this.#sendHello(nowMs);
+    if (isSilent || transition || bypassChanged) this.#sendHello(nowMs);
     this.#giveUpOldGaps(nowMs);
     this.#confirmByHead(nowMs);
     this.#publish(nowMs);
+  }
+
+  /** A peer that does not have us among its own reads nothing of ours, however fresh its beacon is. */
+  get #canStore(): boolean {
+    return this.accepted !== null && this.claims.knowsUs !== false;
   }
 
   /**
@@ -540,7 +616,7 @@ export class PeerLink {
     words[PEER.flags] = this.#flags(nowMs);
     words[PEER.path] = PATHS.indexOf(this.judge.path);
     this.#publishFloors();
-    words[PEER.live] = this.accepted !== null && this.storage.fresh ? 1 : 0;
+    words[PEER.live] = this.#canStore && this.storage.fresh ? 1 : 0;
   }
 
   #publishFloors(): void {

@@ -23,7 +23,7 @@ interface Held {
 export class Resequencer {
   readonly gate: Gate;
   readonly #maxAgeMs: number;
-  readonly #deliver: (frame: Uint8Array) => void;
+  readonly #deliver: (frame: Uint8Array, bornMs: number) => void;
   readonly #held = new Map<number, Held>();
   #heldBytes = 0;
   duplicates = 0;
@@ -33,7 +33,7 @@ export class Resequencer {
   /** Numbers that were given up: lost, as far as this side can tell. */
   lost = 0;
 
-  constructor(gate: Gate, maxAgeMs: number, deliver: (frame: Uint8Array) => void) {
+  constructor(gate: Gate, maxAgeMs: number, deliver: (frame: Uint8Array, bornMs: number) => void) {
     this.gate = gate;
     this.#maxAgeMs = maxAgeMs;
     this.#deliver = deliver;
@@ -50,7 +50,7 @@ export class Resequencer {
       this.#giveUpTo(seqNext(sequence), nowMs);
       return false;
     }
-    const verdict = this.#offerGate(sequence, frame);
+    const verdict = this.#offerGate(sequence, frame, bornMs);
     if (verdict === 'duplicate') {
       this.duplicates++;
       return false;
@@ -63,11 +63,11 @@ export class Resequencer {
     return true;
   }
 
-  #offerGate(sequence: number, frame: Uint8Array): ReturnType<Gate['offer']> {
+  #offerGate(sequence: number, frame: Uint8Array, bornMs: number): ReturnType<Gate['offer']> {
     return this.gate.offer(sequence, () => {
       this.delivered++;
       this.bytes += frame.length;
-      this.#deliver(frame);
+      this.#deliver(frame, bornMs);
     });
   }
 
@@ -95,7 +95,7 @@ export class Resequencer {
         this.tooOld++;
         this.gate.skipTo(seqNext(next));
         this.#forget(next, held);
-      } else if (this.#offerGate(next, held.frame) === 'delivered') {
+      } else if (this.#offerGate(next, held.frame, held.bornMs) === 'delivered') {
         this.#forget(next, held);
       }
     }

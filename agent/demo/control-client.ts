@@ -8,6 +8,7 @@ export interface AgentStatus {
   readonly pid: number;
   readonly peers: readonly PeerStatus[];
   readonly storage?: { readonly available?: boolean; readonly lastWriteMs?: number | null };
+  readonly corosync?: unknown;
   readonly events?: readonly unknown[];
 }
 

@@ -228,7 +228,7 @@ export class DemoRun {
       from,
       to,
       path: peer?.path ?? 'network',
-      onPathMs: this.#watcher?.onPathMs(from) ?? 0,
+      onPathMs: this.#watcher?.onPathMs(from, to) ?? 0,
       rttMs: peer?.network?.rttMs ?? null,
       lagMs: peer?.storage?.lagMs ?? null,
       queued: Object.fromEntries(queues),

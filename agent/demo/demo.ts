@@ -1,5 +1,6 @@
 /**
- * `stillbeat demo`: two real agents on one host, a network that is cut and healed twice, and an account of every packet.
+ * `stillbeat demo`: two real agents on one host, a network that is cut and healed twice, and an account of every packet;
+ * or more agents, a network that is cut in parts, and an account of every pair.
  *
  * On a terminal the run is drawn live; elsewhere its events are lines. `--json` keeps stdout for the one document, and
  * the events go to stderr.
@@ -10,14 +11,19 @@ import { usageError } from '../cli/commands.ts';
 import { DemoRun, planDemo } from './demo-run.ts';
 import { type DemoEvent, WIDTH_MIN, drawDemo, eventLine } from './draw.ts';
 import { CLI_PATH, Lab } from './lab.ts';
+import { partitionShortfalls, type PartitionsReport } from './partitions.ts';
+import { drawPartitions, partitionsReportLines } from './partitions-draw.ts';
+import { PartitionsRun } from './partitions-run.ts';
 import { type DemoReport, reportLines, shortfalls } from './report.ts';
 import { missingRequirements } from './requirements.ts';
-import { Screen, paint, wantsColour } from './terminal.ts';
+import { type Paint, Screen, paint, wantsColour } from './terminal.ts';
 import { demoInUserNamespace, needsUserNamespace, onOuterSignal } from './user-namespace.ts';
 
 const SECONDS_DEFAULT = 40;
 const SECONDS_MIN = 15;
 const SECONDS_MAX = 3600;
+const NODES_MIN = 2;
+const NODES_MAX = 8;
 const DRAW_MS = 200;
 /** Fewer rows would cut the picture off. */
 const ROWS_MIN = 30;
@@ -27,6 +33,7 @@ const END_NUMBER = { ...SIGNALS, SIGPIPE: 13 } as const;
 type EndSignal = keyof typeof END_NUMBER;
 
 export interface DemoArguments {
+  readonly nodes: number;
   readonly seconds: number;
   readonly json: boolean;
 }
@@ -39,10 +46,9 @@ export async function demo(argv: string[]): Promise<number> {
   if (needsUserNamespace()) return demoInUserNamespace(CLI_PATH, argv);
   const interruption = watchInterruption();
   try {
-    const report = await runInLab(args, interruption.signal);
-    const output = args.json ? process.stderr : process.stdout;
-    if (!args.json) print(reportLines(report, paint(wantsColour(process.stdout.isTTY, process.env))));
-    else for (const line of shortfalls(report)) output.write(`${line}\n`);
+    const { report, lines, failed } = await runInLab(args, interruption.signal);
+    if (!args.json) print(lines(paint(wantsColour(process.stdout.isTTY, process.env))));
+    else for (const line of failed) process.stderr.write(`${line}\n`);
     if (args.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     return report.ok ? EXIT.ok : EXIT.failed;
   } catch (error) {
@@ -64,30 +70,69 @@ export function readArguments(argv: string[]): DemoArguments {
   } catch (error) {
     throw usage((error as Error).message.split('\n')[0] ?? '');
   }
-  if (values.nodes !== undefined && values.nodes !== '2') throw usage(`--nodes ${values.nodes}: only 2 nodes for now`);
+  const nodes = Number(values.nodes ?? NODES_MIN);
+  if (!(Number.isInteger(nodes) && nodes >= NODES_MIN && nodes <= NODES_MAX)) {
+    throw usage(`--nodes ${values.nodes}: a whole number from ${NODES_MIN} to ${NODES_MAX}`);
+  }
   const seconds = Number(values.seconds ?? SECONDS_DEFAULT);
   if (!(seconds >= SECONDS_MIN && seconds <= SECONDS_MAX)) {
     throw usage(`--seconds ${values.seconds}: a number from ${SECONDS_MIN} to ${SECONDS_MAX}`);
   }
-  return { seconds, json: values.json ?? false };
+  return { nodes, seconds, json: values.json ?? false };
 }
 
-async function runInLab({ seconds, json }: DemoArguments, signal: AbortSignal): Promise<DemoReport> {
-  const lab = await Lab.create({ nodes: ['a', 'b'], tag: 'demo', handleSignals: false });
+/** What a run found: for programs, for people, and all that was not as it should be. */
+interface Outcome {
+  readonly report: DemoReport | PartitionsReport;
+  readonly lines: (colour: Paint) => string[];
+  readonly failed: readonly string[];
+}
+
+async function runInLab({ nodes, seconds, json }: DemoArguments, signal: AbortSignal): Promise<Outcome> {
+  const names = Array.from({ length: nodes }, (_, index) => String.fromCharCode(97 + index));
+  const lab = await Lab.create({ nodes: names, tag: 'demo', handleSignals: false });
   const display = json || !isDrawable() ? plainDisplay(json) : liveDisplay();
   try {
     signal.throwIfAborted();
-    const run = new DemoRun(lab, planDemo(seconds), signal, (event) => display.event(event));
-    display.begin(run);
-    return await run.run();
+    return nodes === 2
+      ? await cutTwice(lab, seconds, signal, display)
+      : await cutInParts(lab, seconds, signal, display);
   } finally {
     display.end();
     await lab.close();
   }
 }
 
+async function cutTwice(lab: Lab, seconds: number, signal: AbortSignal, display: Display): Promise<Outcome> {
+  const run = new DemoRun(lab, planDemo(seconds), signal, (event) => display.event(event));
+  display.begin((columns, tick, colour) => {
+    const view = run.view();
+    return view === null
+      ? ['', '  stillbeat demo: two namespaces, a switch, a volume; starting two agents']
+      : drawDemo(view, columns, tick, colour);
+  });
+  const report = await run.run();
+  return { report, lines: (colour) => reportLines(report, colour), failed: shortfalls(report) };
+}
+
+async function cutInParts(lab: Lab, seconds: number, signal: AbortSignal, display: Display): Promise<Outcome> {
+  const { nodes } = lab;
+  const run = new PartitionsRun(lab, seconds, signal, (event) => display.event(event));
+  display.begin((columns, _tick, colour) => {
+    const view = run.view();
+    return view === null
+      ? ['', `  stillbeat demo: ${nodes.length} namespaces, a switch, a volume; starting ${nodes.length} agents`]
+      : drawPartitions(view, columns, colour);
+  });
+  const report = await run.run();
+  const failed = partitionShortfalls(report.pairs);
+  return { report, lines: (colour) => partitionsReportLines(report, nodes, colour), failed };
+}
+
+type Draw = (columns: number, tick: number, colour: Paint) => string[];
+
 interface Display {
-  begin(run: DemoRun): void;
+  begin(draw: Draw): void;
   event(event: DemoEvent): void;
   /** Idempotent. */
   end(): void;
@@ -111,13 +156,10 @@ function liveDisplay(): Display {
   let tick = 0;
   let draw = (): void => {};
   return {
-    begin: (run) => {
+    begin: (picture) => {
       draw = () => {
         if (process.stdout.columns < WIDTH_MIN) return; // made narrower meanwhile: lines would wrap
-        const view = run.view();
-        if (view === null)
-          screen.draw(['', '  stillbeat demo: two namespaces, a switch, a volume; starting two agents']);
-        else screen.draw(drawDemo(view, process.stdout.columns, tick++, colour));
+        screen.draw(picture(process.stdout.columns, tick++, colour));
       };
       timer = setInterval(draw, DRAW_MS);
       draw();

@@ -47,7 +47,7 @@ export interface DemoView {
   readonly events: readonly DemoEvent[];
 }
 
-const PATH_TONE = {
+export const PATH_TONE = {
   network: 'green',
   suspect: 'yellow',
   storage: 'cyan',

@@ -57,10 +57,13 @@ export class LabNetwork {
   }
 
   async cutCarrier(node?: string): Promise<void> {
-    for (const name of node === undefined ? this.nodes : [node]) {
-      this.#carrierless.add(name);
-      await this.#ip(SWITCH, [`link set ${this.#port(name)} down`]);
-    }
+    const names = node === undefined ? this.nodes : [node];
+    for (const name of names) this.#carrierless.add(name);
+    // One process for all: a switch that loses its power takes every port down at once.
+    await this.#ip(
+      SWITCH,
+      names.map((name) => `link set ${this.#port(name)} down`),
+    );
   }
 
   /** Takes back every cut. */

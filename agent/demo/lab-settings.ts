@@ -1,5 +1,5 @@
 /** The settings document and the key of each lab node, as an operator would write them: YAML, checked by the agent. */
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 
@@ -20,10 +20,18 @@ export interface LabNode {
 export const vnicAddress = (index: number): string => `10.77.0.${index + 1}`;
 export const vnicAddress6 = (index: number): string => `fd77::${(index + 1).toString(16)}`;
 
+/** Where one node writes and, peer by peer, where it reads; what is left out is the shared volume. */
+export interface NodeVolumes {
+  readonly send?: string;
+  readonly receive?: Readonly<Record<string, string>>;
+}
+
 export interface SettingsFiles {
   readonly directory: string;
   readonly keyHex: string;
+  /** The shared volume. */
   readonly volume: string;
+  readonly volumes?: NodeVolumes;
 }
 
 export const settingsPath = (directory: string, node: string): string => join(directory, `${node}.yaml`);
@@ -37,7 +45,8 @@ export function writeNodeSettings(
   over: Overrides,
 ): string {
   const keyFile = join(files.directory, `${own.name}.key`);
-  writeFileSync(keyFile, `${files.keyHex}\n`, { mode: 0o600 });
+  // One that is there is the operator's: a test may have changed it.
+  if (!existsSync(keyFile)) writeFileSync(keyFile, `${files.keyHex}\n`, { mode: 0o600 });
   const path = settingsPath(files.directory, own.name);
   writeFileSync(path, stringify(overlay(nodeSettings(files, nodes, own, keyFile), over)));
   return path;
@@ -50,7 +59,7 @@ function nodeSettings(files: SettingsFiles, nodes: readonly LabNode[], own: LabN
     node: own.name,
     keyFile,
     vnic: { name: 'sb0', address: [`${vnicAddress(own.index)}/24`, `${vnicAddress6(own.index)}/64`] },
-    storage: { send: { volume: files.volume }, copy: 'shared' },
+    storage: { send: { volume: files.volumes?.send ?? files.volume }, copy: 'shared' },
     primary:
       own.primary === null
         ? { mode: 'none' }
@@ -61,7 +70,7 @@ function nodeSettings(files: SettingsFiles, nodes: readonly LabNode[], own: LabN
         node: node.name,
         address: [vnicAddress(node.index), vnicAddress6(node.index)],
         ...endpoint(node),
-        receive: { volume: files.volume },
+        receive: { volume: files.volumes?.receive?.[node.name] ?? files.volume },
       })),
     control: { socket: socketPath(files.directory, own.name) },
   };

@@ -14,7 +14,7 @@ import { AgentError, assert } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
 import { type AgentStatus, askStatus } from './control-client.ts';
 import { LabNetwork, type SilentCut } from './lab-network.ts';
-import { CLUSTER, type LabNode, type Overrides, settingsPath, socketPath } from './lab-settings.ts';
+import { CLUSTER, type LabNode, type NodeVolumes, type Overrides, settingsPath, socketPath } from './lab-settings.ts';
 import { vnicAddress, vnicAddress6, writeNodeSettings } from './lab-settings.ts';
 import { type LabState, createLabState, removeLab, removeLeftovers } from './lab-state.ts';
 import { type LabVolume, chooseVolumeDirectory, createVolume } from './lab-volume.ts';
@@ -62,6 +62,7 @@ export class Lab {
   readonly #keyHex: string = randomBytes(32).toString('hex');
   readonly #agents = new Map<string, Agent>();
   readonly #children = new Set<ChildProcess>();
+  readonly #volumes = new Map<string, NodeVolumes>();
 
   private constructor(options: LabOptions, state: LabState, network: LabNetwork, volume: LabVolume) {
     this.nodes = options.nodes;
@@ -101,6 +102,11 @@ export class Lab {
   /** Another volume, for copies. It goes with the lab. */
   async addVolume(name: string, bytes: number = this.#options.volumeBytes ?? VOLUME_BYTES): Promise<LabVolume> {
     return createVolume(this.#state, name, { bytes, sectorBytes: this.#options.sectorBytes ?? 512 });
+  }
+
+  /** Where this node writes and reads from its next start on, instead of the shared volume. */
+  useVolumes(node: string, volumes: NodeVolumes): void {
+    this.#volumes.set(node, volumes);
   }
 
   async cut(kind: 'silent', which?: SilentCut): Promise<void>;
@@ -144,7 +150,8 @@ export class Lab {
     const nodes = this.nodes.map((name, index) => this.#node(name, index));
     const own = nodes.find((candidate) => candidate.name === node);
     assert(own !== undefined, `the lab has a node ${node}`);
-    const files = { directory: this.directory, keyHex: this.#keyHex, volume: this.volume.path };
+    const volumes = this.#volumes.get(node) ?? {};
+    const files = { directory: this.directory, keyHex: this.#keyHex, volume: this.volume.path, volumes };
     return writeNodeSettings(files, nodes, own, overrides);
   }
 
@@ -157,7 +164,9 @@ export class Lab {
   }
 
   async format(volume: string = this.volume.path, extra: readonly string[] = []): Promise<void> {
-    const args = ['format', volume, '--cluster', CLUSTER, '--nodes', this.nodes.join(','), ...extra];
+    // No free slots: figures of the ring shall not depend on how many there would be.
+    const slots = ['--slots', String(this.nodes.length)];
+    const args = ['format', volume, '--cluster', CLUSTER, '--nodes', this.nodes.join(','), ...slots, ...extra];
     const { status, stderr } = await run([process.execPath, CLI_PATH, ...args]);
     if (status !== 0) throw new AgentError('volume', stderr.trim() || `stillbeat format ended with ${status}`);
   }

@@ -9,6 +9,8 @@ import { rounded } from './figures.ts';
 export interface PathChange {
   readonly atMs: number;
   readonly node: string;
+  /** To whom; left out where there is only one. */
+  readonly peer?: string;
   readonly from: Path;
   readonly to: Path;
 }
@@ -29,6 +31,8 @@ const WAY: Readonly<Record<Path, Way>> = {
   returning: 'storage',
   isolated: 'isolated',
 };
+
+export const wayOf = (path: Path): Way => WAY[path];
 
 export interface Takeover {
   /** What made it happen; `unexpected` when nothing had been done to the network. */
@@ -72,7 +76,8 @@ export function takeovers(changes: readonly PathChange[], phases: readonly Phase
   });
 }
 
-function longest(silences: Silences, firstMs: number, lastMs: number): number | null {
+/** The longest silence that ended in this time; null when nothing was heard. */
+export function longest(silences: Silences, firstMs: number, lastMs: number): number | null {
   const within = silences.filter(([atMs]) => atMs >= firstMs && atMs <= lastMs).map(([, longMs]) => longMs);
   return within.length === 0 ? null : rounded(Math.max(...within));
 }

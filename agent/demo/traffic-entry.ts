@@ -7,6 +7,7 @@
  */
 import { type Socket as UdpSocket, createSocket } from 'node:dgram';
 import { type Socket, connect, createServer, isIPv6 } from 'node:net';
+import { runMesh } from './mesh-role.ts';
 import { ContentChecker, ContentSource } from './stream-content.ts';
 import { StreamCounter, encodeStreamPacket } from './stream-packet.ts';
 import type { TrafficRole } from './traffic-role.ts';
@@ -206,3 +207,4 @@ if (role.role === 'udp-send') sendUdp(role);
 else if (role.role === 'udp-receive') receiveUdp(role);
 else if (role.role === 'tcp-send') sendTcp(role);
 else if (role.role === 'tcp-receive') receiveTcp(role);
+else if (role.role === 'mesh') runMesh(role, { say, finish, listen });

@@ -12,6 +12,13 @@ export type TrafficRole =
     }
   | { readonly role: 'udp-receive'; readonly address: string; readonly port: number; readonly echo: boolean }
   | {
+      readonly role: 'mesh';
+      readonly address: string;
+      readonly port: number;
+      readonly perSecond: number;
+      readonly peers: readonly { readonly node: string; readonly address: string }[];
+    }
+  | {
       readonly role: 'tcp-send';
       readonly target: string;
       readonly port: number;

@@ -14,7 +14,10 @@ export class PathWatcher {
   readonly #lab: Lab;
   readonly #onChange: (change: PathChange) => void;
   readonly #latest = new Map<string, AgentStatus>();
+  /** By node and peer. */
   readonly #sinceMs = new Map<string, number>();
+  /** When each node's agent was asked for the status that is its latest. */
+  readonly #askedMs = new Map<string, number>();
   #stopped = false;
   #polling: Promise<unknown> = Promise.resolve();
 
@@ -40,18 +43,31 @@ export class PathWatcher {
     return this.#latest.get(node)?.peers.find((candidate) => peer === undefined || candidate.node === peer);
   }
 
-  /** How long the node has been on its present path, as far as it was watched. */
-  onPathMs(node: string): number {
-    return systemClock.monotonicMs() - (this.#sinceMs.get(node) ?? systemClock.monotonicMs());
+  /** How long the node has been on its present path to a peer, as far as it was watched. */
+  onPathMs(node: string, peer: string): number {
+    return systemClock.monotonicMs() - (this.#sinceMs.get(`${node} ${peer}`) ?? systemClock.monotonicMs());
   }
 
-  /** Waits until every node is on `path` to its peer; false when that takes longer than the bound. */
+  /** Waits until every node is on `path` to each peer; false when that takes longer than the bound. */
   async allOn(path: Path, boundMs: number, signal?: AbortSignal): Promise<boolean> {
     const deadline = performance.now() + boundMs;
     for (;;) {
       this.refuseDead();
-      if (this.#lab.nodes.every((node) => this.peer(node)?.path === path)) return true;
+      const isOn = (node: string): boolean =>
+        this.#latest.get(node)?.peers.every((peer) => peer.path === path) ?? false;
+      if (this.#lab.nodes.every(isOn)) return true;
       if (performance.now() > deadline) return false;
+      await delay(POLL_MS / 2, undefined, { signal });
+    }
+  }
+
+  /** Waits until what is known of every node is no older than now; false when that takes longer than the bound. */
+  async allSeen(boundMs: number, signal?: AbortSignal): Promise<boolean> {
+    const nowMs = systemClock.monotonicMs();
+    for (;;) {
+      this.refuseDead();
+      if (this.#lab.nodes.every((node) => (this.#askedMs.get(node) ?? 0) >= nowMs)) return true;
+      if (systemClock.monotonicMs() - nowMs > boundMs) return false;
       await delay(POLL_MS / 2, undefined, { signal });
     }
   }
@@ -76,23 +92,29 @@ export class PathWatcher {
   async #poll(node: string): Promise<void> {
     while (!this.#stopped) {
       const next = delay(POLL_MS);
+      const askedMs = systemClock.monotonicMs();
       // An agent that does not answer just now keeps its last status; one that has died is for refuseDead.
       const status = await this.#lab.status(node).catch(() => null);
-      if (status !== null && !this.#stopped) this.#take(node, status);
+      if (status !== null && !this.#stopped) {
+        this.#take(node, status);
+        this.#askedMs.set(node, askedMs);
+      }
       await next;
     }
   }
 
   #take(node: string, status: AgentStatus): void {
     const nowMs = systemClock.monotonicMs();
-    const before = this.peer(node)?.path;
+    const before = this.#latest.get(node);
     this.#latest.set(node, status);
-    const now = this.peer(node)?.path;
-    if (now === undefined || now === before) return;
-    this.#sinceMs.set(node, nowMs);
-    if (before === undefined) return;
-    const change = { atMs: nowMs, node, from: before, to: now };
-    this.changes.push(change);
-    this.#onChange(change);
+    for (const { node: peer, path: to } of status.peers) {
+      const from = before?.peers.find((each) => each.node === peer)?.path;
+      if (from === to) continue;
+      this.#sinceMs.set(`${node} ${peer}`, nowMs);
+      if (from === undefined) continue;
+      const change = { atMs: nowMs, node, peer, from, to };
+      this.changes.push(change);
+      this.#onChange(change);
+    }
   }
 }

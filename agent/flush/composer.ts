@@ -7,20 +7,23 @@
  * - Neither a full ring nor a spent budget keeps heartbeats from going: the last of both is for them alone.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
+import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
 import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES } from '../volume/layout.ts';
 import type { SlotWriter } from '../volume/slot-writer.ts';
 import { recordBytes, type RecordHeader } from '../wire/record.ts';
-import type { Budget } from './budget.ts';
+import { Budget } from './budget.ts';
 import { RingClaims } from './claims.ts';
 import { gateNext } from './head-entry.ts';
 
 export interface ComposerSettings {
   readonly maxAgeMs: number;
   readonly slotBytes: number;
-  /** For each peer (in the order of the settings) its slot on our send volume. */
-  readonly peerSlots: readonly number[];
+}
+
+/** A peer's words, and its tenant number on our send volume. */
+export interface FlushPeer extends PeerWords {
+  readonly tenant: number;
 }
 
 /** This share of the ring is for heartbeats and control when data fills it. */
@@ -32,24 +35,30 @@ export class Composer {
   readonly #writer: SlotWriter;
   readonly #buffer: WriteBuffer;
   readonly #state: SharedState;
-  readonly #settings: ComposerSettings;
-  readonly #budget: Budget;
-  readonly #claims: RingClaims;
+  #settings: ComposerSettings = { maxAgeMs: 0, slotBytes: 0 };
+  #budget: Budget = new Budget({ bytesPerSecond: 0, operationsPerSecond: 0 });
+  #peers: readonly FlushPeer[] = [];
+  #claims: RingClaims = new RingClaims(0, []);
   readonly #record: RecordHeader = { frameBytes: 0, type: 0, peer: 0, sequence: 0, ageMs: 0 };
-  /** Slots of the peers that the present batch bears something for. */
+  /** Tenants that the present batch bears something for. */
   readonly #addressed = new Set<number>();
   /** How long the present batch may become with packets of any type, and with data. */
   #room = 0;
   #dataRoom = 0;
   #hasData = false;
 
-  constructor(writer: SlotWriter, buffer: WriteBuffer, state: SharedState, settings: ComposerSettings, budget: Budget) {
+  constructor(writer: SlotWriter, buffer: WriteBuffer, state: SharedState) {
     this.#writer = writer;
     this.#buffer = buffer;
     this.#state = state;
+  }
+
+  /** Settings, peers and budget from now on. Claims begin anew: who lost his finds that out again. */
+  apply(settings: ComposerSettings, peers: readonly FlushPeer[], budget: Budget): void {
     this.#settings = settings;
+    this.#peers = peers;
     this.#budget = budget;
-    this.#claims = new RingClaims(settings.slotBytes, state.peers);
+    this.#claims = new RingClaims(settings.slotBytes, peers);
   }
 
   /** Called when the write buffer has got room and the switch waits for it. */
@@ -81,9 +90,9 @@ export class Composer {
     return this.#claims.space(this.#writer.position, nowMs);
   }
 
-  /** True when the peer in this slot is addressed by the batch that was composed last. */
-  isAddressed(slot: number): boolean {
-    return this.#addressed.has(slot);
+  /** True when the tenant is addressed by the batch that was composed last. */
+  isAddressed(tenant: number): boolean {
+    return this.#addressed.has(tenant);
   }
 
   /** Takes the measure of ring and budget; true when the ring is so short that only heartbeats may use it. */
@@ -112,10 +121,10 @@ export class Composer {
   }
 
   #acknowledge(): void {
-    this.#state.peers.forEach((peer, i) => {
+    this.#peers.forEach((peer) => {
       if (Atomics.load(peer.words, PEER.accepted) !== 1) return;
       this.#writer.builder.acknowledge({
-        peerIndex: this.#settings.peerSlots[i] ?? 0,
+        peerIndex: peer.tenant,
         incarnationTag: (peer.words[PEER.tag] ?? 0) >>> 0,
         readPosition: peer.times[PEER_TIME.readPosition] ?? 0,
         nextData: gateNext(peer.words, DATA),

@@ -10,8 +10,8 @@ export function gateNext(words: Int32Array, type: TypeIndex): number {
   return Atomics.load(words, PEER.gates + type * GATE_WORDS + 1) >>> 0;
 }
 
-/** `slot`: the peer's on our send volume. */
-export function headEntry(peer: PeerWords, slot: number, nowMs: number): HeadEntry {
+/** `tenant`: the peer's on our send volume. */
+export function headEntry(peer: PeerWords, tenant: number, nowMs: number): HeadEntry {
   const { words, times } = peer;
   const seenMs = times[PEER_TIME.echoSeenMs] ?? 0;
   // "I accept you" is said to the accepted one only, and with floors read after it became that.
@@ -19,7 +19,7 @@ export function headEntry(peer: PeerWords, slot: number, nowMs: number): HeadEnt
   const isAccepted = sameBytes(echoIncarnation, 0, peer.incarnation, 0, 16);
   const flags = words[PEER.flags] ?? 0;
   return {
-    peerIndex: slot,
+    peerIndex: tenant,
     flags: isAccepted ? flags : flags & ~HELLO_FLAG.accepts,
     path: words[PEER.path] ?? 0,
     nextData: gateNext(words, DATA),

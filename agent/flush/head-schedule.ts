@@ -22,14 +22,15 @@ export function headIntervalMs({ bytesPerSecond, operationsPerSecond }: HeadLimi
 
 export class HeadSchedule {
   readonly #beaconMs: number;
-  readonly #intervalMs: number;
+  /** How far apart heads are that are no beacons. */
+  intervalMs: number;
   #writtenMs = -Infinity;
   #dueMs = -Infinity;
   #position = -1;
 
   constructor(beaconMs: number, intervalMs: number) {
     this.#beaconMs = beaconMs;
-    this.#intervalMs = intervalMs;
+    this.intervalMs = intervalMs;
   }
 
   /** A head block has been written once at least. */
@@ -49,7 +50,7 @@ export class HeadSchedule {
 
   /** How long until the head block is to be written; 0 or less: now. */
   waitMs(nowMs: number, isWanted: boolean): number {
-    const due = isWanted ? Math.min(this.#dueMs, this.#writtenMs + this.#intervalMs) : this.#dueMs;
+    const due = isWanted ? Math.min(this.#dueMs, this.#writtenMs + this.intervalMs) : this.#dueMs;
     return due - nowMs;
   }
 

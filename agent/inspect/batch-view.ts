@@ -103,14 +103,14 @@ function recordViews(volume: InspectedVolume, batch: FoundBatch, filter: Filter)
   const views: RecordView[] = [];
   wantedRecords(batch, filter, ({ type, peer, sequence, ageMs, frameBytes }, frame) => {
     const name = PACKET_TYPES[type] ?? `type ${type}`;
-    views.push({ type: name, target: volume.nodeName(peer), sequence, ageMs, frameBytes, text: frameText(frame) });
+    views.push({ type: name, target: volume.tenantName(peer), sequence, ageMs, frameBytes, text: frameText(frame) });
   });
   return views;
 }
 
 function acknowledgementViews(volume: InspectedVolume, batch: FoundBatch): NonNullable<BatchView['acknowledgements']> {
   return [...acknowledgements(batch.bytes, batch.header)].map((ack) => ({
-    peer: volume.nodeName(ack.peerIndex),
+    peer: volume.tenantName(ack.peerIndex),
     readPosition: ack.readPosition,
     nextData: ack.nextData,
     nextBulk: ack.nextBulk,

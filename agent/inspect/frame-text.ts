@@ -1,5 +1,7 @@
 /** What a frame is, in a line: addresses, protocol, ports, flags, and the cluster software that uses such a port. */
 import { PacketInfo, parsePacket, PROTOCOL, tcpPayloadBytes } from '../../vnic/ip-packet.ts';
+import { withoutControls } from '../base/text.ts';
+import { decodeProgramMessage, isProgramFrame, PROGRAM_KIND } from '../wire/program-message.ts';
 import { ipWordsText } from './ip-text.ts';
 
 const UDP_HEADER_BYTES = 8;
@@ -61,11 +63,20 @@ const info = new PacketInfo();
 
 /** One line about the frame; nothing of its content but headers, so nothing that a terminal could take for a command. */
 export function frameText(frame: Uint8Array): string {
+  if (isProgramFrame(frame)) return programText(frame);
   if (!parsePacket(frame, info)) return 'not an IP packet';
   const parts = [PROTOCOL_NAMES[info.protocol] ?? `IP protocol ${info.protocol}`, ends(), details(frame)];
   if (info.isFragment) parts.push(info.isFirstFragment ? 'first fragment' : 'later fragment');
   if (info.isSuperPacket) parts.push('super-packet');
   return parts.filter((part) => part !== '').join(' ');
+}
+
+function programText(frame: Uint8Array): string {
+  const message = decodeProgramMessage(frame);
+  if (!message) return 'not a message of a program';
+  if (message.kind === PROGRAM_KIND.report) return `report on message ${message.id}`;
+  const channel = message.channel === '' ? '' : ` on channel ${withoutControls(message.channel)}`;
+  return `message ${message.id} of a program${channel} ${message.bytes.length} bytes`;
 }
 
 function ends(): string {

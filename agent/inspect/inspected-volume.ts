@@ -6,7 +6,7 @@ import { AgentError } from '../base/errors.ts';
 import { withoutControls } from '../base/text.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { alignedMemory } from '../platform/memory.ts';
-import { BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET, SUPERBLOCK_COPIES } from '../volume/layout.ts';
+import { BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET, slotOfTenant, SUPERBLOCK_COPIES } from '../volume/layout.ts';
 import { chooseSuperblock, decodeSuperblock, type Superblock, type SuperblockFault } from '../volume/superblock.ts';
 
 const FAULTS: Readonly<Record<SuperblockFault, string>> = {
@@ -65,6 +65,16 @@ export class InspectedVolume {
   /** For showing: whatever a superblock says, a terminal gets nothing that it would obey. */
   nodeName(slot: number): string {
     return withoutControls(this.superblock.nodes[slot] || `slot ${slot}`);
+  }
+
+  tenant(slot: number): number {
+    return this.superblock.tenants[slot] ?? slot;
+  }
+
+  /** The name of a tenant; one that had the slot before its present owner has none any more. */
+  tenantName(tenant: number): string {
+    const slot = slotOfTenant(tenant);
+    return this.tenant(slot) === tenant ? this.nodeName(slot) : `former node of slot ${slot}`;
   }
 
   slotOffset(slot: number): number {

@@ -1,8 +1,8 @@
 /** What the head blocks say of each node, with the figures that follow from comparing them. */
 import { sameBytes, toHex } from '../base/bytes.ts';
 import { PATHS } from '../base/paths.ts';
-import { decodeHead, parseHead, type Head, type HeadEntry } from '../volume/head.ts';
-import { HEAD_STATE } from '../volume/layout.ts';
+import { decodeHead, headVersion, parseHead, type Head, type HeadEntry } from '../volume/head.ts';
+import { FORMAT_VERSION, HEAD_STATE } from '../volume/layout.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import type { Openers } from './openers.ts';
@@ -24,7 +24,7 @@ export interface PeerView {
 export interface NodeView {
   readonly node: string;
   readonly slot: number;
-  readonly state: 'never' | 'running' | 'stopped' | 'foreign' | 'damaged' | 'unreadable';
+  readonly state: 'never' | 'running' | 'stopped' | 'version' | 'foreign' | 'damaged' | 'unreadable';
   /** False: sealed, and there is no key to prove it with. */
   readonly proven: boolean;
   readonly head: {
@@ -67,13 +67,16 @@ export function readSlotHeads(
 }
 
 function slotHead(volume: InspectedVolume, slot: number, block: Uint8Array, openers: Openers): SlotHead {
+  if (![-1, FORMAT_VERSION >>> 16].includes(headVersion(block))) {
+    return { slot, head: null, state: 'version', proven: false };
+  }
   const seals = openers.forHead(block);
   if (seals === null) {
     const head = parseHead(block);
-    const isPlausible = Number.isSafeInteger(head.position) && head.nodeIndex === slot;
+    const isPlausible = Number.isSafeInteger(head.position) && head.nodeIndex === volume.tenant(slot);
     return { slot, head: isPlausible ? head : null, state: isPlausible ? stateOf(head) : 'damaged', proven: false };
   }
-  const decoded = decodeHead(block, slot, volume.superblock.clusterUuid, seals);
+  const decoded = decodeHead(block, volume.tenant(slot), volume.superblock.clusterUuid, seals);
   if (decoded.ok) return { slot, head: decoded.head, state: stateOf(decoded.head), proven: true };
   return { slot, head: null, state: decoded.fault === 'absent' ? 'never' : decoded.fault, proven: false };
 }
@@ -101,7 +104,7 @@ function headView(
   head: Head,
   nowMs: number,
 ): NonNullable<NodeView['head']> {
-  const unreadBytes = unread(heads, slot, head);
+  const unreadBytes = unread(heads, volume.tenant(slot), head);
   const hasKey = head.keyId.some((byte) => byte !== 0);
   return {
     incarnation: toHex(head.incarnation),
@@ -123,19 +126,19 @@ function headView(
 }
 
 /** What the slowest reader of this incarnation has not read. */
-function unread(heads: readonly SlotHead[], slot: number, head: Head): number {
+function unread(heads: readonly SlotHead[], tenant: number, head: Head): number {
   const cursors = heads.flatMap((reader) => {
-    const entry = reader.head?.entries.find(({ peerIndex }) => peerIndex === slot);
+    const entry = reader.head?.entries.find(({ peerIndex }) => peerIndex === tenant);
     return entry && sameBytes(entry.echoIncarnation, 0, head.incarnation, 0, 16) ? [entry.readPosition] : [];
   });
   return Math.max(0, ...cursors.map((cursor) => head.position - Math.max(cursor, head.startPosition)));
 }
 
 function peerView(volume: InspectedVolume, heads: readonly SlotHead[], entry: HeadEntry): PeerView {
-  const peer = heads.find(({ slot }) => slot === entry.peerIndex)?.head;
+  const peer = heads.find(({ slot }) => volume.tenant(slot) === entry.peerIndex)?.head;
   const echoes = peer && sameBytes(entry.echoIncarnation, 0, peer.incarnation, 0, 16);
   return {
-    node: volume.nodeName(entry.peerIndex),
+    node: volume.tenantName(entry.peerIndex),
     path: PATHS[entry.path] ?? `path ${entry.path}`,
     flags: Object.entries(HELLO_FLAG).flatMap(([name, bit]) => ((entry.flags & bit) === 0 ? [] : [name])),
     readPosition: entry.readPosition,

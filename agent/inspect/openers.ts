@@ -8,6 +8,7 @@ import { volumeSeals } from '../threads.ts';
 import type { BatchHeader } from '../volume/batch.ts';
 import { headKeyId } from '../volume/head.ts';
 import { BATCH_FLAG } from '../volume/layout.ts';
+import { fixedKeys } from '../wire/key-ring.ts';
 import { keyId } from '../wire/keys.ts';
 import type { Seal, SealFactory } from '../wire/seal.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
@@ -17,11 +18,11 @@ export class Openers {
   readonly #open: SealFactory;
   readonly #sealed: SealFactory | null;
 
-  constructor(volume: InspectedVolume, clusterKey: Uint8Array | null) {
+  constructor(volume: InspectedVolume, keys: readonly Uint8Array[] | null) {
     const { clusterUuid } = volume.superblock;
-    this.hasKey = clusterKey !== null;
+    this.hasKey = keys !== null;
     this.#open = volumeSeals(null, clusterUuid);
-    this.#sealed = clusterKey === null ? null : volumeSeals(clusterKey, clusterUuid);
+    this.#sealed = keys === null ? null : volumeSeals(fixedKeys(...keys), clusterUuid);
   }
 
   /** What opens this batch; null when it is sealed and there is no key. */
@@ -43,15 +44,16 @@ function isSealed(block: Uint8Array): boolean {
 
 export const isVolumeSealed = (heads: readonly Uint8Array[]): boolean => heads.some((block) => isSealed(block));
 
-/** Throws when a node on the volume uses another key than this one. */
-export function checkKey(volume: InspectedVolume, heads: readonly Uint8Array[], clusterKey: Uint8Array): void {
-  const ours = keyId(clusterKey, volume.superblock.clusterUuid);
-  for (const slot of volume.slots) {
-    const block = heads[slot];
-    if (!block || !isSealed(block)) continue;
-    const theirs = headKeyId(block);
-    if (theirs && sameBytes(theirs, 0, ours, 0, ours.length)) continue;
-    const where = `node ${volume.nodeName(slot)} on volume ${volume.device.path}`;
-    throw new AgentError('key', `the key differs: ${where} uses another one; give the key file of this cluster`);
-  }
+/** Throws when no node on the volume that has a key uses one of these: in a rotation one may be ahead of the file. */
+export function checkKey(volume: InspectedVolume, heads: readonly Uint8Array[], keys: readonly Uint8Array[]): void {
+  const ours = keys.map(keyId);
+  const sealed = volume.slots.filter((slot) => heads[slot] !== undefined && isSealed(heads[slot]));
+  const others = sealed.filter((slot) => {
+    const theirs = headKeyId(heads[slot] ?? new Uint8Array(0));
+    return !ours.some((id) => theirs !== null && sameBytes(theirs, 0, id, 0, id.length));
+  });
+  const [first] = others;
+  if (first === undefined || others.length < sealed.length) return;
+  const where = `node ${volume.nodeName(first)} on volume ${volume.device.path}`;
+  throw new AgentError('key', `the key differs: ${where} uses another one; give the key file of this cluster`);
 }

@@ -7,6 +7,7 @@ import { isInTime, type Filter } from './filter.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import { timeText, type NodeView } from './node-view.ts';
 import { finishedPacket, pcapngHeader, pcapngPacket } from './pcapng.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
 import type { FoundBatch, Place } from './ring-walk.ts';
 import { nodeText, placeText, totalsText, volumeText, type Totals } from './text.ts';
 
@@ -193,6 +194,7 @@ export function pcapOutput(report: Report, sink: Sink, told: (line: string) => v
     place(place) {
       if (place.kind === 'damaged' || !place.isOpen || !isInTime(filter, place.header)) return;
       wantedRecords(place, filter, (record, frame) => {
+        if (isProgramFrame(frame)) return;
         const packet = finishedPacket(frame);
         const version = (packet[0] ?? 0) >> 4;
         if (version !== 4 && version !== 6) return; // the agents' own words are no packets
@@ -214,6 +216,6 @@ function stampText(
 ): string {
   return (
     `order mark ${header.orderMark}, time mark ${timeText(header.wallUs)}, ${volume.nodeName(slot)} to ` +
-    `${volume.nodeName(record.peer)}, ${type} ${record.sequence}, position ${header.position}`
+    `${volume.tenantName(record.peer)}, ${type} ${record.sequence}, position ${header.position}`
   );
 }

@@ -96,7 +96,7 @@ export class RingWalk {
     const space = this.#slotBytes - offset;
     const block = this.#bytes(offset, BLOCK_BYTES);
     if (!block) return { ok: false, fault: 'unreadable' };
-    const peek = peekBatch(block, this.slot, this.#volume.superblock.clusterUuid, position, space);
+    const peek = peekBatch(block, this.#volume.tenant(this.slot), this.#volume.superblock.clusterUuid, position, space);
     if (!peek.ok) return peek;
     const { header } = peek;
     const whole = this.#bytes(offset, header.batchBytes);
@@ -144,7 +144,7 @@ export class RingWalk {
     const position = getU64(dataView(block), BATCH.at.position);
     if (position % this.#slotBytes !== offset) return null;
     const { clusterUuid } = this.#volume.superblock;
-    const peek = peekBatch(block, this.slot, clusterUuid, position, this.#slotBytes - offset);
+    const peek = peekBatch(block, this.#volume.tenant(this.slot), clusterUuid, position, this.#slotBytes - offset);
     return peek.ok ? peek.header : null;
   }
 

@@ -23,6 +23,7 @@ const STATES: Readonly<Record<NodeView['state'], string>> = {
   never: 'never seen',
   running: 'running',
   stopped: 'stopped in order',
+  version: 'of another format version',
   foreign: 'head block of another cluster or node',
   damaged: 'damaged head block',
   unreadable: 'head block cannot be read',

@@ -12,6 +12,8 @@ const IP_TIMEOUT_MS = 5000;
 export interface HostAddress {
   readonly name: string;
   readonly address: string;
+  /** Left out where the host's tools do not say. */
+  readonly prefix?: number;
 }
 
 /**
@@ -27,16 +29,25 @@ export function hostAddresses(): HostAddress[] {
     });
     const links = JSON.parse(said) as {
       readonly ifname?: string;
-      readonly addr_info?: readonly { readonly local?: string }[];
+      readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[];
     }[];
     return links.flatMap(({ ifname = '', addr_info: all = [] }) =>
-      all.flatMap(({ local }) => (local === undefined ? [] : { name: ifname, address: local })),
+      all.flatMap(({ local, prefixlen = 0 }) => {
+        return local === undefined ? [] : { name: ifname, address: local, prefix: prefixlen };
+      }),
     );
   } catch {
     return Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>
       all.map(({ address }) => ({ name, address })),
     );
   }
+}
+
+/** The addresses of one interface with their prefix lengths; none where there is no such interface. */
+export function addressesOn(interfaceName: string): { address: string; prefix: number; family: 4 | 6 }[] {
+  return hostAddresses()
+    .filter(({ name, prefix }) => name === interfaceName && prefix !== undefined)
+    .map(({ address, prefix = 0 }) => ({ address, prefix, family: address.includes(':') ? 6 : 4 }));
 }
 
 /** The interface that has `host` as an address, or null. */

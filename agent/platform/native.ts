@@ -87,8 +87,17 @@ export interface Sys {
   eventfd(value: number, flags: number): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, length: number): number;
+  connect(fd: number, address: Uint8Array, length: number): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   sendmsg(fd: number, message: Uint8Array, flags: number): number;
+  sendto(
+    fd: number,
+    from: Uint8Array,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressLength: number,
+  ): number;
   recvmsg(fd: number, message: Uint8Array, flags: number): number;
   fcntl(fd: number, command: number, argument: Uint8Array): number;
   prctl(option: number, a: number, b: number, c: number, d: number): number;
@@ -112,8 +121,12 @@ export const sys: Sys = {
   eventfd: call('int eventfd(unsigned int value, int flags)'),
   socket: call('int socket(int domain, int type, int protocol)'),
   bind: call('int bind(int fd, const uint8_t* address, unsigned int length)'),
+  connect: call('int connect(int fd, const uint8_t* address, unsigned int length)'),
   setsockopt: call('int setsockopt(int fd, int level, int name, const uint8_t* value, unsigned int length)'),
   sendmsg: call3('long sendmsg(int fd, const uint8_t* message, int flags)'),
+  sendto: call(
+    'long sendto(int fd, const uint8_t* from, unsigned long length, int flags, const uint8_t* address, unsigned int addressLength)',
+  ),
   recvmsg: call3('long recvmsg(int fd, uint8_t* message, int flags)'),
   fcntl: call('int fcntl(int fd, int command, uint8_t* argument)'),
   prctl: call('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)'),

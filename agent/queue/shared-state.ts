@@ -44,8 +44,21 @@ export const AGENT = {
    * counts the deadline of the oldest packet (flush). It clears the word before it looks, so that nothing slips between.
    */
   flushTold: 18,
+  /** main: number of the newest plan. */
+  plan: 28,
+  /** switch, flush: number of the plan that it has taken over. */
+  switchPlan: 29,
+  flushPlan: 30,
+  /** reader: the same; reader number n writes word n behind this one. */
+  readerPlans: 32,
+  /** main: the agent is about to end: say when nothing waits any more. */
+  drain: 26,
+  /** switch: nothing waits any more. */
+  drained: 27,
 } as const;
-const AGENT_WORDS = 32;
+/** Peers that an agent can have: each has a seat, its place in the shared state. */
+export const SEATS_MAX = 63;
+const AGENT_WORDS = 32 + SEATS_MAX + 1;
 
 /** 64-bit floats of the agent. */
 export const AGENT_TIME = {
@@ -109,10 +122,21 @@ export const PEER = {
   /** switch: floors of our failover lanes, for the head block. */
   floorData: 42,
   floorBulk: 43,
+  /** reader: the major version of the peer's head block where it is not ours, 0 where it is; and how often it was not. */
+  headVersion: 46,
+  foreignHeads: 47,
+  /** switch: 1 while the kernel has the route to the peer that goes past the agents. */
+  bypass: 44,
+  /** reader: id of the key that the peer's head block says it is sealed with, 8 bytes, and whether we have that key. */
+  keyId: 48,
+  keySeen: 50,
   /** reader: raised when it had to pass over something: the peer is to be told what we still wait for. */
-  skips: 46,
+  skips: 51,
 } as const;
-const PEER_WORDS = 48;
+const PEER_WORDS = 52;
+
+/** What PEER.keySeen says. */
+export const KEY_SEEN = { none: 0, known: 1, unknown: 2 } as const;
 
 /** 64-bit floats of one peer. */
 export const PEER_TIME = {
@@ -144,7 +168,19 @@ const PEER_TIMES = 12;
 const AGENT_BYTES = AGENT_WORDS * 4 + AGENT_TIMES * 8;
 const PEER_BYTES = PEER_WORDS * 4 + PEER_TIMES * 8;
 
-export const sharedStateBytes = (peerCount: number): number => AGENT_BYTES + peerCount * PEER_BYTES;
+export const sharedStateBytes = (peerCount: number = SEATS_MAX): number => AGENT_BYTES + peerCount * PEER_BYTES;
+
+/**
+ * main: makes a seat that nobody uses any more ready for another peer. Only the epoch goes on: by it the switch thread
+ * tells what a reader had in hand of the last one.
+ */
+export function clearSeat({ words, times }: PeerWords): void {
+  const epoch = Atomics.load(words, PEER.epoch);
+  words.fill(0);
+  times.fill(0);
+  times[PEER_TIME.startPosition] = -1;
+  Atomics.store(words, PEER.epoch, epoch + 1);
+}
 
 /** One peer's words. */
 export interface PeerWords {
@@ -160,7 +196,7 @@ export class SharedState {
   readonly peers: readonly PeerWords[];
   readonly buffer: SharedArrayBuffer;
 
-  constructor(buffer: SharedArrayBuffer, peerCount: number) {
+  constructor(buffer: SharedArrayBuffer, peerCount: number = SEATS_MAX) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer, 0, AGENT_WORDS);
     this.times = new Float64Array(buffer, AGENT_WORDS * 4, AGENT_TIMES);

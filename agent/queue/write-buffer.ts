@@ -21,7 +21,7 @@ export const writeBufferBytes: number = CAPACITY_BYTES.reduce((sum, bytes) => su
 /** One packet as it leaves the buffer; reused for every packet. */
 export interface BufferedPacket {
   type: TypeIndex;
-  /** Slot index of the target on the send volume. */
+  /** The target's tenant number on the send volume. */
   peer: number;
   sequence: number;
   enteredMs: number;
@@ -33,7 +33,8 @@ export interface BufferedPacket {
 export class WriteBuffer {
   readonly #rings: readonly Ring[];
   readonly #state: SharedState;
-  readonly #thresholdBytes: number;
+  /** The set point, in bytes. */
+  thresholdBytes: number;
   readonly #record = emptyRingRecord();
   readonly #packet: BufferedPacket;
 
@@ -45,7 +46,7 @@ export class WriteBuffer {
       return ring;
     });
     this.#state = state;
-    this.#thresholdBytes = thresholdBytes;
+    this.thresholdBytes = thresholdBytes;
     const first = this.#rings[0] as Ring;
     this.#packet = { type: CONTROL, peer: 0, sequence: 0, enteredMs: 0, bytes: first.bytes, offset: 0, length: 0 };
   }
@@ -62,7 +63,7 @@ export class WriteBuffer {
     ring.bytes.set(frame, offset);
     ring.commit(frame.length, sequence, peer, enteredMs);
     // The first packet starts the deadline; the one that reaches the set point ends the wait.
-    if (this.usedBytes >= this.#thresholdBytes) this.#state.wake(AGENT.flushWake);
+    if (this.usedBytes >= this.thresholdBytes) this.#state.wake(AGENT.flushWake);
     else if (!this.isRound) this.#tell();
     return true;
   }
@@ -118,7 +119,7 @@ export class WriteBuffer {
   }
 
   get reachedThreshold(): boolean {
-    return this.usedBytes >= this.#thresholdBytes;
+    return this.usedBytes >= this.thresholdBytes;
   }
 
   /**

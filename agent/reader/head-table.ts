@@ -2,19 +2,23 @@
  * Reads the head table: one read shows every node's newest position, beacon and words to us. A block that has not
  * changed costs the comparison of its proof.
  */
-import { sameBytes } from '../base/bytes.ts';
+import { dataView, sameBytes } from '../base/bytes.ts';
+import { type Path, PATHS } from '../base/paths.ts';
 import { seqAfter } from '../base/serial.ts';
-import { AGENT, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
+import { AGENT, KEY_SEEN, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
 import { incarnationTag } from '../volume/batch.ts';
-import { decodeHead, type Head } from '../volume/head.ts';
-import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from '../volume/layout.ts';
+import { decodeHead, headKeyId, headVersion, type Head } from '../volume/head.ts';
+import { BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET, slotOfTenant } from '../volume/layout.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
 import type { SealFactory } from '../wire/seal.ts';
 import type { ReaderPorts, ReaderSettings } from './reader-loop.ts';
 import type { Source } from './source.ts';
 
+/** Ways on which a peer's packets come by storage. */
+const BY_STORAGE: readonly Path[] = ['storage', 'returning'];
+
 export class HeadTable {
-  readonly #settings: ReaderSettings;
+  settings: ReaderSettings;
   readonly #state: SharedState;
   readonly #ports: ReaderPorts;
   readonly #sealFor: SealFactory;
@@ -28,7 +32,7 @@ export class HeadTable {
     sealFor: SealFactory,
     memory: Uint8Array,
   ) {
-    this.#settings = settings;
+    this.settings = settings;
     this.#state = state;
     this.#ports = ports;
     this.#sealFor = sealFor;
@@ -43,13 +47,18 @@ export class HeadTable {
   }
 
   #readHead(source: Source, nowMs: number): void {
-    const { slot, index } = source.peer;
+    const { tenant } = source.peer;
+    const slot = slotOfTenant(tenant);
     const block = this.#memory.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES);
     // Most polls find the block that was read before: its proof tells, without opening it again.
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
     if (isEmpty(block)) return;
-    const decoded = decodeHead(block, slot, this.#settings.clusterUuid, this.#sealFor);
-    if (!decoded.ok) return;
+    const decoded = decodeHead(block, tenant, this.settings.clusterUuid, this.#sealFor);
+    this.#publishKey(source, block, decoded.ok);
+    if (!decoded.ok) {
+      if (decoded.fault === 'version') this.#sawForeignHead(source, block);
+      return;
+    }
     const { head } = decoded;
     source.headTag.set(block.subarray(HEAD.at.tag));
     const isSame = sameBytes(head.incarnation, 0, source.headIncarnation, 0, 16);
@@ -57,7 +66,7 @@ export class HeadTable {
     source.headIncarnation = head.incarnation;
     source.headMark = head.headMark;
     if (this.#isAccepted(source, head.incarnation)) this.#believe(source, head, nowMs);
-    this.#ports.head(index, head, block);
+    this.#ports.head(source.peer, head, block);
     this.#ports.bell();
   }
 
@@ -74,11 +83,34 @@ export class HeadTable {
     source.positionOf = head.incarnation;
     const ageMs = nowMs - (head.monotonicUs + (times[PEER_TIME.offsetUs] ?? 0)) / 1000;
     if (head.state === HEAD_STATE.running) seenAlive(times, nowMs - Math.max(0, ageMs));
-    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownSlot);
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.settings.ownTenant);
+    // The peer's own word for its way to us, which may differ from ours to it: one end has lost its carrier.
+    source.sendsByStorage = BY_STORAGE.includes(PATHS[entry?.path ?? 0] ?? 'network');
     if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
     // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
     if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
     takeConfirmation(this.#state, words, times, entry);
+  }
+
+  /** Which key the peer seals with, and whether it is ours: a key that we lack looks like damage otherwise. */
+  #publishKey(source: Source, block: Uint8Array, isOpen: boolean): void {
+    const id = headKeyId(block);
+    if (id === null || !(isOpen || this.#ports.knowsKey?.(id) === false)) return;
+    const { words } = source.words;
+    const view = dataView(id);
+    words[PEER.keyId] = view.getInt32(0);
+    words[PEER.keyId + 1] = view.getInt32(4);
+    Atomics.store(words, PEER.keySeen, isOpen ? KEY_SEEN.known : KEY_SEEN.unknown);
+  }
+
+  /** The switch tells of it; the block is counted once, for it stands until the peer writes the next. */
+  #sawForeignHead(source: Source, block: Uint8Array): void {
+    const { words } = source.words;
+    if (sameBytes(block, HEAD.at.tag, source.foreignTag, 0, HEAD.size.tag) && words[PEER.headVersion] !== 0) return;
+    source.foreignTag.set(block.subarray(HEAD.at.tag));
+    Atomics.add(words, PEER.foreignHeads, 1);
+    Atomics.store(words, PEER.headVersion, headVersion(block));
+    this.#ports.bell();
   }
 }
 

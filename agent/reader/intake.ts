@@ -24,14 +24,14 @@ const CONFIRM_EVERY_BYTES = 2 * 1024 * 1024;
 const CONFIRM_SHARE = 16;
 
 export class Intake {
-  readonly #settings: ReaderSettings;
+  settings: ReaderSettings;
   readonly #state: SharedState;
   readonly #inbound: Ring;
   readonly #ports: ReaderPorts;
   readonly #tag: number;
 
   constructor(settings: ReaderSettings, state: SharedState, inbound: Ring, ports: ReaderPorts) {
-    this.#settings = settings;
+    this.settings = settings;
     this.#state = state;
     this.#inbound = inbound;
     this.#ports = ports;
@@ -45,7 +45,7 @@ export class Intake {
     times[PEER_TIME.lagMs] = ageMs;
     seenAlive(times, nowMs - ageMs);
     for (const ack of acknowledgements(bytes, header)) {
-      if (ack.peerIndex !== this.#settings.ownSlot || ack.incarnationTag !== this.#tag) continue;
+      if (ack.peerIndex !== this.settings.ownTenant || ack.incarnationTag !== this.#tag) continue;
       takeConfirmation(this.#state, words, times, ack);
       if (Atomics.load(this.#state.words, AGENT.roomWanted) === 1) this.#ports.bell();
     }
@@ -60,9 +60,9 @@ export class Intake {
     let hasRoom = true;
     let bell = false;
     walkRecords(bytes, start, end, (record, offset) => {
-      if (!hasRoom || record.peer !== this.#settings.ownSlot) return;
+      if (!hasRoom || record.peer !== this.settings.ownTenant) return;
       const { words } = source.words;
-      if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
+      if (ageMs + record.ageMs > this.settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);
         // What entered before it is older still: nobody need wait for it.
         source.gates[record.type]?.skipTo(seqNext(record.sequence), source.isCurrent);
@@ -70,11 +70,12 @@ export class Intake {
         return;
       }
       const frame = bytes.subarray(offset, offset + record.frameBytes);
-      const verdict = this.#offer(source, record.type, record.sequence, frame);
+      const bornMs = nowMs - ageMs - record.ageMs;
+      const verdict = this.#offer(source, record.type, record.sequence, frame, bornMs);
       if (verdict === 'duplicate') Atomics.add(words, PEER.duplicates, 1);
       else source.newsMs = nowMs;
       if (verdict === 'ahead') {
-        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, nowMs - ageMs - record.ageMs);
+        hasRoom = this.#toSwitch(source, record.type, record.sequence, frame, bornMs);
         bell = true;
       } else if (verdict === 'delivered' && (source.gates[record.type]?.held ?? 0) > 0) {
         bell = true;
@@ -84,12 +85,12 @@ export class Intake {
     return hasRoom;
   }
 
-  #offer(source: Source, type: number, sequence: number, frame: Uint8Array): GateVerdict {
+  #offer(source: Source, type: number, sequence: number, frame: Uint8Array, bornMs: number): GateVerdict {
     const gate = type <= BULK ? source.gates[type] : undefined;
     if (!gate || gate.isPast(sequence)) return 'duplicate';
     const deliver = (): void => {
       const { words, times } = source.words;
-      Atomics.add(words, this.#ports.deliver(frame) ? PEER.delivered : PEER.refused, 1);
+      Atomics.add(words, this.#ports.deliver(frame, bornMs) ? PEER.delivered : PEER.refused, 1);
       times[PEER_TIME.bytes] = (times[PEER_TIME.bytes] ?? 0) + frame.length;
     };
     return gate.offer(sequence, deliver, source.isCurrent);
@@ -99,14 +100,14 @@ export class Intake {
     const offset = this.#inbound.reserve(frame.length);
     if (offset < 0) return false;
     this.#inbound.bytes.set(frame, offset);
-    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.index, type, source.epoch), bornMs);
+    this.#inbound.commit(frame.length, sequence, inboundWord(source.peer.seat, type, source.epoch), bornMs);
     return true;
   }
 
   /** Sees to it that what was read is confirmed soon, also when nothing else is to be written. */
   #confirmLater(source: Source, bytes: number): void {
     source.unconfirmedBytes += bytes;
-    const every = Math.min(CONFIRM_EVERY_BYTES, this.#settings.slotBytes / CONFIRM_SHARE);
+    const every = Math.min(CONFIRM_EVERY_BYTES, this.settings.slotBytes / CONFIRM_SHARE);
     if (source.unconfirmedBytes < every) return;
     source.unconfirmedBytes = 0;
     this.confirmNow();

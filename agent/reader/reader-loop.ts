@@ -12,7 +12,7 @@ import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/s
 import type { Ring } from '../queue/ring.ts';
 import type { Disk } from '../volume/disk.ts';
 import type { Head } from '../volume/head.ts';
-import { BLOCK_BYTES } from '../volume/layout.ts';
+import { BLOCK_BYTES, slotOfTenant } from '../volume/layout.ts';
 import { SlotReader } from '../volume/slot-reader.ts';
 import type { SealFactory } from '../wire/seal.ts';
 import { HeadTable } from './head-table.ts';
@@ -20,12 +20,14 @@ import { Intake } from './intake.ts';
 import { NEEDED_MS_MAX, type PaceSettings } from './pace.ts';
 import { type ReaderPeer, Source } from './source.ts';
 
+export type { ReaderPeer } from './source.ts';
+
 export interface ReaderSettings {
   readonly pace: PaceSettings;
   readonly maxAgeMs: number;
   readonly clusterUuid: Uint8Array;
-  /** Our own slot on this volume: the address of records for us. */
-  readonly ownSlot: number;
+  /** Our own tenant number on this volume: the address of records for us. */
+  readonly ownTenant: number;
   readonly ownIncarnation: Uint8Array;
   readonly slotCount: number;
   readonly slotBytes: number;
@@ -36,12 +38,14 @@ export interface ReaderSettings {
 }
 
 export interface ReaderPorts {
-  /** Hands a frame to the interface; false when the interface refused it. */
-  readonly deliver: (frame: Uint8Array) => boolean;
+  /** Hands a frame, born at `bornMs` by our clock, to the interface or to programs; false: it was refused. */
+  readonly deliver: (frame: Uint8Array, bornMs: number) => boolean;
   /** A peer's head block has changed; `block` is what it was read from. */
-  readonly head: (peer: number, head: Head, block: Uint8Array) => void;
+  readonly head: (peer: ReaderPeer, head: Head, block: Uint8Array) => void;
   /** Wakes the switch thread. */
   readonly bell: () => void;
+  /** Whether a key of this id is ours; asked about head blocks that cannot be opened. */
+  readonly knowsKey?: (id: Uint8Array) => boolean;
 }
 
 const BATCHES_PER_STEP = 32;
@@ -51,8 +55,10 @@ const HEADS_AGAIN_MS = 5;
 export class ReaderLoop {
   readonly #disk: Disk;
   readonly #state: SharedState;
-  readonly #settings: ReaderSettings;
-  readonly #sources: readonly Source[];
+  #settings: ReaderSettings;
+  readonly #sealFor: SealFactory;
+  readonly #batchMemory: Uint8Array;
+  #sources: readonly Source[] = [];
   readonly #heads: HeadTable;
   readonly #intake: Intake;
   readonly #now: () => number;
@@ -75,12 +81,28 @@ export class ReaderLoop {
     this.#disk = disk;
     this.#state = state;
     this.#settings = settings;
+    this.#sealFor = sealFor;
     this.#now = now;
     this.#intake = new Intake(settings, state, inbound, ports);
     const table = memory.subarray(0, settings.slotCount * BLOCK_BYTES);
     this.#heads = new HeadTable(settings, state, ports, sealFor, table);
-    const batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
-    this.#sources = settings.peers.map((peer) => this.#makeSource(peer, sealFor, batchMemory));
+    this.#batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
+    this.apply(settings);
+  }
+
+  /** Other settings for the same volume, between two steps. Who stays is read on where it was. */
+  apply(settings: ReaderSettings): void {
+    this.#settings = settings;
+    this.#heads.settings = settings;
+    this.#intake.settings = settings;
+    const former = this.#sources;
+    const isSame = (source: Source, peer: ReaderPeer) =>
+      source.peer.seat === peer.seat && source.peer.since === peer.since && source.peer.tenant === peer.tenant;
+    this.#sources = settings.peers.map(
+      (peer) =>
+        former.find((source) => isSame(source, peer)) ?? this.#makeSource(peer, this.#sealFor, this.#batchMemory),
+    );
+    this.#headsMs = -Infinity;
   }
 
   static memoryBytes(slotCount: number, batchBytes: number): number {
@@ -89,15 +111,15 @@ export class ReaderLoop {
 
   #makeSource(peer: ReaderPeer, sealFor: SealFactory, memory: Uint8Array): Source {
     const { slotsOffset, slotBytes, clusterUuid, patienceMs } = this.#settings;
-    const words = this.#state.peers[peer.index];
+    const words = this.#state.peers[peer.seat];
     if (!words) throw new Error('shared state has too few peers');
-    const geometry = { slotOffset: slotsOffset + peer.slot * slotBytes, slotBytes };
+    const geometry = { slotOffset: slotsOffset + slotOfTenant(peer.tenant) * slotBytes, slotBytes };
     const disk: Disk = {
       bytes: this.#disk.bytes,
       read: (offset, into) => this.#read(offset, into),
       write: () => -1,
     };
-    const reader = new SlotReader(disk, geometry, peer.slot, clusterUuid, sealFor, memory, patienceMs);
+    const reader = new SlotReader(disk, geometry, peer.tenant, clusterUuid, sealFor, memory, patienceMs);
     return new Source(peer, words, reader);
   }
 

@@ -7,10 +7,11 @@ import { READ_COUNTERS, type SlotReader } from '../volume/slot-reader.ts';
 import { NEEDED_MS_MAX, type PaceSettings, pollPause } from './pace.ts';
 
 export interface ReaderPeer {
-  /** Index in the settings, and so in the shared state. */
-  readonly index: number;
-  /** The peer's slot on this volume. */
-  readonly slot: number;
+  /** Index in the shared state, and the plan that gave it. */
+  readonly seat: number;
+  readonly since: number;
+  /** The peer's tenant number on this volume. */
+  readonly tenant: number;
 }
 
 /** Large batches follow one another within this time while a flood lasts. */
@@ -24,7 +25,11 @@ export class Source {
   readonly gates: readonly Gate[];
   epoch = 0;
   headMark = 0;
+  /** The peer says that its packets to us go by storage. */
+  sendsByStorage = false;
   readonly headTag: Uint8Array = new Uint8Array(HEAD.size.tag);
+  /** What stands in the tag's place of a head block of another version: it tells the next one from it. */
+  readonly foreignTag: Uint8Array = new Uint8Array(HEAD.size.tag);
   headIncarnation: Uint8Array = new Uint8Array(16);
   /** Whose position PEER_TIME.headPosition is; null when a thread before us has written it. */
   positionOf: Uint8Array | null = null;
@@ -51,7 +56,7 @@ export class Source {
   /** The peer lives, and its packets may come by storage alone. */
   get isNeeded(): boolean {
     const { words } = this.words;
-    return Atomics.load(words, PEER.live) === 1 && words[PEER.path] !== NETWORK;
+    return Atomics.load(words, PEER.live) === 1 && (words[PEER.path] !== NETWORK || this.sendsByStorage);
   }
 
   isFlood(nowMs: number): boolean {

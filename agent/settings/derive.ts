@@ -9,6 +9,7 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
   const { storage, primary, vnic } = given;
   const tunnelled = primary.mode !== 'none';
   const { stableForMaxMs, ...probe } = primary.probe;
+  const controlSocket = given.control.socket ?? `/run/stillbeat/${given.node}.sock`;
   return {
     file,
     cluster: given.cluster,
@@ -33,15 +34,27 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     primary: {
       mode: primary.mode,
       interface: primary.interface ?? null,
+      bypass: primary.bypass,
       listen: tunnelled ? endpoint(primary.listen) : null,
       probe: { ...probe, stableForMsMax: stableForMaxMs },
     },
     queues: { retainBytes: given.queues.retainBytes },
     peers: given.peers.map((peer) => peerOf(peer, tunnelled, storage.send.volume)),
     types: given.types.map(ruleOf),
-    controlSocket: given.control.socket ?? `/run/stillbeat/${given.node}.sock`,
+    controlSocket,
+    messages: {
+      socket: given.messages.socket ?? messagesSocketBeside(controlSocket),
+      deadlineMs: given.messages.deadlineMs,
+    },
+    corosyncConf: given.corosync.conf,
+    metricsListen: endpoint(given.metrics.listen),
+    hooks: { onPath: given.hooks.onPath ?? null, timeoutMs: given.hooks.timeoutMs },
   };
 }
+
+/** Two agents on one host have two control sockets; what lies beside them is apart as well. */
+export const messagesSocketBeside = (controlSocket: string): string =>
+  `${controlSocket.replace(/\.sock$/, '')}.messages.sock`;
 
 function known<T>(parsed: Parsed<T>): T {
   assert(!parsed.fault, `settings that were checked are faulty: ${parsed.fault?.what}`);

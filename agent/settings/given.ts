@@ -35,6 +35,7 @@ export interface SettingsFile {
   readonly primary: {
     readonly mode: 'tunnel' | 'route' | 'none';
     readonly interface?: string;
+    readonly bypass: readonly ('bulk' | 'data')[];
     readonly listen?: string;
     readonly probe: {
       readonly intervalMs: number;
@@ -47,7 +48,10 @@ export interface SettingsFile {
   readonly peers: readonly PeerFile[];
   readonly types: readonly TypeRuleFile[];
   readonly control: { readonly socket?: string };
+  readonly messages: { readonly socket?: string; readonly deadlineMs: number };
+  readonly corosync: { readonly conf: string };
   readonly metrics: { readonly listen?: string };
+  readonly hooks: { readonly onPath?: string; readonly timeoutMs: number };
 }
 
 /** The same while it may still be faulty: what did not fit the schema has been taken out. */

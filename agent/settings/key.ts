@@ -1,12 +1,15 @@
 /**
- * The cluster key's file: 64 hexadecimal digits (what `newKeyText` makes), or 32 to 1024 raw bytes. Each node derives
- * its own keys from the content, so every node needs the very same.
+ * The cluster key's file: one key a line, each 64 hexadecimal digits, the first seals and all of them open; or one key of
+ * 32 to 1024 raw bytes. Each node derives its own keys from the content, so every node needs the very same.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 
 export const KEY_CONTENT_BYTES_MIN = 32;
 export const KEY_CONTENT_BYTES_MAX = 1024;
+
+/** As many as the threads share. */
+export const KEYS_MAX = 8;
 
 /** Everybody but the owner. */
 const OTHERS = 0o077;
@@ -24,10 +27,10 @@ export class KeyError extends AgentError {
   }
 }
 
-const MAKE = 'copy it from another node, or make one with 64 hexadecimal digits and mode 0600';
+const MAKE = 'copy it from another node, or make one with "stillbeat key new"';
 
-/** Reads the key; refuses a file that anybody but its owner can read. */
-export function readKeyFile(path: string): Uint8Array {
+/** Reads the keys; refuses a file that anybody but its owner can read. */
+export function readKeyFile(path: string): readonly Uint8Array[] {
   let descriptor: number;
   try {
     // Without O_NONBLOCK a FIFO in the key's place would hang the start.
@@ -49,14 +52,14 @@ export function readKeyFile(path: string): Uint8Array {
       throw new KeyError(`key file ${path} is readable by others (mode ${mode})`, `chmod 600 ${path}`);
     }
     const content = new Uint8Array(KEY_CONTENT_BYTES_MAX + 1);
-    return keyOf(content.subarray(0, readSync(descriptor, content)), path);
+    return keysOf(content.subarray(0, readSync(descriptor, content)), path);
   } finally {
     closeSync(descriptor);
   }
 }
 
-/** The key that a file of this content holds. */
-export function keyOf(content: Uint8Array, path: string): Uint8Array {
+/** The keys that a file of this content holds. */
+export function keysOf(content: Uint8Array, path: string): readonly Uint8Array[] {
   if (content.length < KEY_CONTENT_BYTES_MIN) {
     const what = `key file ${path} is too short (${content.length} bytes, at least ${KEY_CONTENT_BYTES_MIN} are needed)`;
     throw new KeyError(what, MAKE);
@@ -68,12 +71,17 @@ export function keyOf(content: Uint8Array, path: string): Uint8Array {
     );
   }
   const text = Buffer.from(content).toString('latin1').trim();
-  if (!/^[0-9a-fA-F]+$/.test(text)) return Uint8Array.from(content);
-  // A digit lost in copying would otherwise make a valid key that no other node has.
-  if (text.length !== 2 * KEY_CONTENT_BYTES_MIN) {
-    throw new KeyError(`key file ${path} has ${text.length} hexadecimal digits instead of 64`, MAKE);
+  if (!/^[0-9a-fA-F\s]+$/.test(text)) return [Uint8Array.from(content)];
+  const lines = text.split(/\s+/);
+  if (lines.length > KEYS_MAX) {
+    throw new KeyError(`key file ${path} has ${lines.length} keys, at most ${KEYS_MAX} are used`, 'stillbeat key drop');
   }
-  return Uint8Array.from(Buffer.from(text, 'hex'));
+  // A digit lost in copying would otherwise make a valid key that no other node has.
+  const wrong = lines.find(({ length }) => length !== 2 * KEY_CONTENT_BYTES_MIN);
+  if (wrong !== undefined) {
+    throw new KeyError(`key file ${path} has ${wrong.length} hexadecimal digits instead of 64`, MAKE);
+  }
+  return lines.map((line) => Uint8Array.from(Buffer.from(line, 'hex')));
 }
 
 /** A key file's text made of 32 random bytes. */

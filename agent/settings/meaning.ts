@@ -3,7 +3,9 @@
  * here works on settings that may be incomplete, and keeps quiet about what is already known to be wrong.
  */
 import { parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from './address.ts';
+import { messagesSocketBeside } from './derive.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
+import { checkBypass } from './meaning-bypass.ts';
 import { checkPeers } from './meaning-peers.ts';
 import type { KeyPath, Problems } from './problems.ts';
 import type { InterfaceAddress } from './settings.ts';
@@ -16,8 +18,12 @@ export function checkMeaning(given: Given<SettingsFile>, problems: Problems): vo
   const subnets = checkVnic(given, problems);
   checkLater(given, problems);
   checkPrimary(given, problems);
+  checkBypass(given, problems);
+  const { listen } = given.metrics ?? {};
+  if (listen !== undefined) take(parseEndpoint(listen), ['metrics', 'listen'], problems);
   checkPeers(given, subnets, problems);
   checkTypes(given, problems);
+  checkSockets(given, problems);
 }
 
 /** The value, or undefined after telling what is wrong with it. */
@@ -69,15 +75,9 @@ function checkVnic(given: Given<SettingsFile>, problems: Problems): readonly Int
 
 /** What the settings can already say and this release cannot yet do. */
 function checkLater(given: Given<SettingsFile>, problems: Problems): void {
-  if (given.primary?.mode === 'route') {
-    problems.add(['primary', 'mode'], 'route comes with a later release', 'use tunnel or none');
-  }
   const copy = given.storage?.copy;
   if (copy !== undefined && copy !== 'shared') {
     problems.add(['storage', 'copy'], `${copy} comes with a later release`, 'use shared');
-  }
-  if (given.metrics?.listen !== undefined) {
-    problems.add(['metrics', 'listen'], 'comes with a later release', 'leave it out');
   }
 }
 
@@ -102,5 +102,18 @@ function checkTypes(given: Given<SettingsFile>, problems: Problems): void {
     const path = ['types', index, 'port'];
     take(parsePorts(rule.port), path, problems);
     if (rule.protocol === 'icmp') problems.add(path, 'icmp has no ports', 'remove port or change protocol');
+  }
+}
+
+const SOCKET_PATH_MAX = 107;
+
+function checkSockets(given: Given<SettingsFile>, problems: Problems): void {
+  const control = given.control?.socket ?? (given.node && `/run/stillbeat/${given.node}.sock`);
+  if (control === undefined || problems.knows(['control', 'socket'])) return;
+  const path = ['messages', 'socket'];
+  const socket = given.messages?.socket ?? messagesSocketBeside(control);
+  if (socket === control) problems.add(path, 'is the control socket', 'give it a path of its own');
+  if (given.messages?.socket === undefined && socket.length > SOCKET_PATH_MAX && !problems.knows(path)) {
+    problems.add(path, `left out, and ${socket} is too long for a socket`, 'write a path of at most 107 characters');
   }
 }

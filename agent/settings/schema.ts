@@ -6,6 +6,10 @@
  * What involves two keys (an address outside the subnet, a peer named twice) is in `meaning.ts`.
  */
 
+import { bypass } from './schema-bypass.ts';
+import { corosync } from './schema-corosync.ts';
+import { messages } from './schema-messages.ts';
+import { hooks, metrics } from './schema-operate.ts';
 import {
   bytes,
   endpoint,
@@ -141,7 +145,9 @@ const storage = group(
 
 const primary = group('The ordinary network between the nodes.', {
   mode: {
-    description: 'tunnel: packets travel through the agents. route: past them. none: the storage is always used.',
+    description:
+      'tunnel: packets travel through the agents. route: those of the types in `bypass` past them. none: the storage ' +
+      'is always used.',
     enum: ['tunnel', 'route', 'none'],
     default: 'tunnel',
   },
@@ -149,6 +155,7 @@ const primary = group('The ordinary network between the nodes.', {
     ...interfaceName('Interface whose carrier is watched: a lost carrier is a failure at once. Left out: not watched.'),
     examples: ['eth0'],
   },
+  bypass,
   listen: endpoint('192.168.50.1:7788', 'This node’s own UDP endpoint. Needed unless `mode` is none.'),
   probe: group('How a peer’s network is judged.', {
     intervalMs: wholeMilliseconds([5, 60_000], 50, 'Time between probes.'),
@@ -214,9 +221,10 @@ export const settingsSchema: Schema = {
         examples: ['/run/stillbeat/a.sock'],
       },
     }),
-    metrics: group('Figures for Prometheus over HTTP, which come with a later release: leave the group out.', {
-      listen: endpoint('127.0.0.1:9477', 'Where a later release serves them; refused by this one.'),
-    }),
+    messages,
+    corosync,
+    metrics,
+    hooks,
   },
   required: ['cluster', 'node', 'vnic', 'storage', 'peers'],
   additionalProperties: false,

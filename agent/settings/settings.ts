@@ -58,6 +58,8 @@ export interface Settings {
   readonly primary: {
     readonly mode: 'tunnel' | 'route' | 'none';
     readonly interface: string | null;
+    /** With `mode: route`: the types that go past the agent. */
+    readonly bypass: readonly ('bulk' | 'data')[];
     readonly listen: Endpoint | null;
     readonly probe: {
       readonly intervalMs: number;
@@ -74,4 +76,15 @@ export interface Settings {
   readonly peers: readonly PeerSettings[];
   readonly types: readonly TypeRule[];
   readonly controlSocket: string;
+  readonly messages: {
+    readonly socket: string;
+    /** A message that no program on the peer has read after this is counted as missed. */
+    readonly deadlineMs: number;
+  };
+  /** The settings file of corosync on this node, for advice; it need not be there. */
+  readonly corosyncConf: string;
+  /** Where figures for Prometheus are served; null: nowhere. */
+  readonly metricsListen: Endpoint | null;
+  /** The program that is run at changes of a path; null: none. */
+  readonly hooks: { readonly onPath: string | null; readonly timeoutMs: number };
 }

@@ -6,6 +6,7 @@ import type { LinkWatch } from '../platform/link-watch.ts';
 import { PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
+import { type BypassEdge, type BypassFigures, NO_BYPASS } from './bypass-edge.ts';
 import type { TunnelEdge } from './tunnel-edge.ts';
 
 export interface QueueSnapshot {
@@ -20,6 +21,12 @@ export interface QueueSnapshot {
 
 export interface PeerSnapshot {
   readonly node: string;
+  /** Its place in the shared state. */
+  readonly seat: number;
+  /** The peer has us among its peers; null: not known. */
+  readonly knowsUs: boolean | null;
+  /** The addresses that the peer says it has, when those of our settings are not among them. */
+  readonly otherAddresses: readonly string[] | null;
   readonly path: string;
   readonly override: string;
   readonly sinceMs: number;
@@ -34,14 +41,19 @@ export interface PeerSnapshot {
     readonly unauthentic: number;
     readonly replayed: number;
     readonly garbage: number;
+    /** Datagrams of a tunnel version that this agent does not understand. */
+    readonly otherVersion: number;
   };
   readonly storage: {
     readonly fresh: boolean;
     /** How often the peer's word was not read within its time. */
     readonly misses: number;
+    /** Head blocks of a format that this agent does not understand. */
+    readonly otherVersion: number;
     readonly lagMs: number | null;
     readonly behindBytes: number;
   };
+  readonly bypass: BypassFigures;
   readonly sent: number;
   readonly received: number;
   readonly lost: number;
@@ -67,6 +79,7 @@ export function snapshot(
   carrier: LinkWatch | null,
   state: SharedState,
   buffer: WriteBuffer,
+  bypass: BypassEdge | null,
   nowMs: number,
 ): SwitchSnapshot {
   return {
@@ -84,11 +97,14 @@ export function snapshot(
       strangers: edge.counters.strangers,
       sendErrors: edge.counters.sendErrors,
     },
-    peers: core.links.map((link, i) => peerSnapshot(link, state.peers[i] as PeerWords, nowMs)),
+    peers: core.links.map((link) => {
+      const { seat } = link.settings;
+      return peerSnapshot(link, state.peers[seat] as PeerWords, bypass?.figures(seat) ?? NO_BYPASS, nowMs);
+    }),
   };
 }
 
-function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number): PeerSnapshot {
+function peerSnapshot(link: PeerLink, { words, times }: PeerWords, bypass: BypassFigures, nowMs: number): PeerSnapshot {
   const lanes = [HEARTBEAT, DATA, BULK].map((type) => link.receive.get(type as 1 | 2 | 3));
   const sum = (field: 'delivered' | 'lost' | 'duplicates' | 'tooOld') =>
     lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
@@ -96,6 +112,9 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
   const { heartbeat, data, bulk, clock, judge } = link;
   return {
     node: link.settings.name,
+    seat: link.settings.seat,
+    knowsUs: link.claims.knowsUs,
+    otherAddresses: link.claims.otherAddresses,
     path: judge.path,
     override: judge.override,
     sinceMs: judge.sinceMs,
@@ -110,13 +129,16 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, nowMs: number
       unauthentic: tunnel?.unauthentic ?? 0,
       replayed: tunnel?.replayed ?? 0,
       garbage: tunnel?.garbage ?? 0,
+      otherVersion: tunnel?.version ?? 0,
     },
     storage: {
       fresh: link.storage.fresh,
       misses: link.storage.misses,
+      otherVersion: words[PEER.foreignHeads] ?? 0,
       lagMs: times[PEER_TIME.storageSeenMs] === 0 ? null : (times[PEER_TIME.lagMs] ?? 0),
       behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
     },
+    bypass,
     sent: heartbeat.counters.sent + data.counters.sent + bulk.counters.sent,
     received: sum('delivered') - link.counters.refused + (words[PEER.delivered] ?? 0),
     lost: sum('lost') + link.counters.refused + (words[PEER.refused] ?? 0),

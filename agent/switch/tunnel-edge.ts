@@ -2,7 +2,7 @@
 import { ERRNO } from '../platform/native.ts';
 import { socketAddress, type UdpSocket } from '../platform/udp-socket.ts';
 import type { PeerLink } from '../core/peer-link.ts';
-import { tunnelSeal, type ThreadContext } from '../threads.ts';
+import { tunnelSeal, type Seat, type ThreadContext } from '../threads.ts';
 import { datagramSender, TunnelReceiver, TunnelSender } from '../wire/tunnel.ts';
 
 /** IPv6 and UDP headers: what a datagram's payload must leave of the interface's MTU. */
@@ -19,46 +19,75 @@ export interface TunnelEdgeCounters {
   lastSendErrno: number;
 }
 
+interface Tunnel {
+  readonly node: string;
+  readonly seat: number;
+  readonly nodeNumber: number;
+  readonly link: PeerLink;
+  readonly sender: TunnelSender;
+  readonly fullBytes: number;
+  address: Uint8Array;
+}
+
 export class TunnelEdge {
   readonly socket: UdpSocket;
   readonly counters: TunnelEdgeCounters = { strangers: 0, sendErrors: 0, lastSendErrno: 0 };
-  readonly #links: readonly PeerLink[];
-  readonly #senders: TunnelSender[] = [];
+  readonly #mtu: number;
+  #tunnels: readonly Tunnel[] = [];
+  /** By node: the last counter of a tunnel that is gone. Kept for as long as this incarnation and its keys live. */
+  readonly #spent = new Map<string, number>();
   readonly #byNumber = new Map<number, PeerLink>();
-  readonly #fullBytes: number[] = [];
   #nowMs = 0;
   #shrunkMs = Infinity;
 
-  constructor(context: ThreadContext, links: readonly PeerLink[], socket: UdpSocket, mtu: number) {
+  constructor(socket: UdpSocket, mtu: number) {
     this.socket = socket;
-    this.#links = links;
-    const { settings, incarnation, nodeNumbers } = context;
-    settings.peers.forEach((peer, i) => {
-      const link = links[i];
-      if (!link || !peer.primary) return;
-      const address = socketAddress(peer.primary.host, peer.primary.port);
-      const overhead = OVERHEAD_BYTES[peer.primary.host.includes(':') ? 6 : 4];
-      const sender = new TunnelSender(
-        tunnelSeal(context, incarnation, settings.node, peer.node),
-        nodeNumbers[0] ?? 0,
-        incarnation,
-        Math.max(SEGMENT_BYTES_MIN, mtu - overhead),
-        socket.out,
-        (_bytes, length, segmentBytes) => this.#transmit(sender, address, length, segmentBytes),
-      );
-      const receiver = new TunnelReceiver(
-        (theirs) => tunnelSeal(context, theirs, peer.node, settings.node),
-        (session, message) => link.message(session.incarnation, message, this.#nowMs),
-      );
-      this.#senders.push(sender);
-      this.#fullBytes.push(sender.segmentBytes);
-      link.attachTunnel(sender, receiver);
-      this.#byNumber.set(nodeNumbers[i + 1] ?? 0, link);
-    });
+    this.#mtu = mtu;
+  }
+
+  /** Gives a peer's link its tunnel. */
+  attach(context: ThreadContext, { seat, peer, nodeNumber }: Seat, link: PeerLink): void {
+    if (!peer.primary) return;
+    const { settings, incarnation } = context;
+    const overhead = OVERHEAD_BYTES[peer.primary.host.includes(':') ? 6 : 4];
+    const fullBytes = Math.max(SEGMENT_BYTES_MIN, this.#mtu - overhead);
+    const sender = new TunnelSender(
+      tunnelSeal(context, incarnation, settings.node, peer.node),
+      context.nodeNumber,
+      incarnation,
+      fullBytes,
+      this.socket.out,
+      (_bytes, length, segmentBytes) => this.#transmit(tunnel, length, segmentBytes),
+      this.#spent.get(peer.node),
+    );
+    const receiver = new TunnelReceiver(
+      (theirs) => tunnelSeal(context, theirs, peer.node, settings.node),
+      (session, message) => link.message(session.incarnation, message, this.#nowMs),
+    );
+    const address = socketAddress(peer.primary.host, peer.primary.port);
+    const tunnel: Tunnel = { node: peer.node, seat, nodeNumber, link, sender, fullBytes, address };
+    this.#tunnels = [...this.#tunnels, tunnel];
+    link.attachTunnel(sender, receiver);
+    this.#byNumber.set(nodeNumber, link);
+  }
+
+  /** The peer is no longer spoken to, nor listened to. */
+  detach(seat: number): void {
+    const tunnel = this.#tunnels.find((each) => each.seat === seat);
+    if (!tunnel) return;
+    this.#tunnels = this.#tunnels.filter((each) => each !== tunnel);
+    this.#spent.set(tunnel.node, tunnel.sender.spent);
+    if (this.#byNumber.get(tunnel.nodeNumber) === tunnel.link) this.#byNumber.delete(tunnel.nodeNumber);
+  }
+
+  /** Where the peer is from now on. */
+  readdress({ seat, peer }: Seat): void {
+    const tunnel = this.#tunnels.find((each) => each.seat === seat);
+    if (tunnel && peer.primary) tunnel.address = socketAddress(peer.primary.host, peer.primary.port);
   }
 
   /** Only "no room" holds a lane back; whatever else the network answers, these datagrams are lost as on any network. */
-  #transmit(sender: TunnelSender, address: Uint8Array, length: number, segmentBytes: number): boolean {
+  #transmit({ sender, address }: Tunnel, length: number, segmentBytes: number): boolean {
     const result = this.socket.send(address, length, segmentBytes);
     if (result >= 0) return true;
     if (result === -ERRNO.EAGAIN || result === -ERRNO.ENOBUFS) return false;
@@ -75,7 +104,7 @@ export class TunnelEdge {
   #tryFullSize(): void {
     if (this.#nowMs - this.#shrunkMs < FULL_SIZE_AGAIN_MS) return;
     this.#shrunkMs = Infinity;
-    this.#senders.forEach((sender, i) => (sender.segmentBytes = this.#fullBytes[i] ?? SEGMENT_BYTES_MIN));
+    for (const { sender, fullBytes } of this.#tunnels) sender.segmentBytes = fullBytes;
   }
 
   /** Takes what has arrived, up to a bound; true when there may be more. */
@@ -98,14 +127,14 @@ export class TunnelEdge {
 
   /** The socket takes more again. */
   unblock(): void {
-    for (const link of this.#links) link.unblock();
+    for (const { link } of this.#tunnels) link.unblock();
   }
 
   get isBlocked(): boolean {
-    return this.#links.some((link) => link.isSendBlocked);
+    return this.#tunnels.some(({ link }) => link.isSendBlocked);
   }
 
   get segmentBytes(): number {
-    return this.#senders[0]?.segmentBytes ?? 0;
+    return this.#tunnels[0]?.sender.segmentBytes ?? 0;
   }
 }

@@ -11,6 +11,8 @@ import type { TypeIndex } from '../base/packet-type.ts';
 import { Classifier } from '../core/classify.ts';
 import { NodeCore } from '../core/node-core.ts';
 import type { CoreEvent } from '../core/ports.ts';
+import { MessageIntake } from '../messages/intake.ts';
+import { MessageOutlet } from '../messages/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { LinkWatch } from '../platform/link-watch.ts';
 import { alignedMemory } from '../platform/memory.ts';
@@ -20,9 +22,21 @@ import { HEAD_RECORD, inboundEpoch, inboundPeer, inboundType } from '../queue/in
 import { emptyRingRecord, type Ring } from '../queue/ring.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
-import { inboundRing, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
+import {
+  inboundRing,
+  newerPlan,
+  sharedState,
+  THREAD_NICE,
+  writeBuffer,
+  type Plan,
+  type Seat,
+  type ThreadContext,
+} from '../threads.ts';
+import { seatChange } from '../plan.ts';
 import { parseHead } from '../volume/head.ts';
-import { linkSettings, toHeadWord } from './link-settings.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
+import { BypassEdge } from './bypass-edge.ts';
+import { linkSettings, linkSettingsOf, toHeadWord } from './link-settings.ts';
 import { snapshot } from './snapshot.ts';
 import { TunnelEdge } from './tunnel-edge.ts';
 
@@ -33,24 +47,38 @@ export interface SwitchData extends ThreadContext {
 
 export type SwitchCommand =
   | { readonly command: 'snapshot'; readonly id: number }
-  | { readonly command: 'path'; readonly id: number; readonly peer: number; readonly override: Override };
+  | { readonly command: 'path'; readonly id: number; readonly seat: number; readonly override: Override };
 
 const FRAMES_PER_ROUND = 64;
 const INBOUND_PER_ROUND = 256;
 
+/** `former`: the one that it replaces. */
+function makeClassifier({ settings, seats }: ThreadContext, former: Classifier | null): Classifier {
+  const broadcasts = settings.vnic.addresses.flatMap(({ address, prefix }) => broadcastAddress(address, prefix) ?? []);
+  const peers = seats.map(({ seat, peer }) => ({ seat, addresses: peer.addresses }));
+  return new Classifier(settings.types, peers, broadcasts, former);
+}
+
 class Switch {
-  readonly #context = workerData as SwitchData;
+  #context = workerData as SwitchData;
   readonly #state: SharedState = sharedState(this.#context);
   readonly #buffer: WriteBuffer = writeBuffer(this.#context, this.#state);
-  readonly #inbound: readonly Ring[] = this.#context.memory.inbound.map((_, i) => inboundRing(this.#context, i));
+  #inbound: readonly Ring[] = this.#context.receive.map((receive) => inboundRing(receive));
   readonly #tun: TunDevice = attachTun(this.#context.settings.vnic.name);
   readonly #frame = new Uint8Array(alignedMemory(FRAME_BYTES_MAX));
   readonly #core: NodeCore;
   readonly #edge: TunnelEdge | null;
   readonly #carrier: LinkWatch | null;
+  readonly #bypass: BypassEdge | null;
   readonly #polls = new Uint8Array(alignedMemory(64)).subarray(0, 32);
+  readonly #programs: MessageIntake = new MessageIntake(this.#context.memory.messages);
+  readonly #toPrograms = new MessageOutlet(
+    this.#context.memory.messages.fromSwitch,
+    this.#context.memory.messages.wake,
+  );
   readonly #record = emptyRingRecord();
   readonly #bell = new Uint8Array(8);
+  #classifier = makeClassifier(this.#context, null);
   /** A frame that its lane had no room for. */
   #waiting: Uint8Array | null = null;
   #submitted = false;
@@ -58,9 +86,6 @@ class Switch {
   constructor() {
     const { settings, incarnation } = this.#context;
     const now = systemClock.monotonicMs();
-    const broadcasts = settings.vnic.addresses.flatMap(
-      ({ address, prefix }) => broadcastAddress(address, prefix) ?? [],
-    );
     this.#core = new NodeCore(
       {
         links: linkSettings(this.#context),
@@ -68,12 +93,13 @@ class Switch {
         maxAgeMs: settings.storage.maxAgeMs,
         writeDeadlineMs: settings.storage.writeDeadlineMs,
       },
-      new Classifier(settings.types, settings.peers, broadcasts),
+      this.#classifier,
       incarnation,
       this.#state,
       {
         submit: (type, slot, sequence, frame, enteredMs) => this.#submit(type, slot, sequence, frame, enteredMs),
-        deliver: (frame) => this.#tun.write(frame),
+        deliver: (frame, bornMs) =>
+          isProgramFrame(frame) ? this.#toPrograms.deliver(frame, bornMs) : this.#tun.write(frame),
         event: (event: CoreEvent) => parentPort?.postMessage({ event }),
         wantHead: () => this.#wantHead(),
       },
@@ -81,11 +107,49 @@ class Switch {
     );
     const { mode, listen, interface: name } = settings.primary;
     const socket = mode === 'none' || !listen ? null : this.#orGiveBack(() => UdpSocket.open(listen.host, listen.port));
-    this.#edge = socket && new TunnelEdge(this.#context, this.#core.links, socket, this.#context.mtu);
+    this.#edge = socket && new TunnelEdge(socket, this.#context.mtu);
+    for (const seat of this.#context.seats) this.#attach(seat);
     this.#carrier = mode === 'none' || name === null ? null : this.#orGiveBack(() => new LinkWatch(name), socket);
+    const { bypass } = this.#context;
+    const event = (event: CoreEvent) => parentPort?.postMessage({ event });
+    this.#bypass = bypass ? new BypassEdge(bypass, this.#state, this.#context.nodeNumber, event) : null;
+    for (const link of this.#core.links) this.#bypass?.attach(link);
     this.#tellCarrier();
     this.#preparePoll();
+    Atomics.store(this.#state.words, AGENT.switchPlan, this.#context.number);
     parentPort?.postMessage({ ready: { tunFd: this.#tun.descriptor } });
+  }
+
+  #attach(seat: Seat): void {
+    const link = this.#core.at(seat.seat);
+    if (link) this.#edge?.attach(this.#context, seat, link);
+  }
+
+  /** Takes over a plan between two rounds: who stays notices nothing. */
+  #apply(plan: Plan, nowMs: number): void {
+    const former = this.#context;
+    this.#context = { ...former, ...plan };
+    const change = seatChange(former.seats, plan.seats);
+    for (const { seat } of change.gone) {
+      this.#edge?.detach(seat);
+      this.#bypass?.detach(seat);
+      this.#core.removePeer(seat);
+    }
+    for (const seat of change.kept) {
+      this.#core.at(seat.seat)?.apply(linkSettingsOf(this.#context, seat));
+      this.#edge?.readdress(seat);
+    }
+    for (const seat of change.come) {
+      this.#core.addPeer(linkSettingsOf(this.#context, seat), nowMs);
+      this.#attach(seat);
+    }
+    if (plan.bypass) this.#bypass?.apply(plan.bypass, this.#core.links);
+    this.#classifier = makeClassifier(this.#context, this.#classifier);
+    this.#core.classifier = this.#classifier;
+    this.#inbound = plan.receive.map((receive) => inboundRing(receive));
+    this.#buffer.thresholdBytes = plan.settings.storage.flush.thresholdBytes;
+    this.#tellCarrier();
+    Atomics.store(this.#state.words, AGENT.switchPlan, plan.number);
   }
 
   /** A descriptor outlives the thread that opened it: a switch that cannot start lets go of interface and port. */
@@ -140,22 +204,36 @@ class Switch {
       Atomics.add(this.#state.words, AGENT.switchBeat, 1);
       this.#dropAfterStandstill(nowMs);
       if (this.#ready(1)) this.#onBell(nowMs);
-      if (this.#ready(3)) this.#tellCarrier();
+      if (this.#ready(3)) {
+        this.#tellCarrier();
+        this.#bypass?.linkChanged();
+      }
       this.#buffer.isRound = true;
       let more = this.#takeInbound(nowMs);
       if (this.#edge && this.#ready(2)) {
         this.#edge.unblock();
         more = this.#edge.receive(nowMs) || more;
       }
+      more = this.#takeMessages(nowMs) || more;
       more = this.#takeFrames(nowMs) || more;
       waitMs = this.#core.round(nowMs);
+      this.#bypass?.round(nowMs);
       if (this.#submitted) this.#buffer.endRound();
       this.#submitted = false;
+      this.#tellDrained(more);
       if (more) waitMs = 0;
-      if (this.#waiting !== null) waitMs = Math.min(waitMs, 1);
+      if (this.#waiting !== null || this.#programs.isWaiting) waitMs = Math.min(waitMs, 1);
     }
     this.#tun.close();
     this.#edge?.socket.close();
+    this.#bypass?.close();
+  }
+
+  /** Who ends the agent waits for this: the interface is empty, and so are the lanes. */
+  #tellDrained(more: boolean): void {
+    const { words } = this.#state;
+    if (more || this.#waiting !== null || this.#ready(0) || Atomics.load(words, AGENT.drain) === 0) return;
+    if (this.#core.isDrained) Atomics.store(words, AGENT.drained, 1);
   }
 
   /**
@@ -198,16 +276,34 @@ class Switch {
     return true;
   }
 
+  /** Programs' messages go into the lanes between frames, as frames do. */
+  #takeMessages(nowMs: number): boolean {
+    return this.#programs.pump(nowMs, (peer, type, frame, enteredMs) => {
+      const link = this.#core.at(peer);
+      this.#keepWaiting();
+      return link === undefined || link.send(type, frame, nowMs, enteredMs);
+    });
+  }
+
+  /** A frame that waits may lie where its lane keeps the next one, which would be written over it. */
+  #keepWaiting(): void {
+    const waiting = this.#waiting;
+    if (waiting === null || waiting.buffer === this.#frame.buffer) return;
+    this.#frame.set(waiting);
+    this.#waiting = this.#frame.subarray(0, waiting.length);
+  }
+
   #takeInbound(nowMs: number): boolean {
     let taken = 0;
     for (const ring of this.#inbound) {
       while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
         const { offset, length, a, b, time } = this.#record;
         const [peer, type] = [inboundPeer(b), inboundType(b)];
-        const link = this.#core.links[peer];
+        const link = this.#core.at(peer);
         const bytes = ring.bytes.subarray(offset, offset + length);
         if (type === HEAD_RECORD) {
-          link?.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
+          // One that was read of the seat's last holder says nothing about this one.
+          if (link?.settings.since === a) link.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
         } else {
           const record = { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) };
           link?.storageRecord(record, bytes, nowMs);
@@ -223,11 +319,14 @@ class Switch {
     if (!this.#carrier) return;
     this.#carrier.poll();
     for (const link of this.#core.links) link.judge.carrier(this.#carrier.up);
+    this.#core.hurry();
   }
 
   #onBell(nowMs: number): void {
     sys.read(this.#context.bellFd, this.#bell, 8);
     Atomics.store(this.#state.words, AGENT.roomWanted, 0);
+    const plan = newerPlan(parentPort, this.#state.words, this.#context.number);
+    if (plan) this.#apply(plan, nowMs);
     for (let got = receiveMessageOnPort(this.#context.commandPort); got;) {
       this.#command(got.message as SwitchCommand, nowMs);
       got = receiveMessageOnPort(this.#context.commandPort);
@@ -236,10 +335,10 @@ class Switch {
 
   #command(command: SwitchCommand, nowMs: number): void {
     if (command.command === 'path') {
-      const link = this.#core.links[command.peer];
+      const link = this.#core.at(command.seat);
       if (link) link.judge.override = command.override;
     }
-    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, nowMs);
+    const answer = snapshot(this.#core, this.#edge, this.#carrier, this.#state, this.#buffer, this.#bypass, nowMs);
     this.#context.commandPort.postMessage({ id: command.id, snapshot: answer });
   }
 }

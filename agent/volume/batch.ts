@@ -148,7 +148,7 @@ function encodeIdentity(view: DataView, bytes: Uint8Array, identity: BatchIdenti
   setU64(view, at.position, identity.position);
   setU64(view, at.wallUs, identity.wallUs);
   setU64(view, at.monotonicUs, identity.monotonicUs);
-  bytes.fill(0, at.reserved, at.tag);
+  bytes.fill(0, at.keyId, at.tag);
 }
 
 export type BatchFault = 'absent' | 'version' | 'foreign' | 'stale' | 'ahead' | 'torn' | 'damaged';

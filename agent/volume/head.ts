@@ -40,20 +40,28 @@ export interface Head {
   pid: number;
   keyId: Uint8Array;
   entries: HeadEntry[];
+  /** The writer's addresses on the virtual network, 16 bytes each; empty when it says none, or too many. */
+  addresses: readonly Uint8Array[];
 }
 
-export type HeadFault = 'absent' | 'foreign' | 'damaged';
+/** `version`: of another major version, and not read any further. */
+export type HeadFault = 'absent' | 'version' | 'foreign' | 'damaged';
 
 /** What a head block says of its writer's key, believed or not: eight bytes, or null where there is no head block. */
 export function headKeyId(block: Uint8Array): Uint8Array | null {
-  return dataView(block).getUint32(HEAD.at.magic, true) === HEAD_MAGIC
-    ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8)
-    : null;
+  return headVersion(block) === FORMAT_VERSION >>> 16 ? block.slice(HEAD.at.keyId, HEAD.at.keyId + 8) : null;
+}
+
+/** The major version that a head block says it is of, believed or not; -1 where there is no head block. */
+export function headVersion(block: Uint8Array): number {
+  const view = dataView(block);
+  return view.getUint32(HEAD.at.magic, true) === HEAD_MAGIC ? view.getUint16(HEAD.at.version, true) : -1;
 }
 
 export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
 
 const { at } = HEAD;
+const ADDRESS_BYTES = 16;
 const U64_FIELDS = [
   'headMark',
   'orderMark',
@@ -81,8 +89,16 @@ export function encodeHead(head: Head, seal: Seal, sealed: boolean, block: Uint8
   view.setUint32(at.sealed, sealed ? 1 : 0, true);
   block.set(head.keyId, at.keyId);
   view.setUint32(at.entryCount, head.entries.length, true);
+  encodeAddresses(view, block, head.addresses);
   head.entries.forEach((entry, i) => encodeEntry(view, block, at.entries + i * HEAD_ENTRY.bytes, entry));
   seal.seal(head.headMark, block.subarray(0, at.tag), block.subarray(0, 0), block.subarray(at.tag, BLOCK_BYTES));
+}
+
+/** A node with more addresses than there is room for says none: half of them could look like a difference. */
+function encodeAddresses(view: DataView, block: Uint8Array, addresses: readonly Uint8Array[]): void {
+  if (addresses.length * ADDRESS_BYTES > HEAD.size.addresses) return;
+  view.setUint32(at.addressCount, addresses.length, true);
+  addresses.forEach((address, i) => block.set(address, at.addresses + i * ADDRESS_BYTES));
 }
 
 function encodeEntry(view: DataView, block: Uint8Array, offset: number, entry: HeadEntry): void {
@@ -102,8 +118,8 @@ function encodeEntry(view: DataView, block: Uint8Array, offset: number, entry: H
 }
 
 /**
- * Reads the head block of node `nodeIndex`. `absent`: never written (all zero, or no magic); `foreign`: another
- * cluster's or another node's block; `damaged`: the proof does not hold (torn, altered, or forged).
+ * Reads the head block of node `nodeIndex`. `absent`: never written (all zero, or no magic); `version`: of another major
+ * version, whose fields may lie elsewhere; `foreign`: another cluster's or another node's block; `damaged`: the proof does not hold (torn, altered, or forged).
  */
 export function decodeHead(
   block: Uint8Array,
@@ -115,6 +131,7 @@ export function decodeHead(
   if (view.getUint32(at.magic, true) !== HEAD_MAGIC) {
     return { ok: false, fault: block.every((byte) => byte === 0) ? 'absent' : 'damaged' };
   }
+  if (view.getUint16(at.version, true) !== FORMAT_VERSION >>> 16) return { ok: false, fault: 'version' };
   if (!sameBytes(block, at.clusterUuid, clusterUuid, 0, 16) || view.getUint16(at.nodeIndex, true) !== nodeIndex) {
     return { ok: false, fault: 'foreign' };
   }
@@ -174,7 +191,15 @@ function readHead(
     pid: view.getUint32(at.pid, true),
     keyId: block.slice(at.keyId, at.keyId + 8),
     entries: Array.from({ length: entries }, (_, i) => readEntry(view, block, at.entries + i * HEAD_ENTRY.bytes)),
+    addresses: readAddresses(view, block),
   };
+}
+
+function readAddresses(view: DataView, block: Uint8Array): Uint8Array[] {
+  const count = view.getUint32(at.addressCount, true);
+  if (count * ADDRESS_BYTES > HEAD.size.addresses) return [];
+  const place = (i: number) => at.addresses + i * ADDRESS_BYTES;
+  return Array.from({ length: count }, (_, i) => block.slice(place(i), place(i + 1)));
 }
 
 function readEntry(view: DataView, block: Uint8Array, offset: number): HeadEntry {

@@ -12,7 +12,18 @@ export const NODE_NAME_BYTES = 32;
 export const CLUSTER_NAME_BYTES = 32;
 
 /** Major in the upper half: another major is refused. Minor in the lower half: unknown additions are ignored. */
-export const FORMAT_VERSION = 0x0001_0000;
+export const FORMAT_VERSION = 0x0001_0001;
+
+/** A slot is given away this often before its tenant numbers come again. */
+export const GENERATIONS = 1024;
+
+/**
+ * A slot's tenant number: which node owns it, told apart from every node that had it before. All that is written into a
+ * slot or addressed to its node bears this number, so that nobody takes a new node's words for its predecessor's.
+ */
+export const tenantOf = (slot: number, generation: number): number => slot + NODES_MAX * (generation % GENERATIONS);
+export const slotOfTenant = (tenant: number): number => tenant % NODES_MAX;
+export const generationOfTenant = (tenant: number): number => Math.floor(tenant / NODES_MAX);
 
 export const SUPERBLOCK_COPIES = 2;
 export const HEAD_TABLE_OFFSET: number = SUPERBLOCK_COPIES * BLOCK_BYTES;
@@ -44,7 +55,9 @@ export const SUPERBLOCK = defineFields({
   revision: 4,
   reserved: 12,
   nodeNames: NODES_MAX * NODE_NAME_BYTES,
-  zero: 1912,
+  /** How many nodes each slot was taken from, modulo GENERATIONS. */
+  generations: NODES_MAX * 2,
+  zero: 1784,
   /** Which copy this is: outside the checksum, so that both copies have the same one. */
   copy: 4,
   crc32: 4,
@@ -77,7 +90,10 @@ export const HEAD = defineFields({
   /** Tells one cluster key from another without giving either away; zero without a key. */
   keyId: 8,
   entries: 63 * 60,
-  zero: 160,
+  /** The node's addresses on the virtual network, so that peers see when their settings say others. */
+  addressCount: 4,
+  addresses: 8 * 16,
+  zero: 28,
   /** GCM tag over everything before it, or CRC-32 and zeros without a key. */
   tag: 16,
 } as const);
@@ -120,7 +136,9 @@ export const BATCH = defineFields({
   recordCount: 4,
   acknowledgementCount: 4,
   flags: 4,
-  reserved: 20,
+  /** As in the head block. */
+  keyId: 8,
+  reserved: 12,
   /** GCM tag over the header before it and the payload, or CRC-32 and zeros without a key. */
   tag: 16,
 } as const);

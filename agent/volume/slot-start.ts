@@ -4,7 +4,7 @@ import { AgentError } from '../base/errors.ts';
 import { openBatch, peekBatch, type BatchHeader } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import { decodeHead, type Head } from './head.ts';
-import { BATCH, BATCH_FLAG, BLOCK_BYTES, HEAD_TABLE_OFFSET } from './layout.ts';
+import { BATCH, BATCH_FLAG, BLOCK_BYTES, HEAD_TABLE_OFFSET, slotOfTenant } from './layout.ts';
 import { MARK_RESERVE, WRITER } from './slot-writer.ts';
 import type { SealFactory } from '../wire/seal.ts';
 
@@ -44,10 +44,10 @@ export function findStart(
   scratch: Uint8Array,
 ): SlotStart {
   const block = scratch.subarray(0, BLOCK_BYTES);
-  if (disk.read(HEAD_TABLE_OFFSET + nodeIndex * BLOCK_BYTES, block) !== BLOCK_BYTES) {
+  if (disk.read(HEAD_TABLE_OFFSET + slotOfTenant(nodeIndex) * BLOCK_BYTES, block) !== BLOCK_BYTES) {
     throw new AgentError(
       'volume',
-      `the head block of slot ${nodeIndex} cannot be read: see dmesg, the storage is at fault`,
+      `the head block of slot ${slotOfTenant(nodeIndex)} cannot be read: see dmesg, the storage is at fault`,
     );
   }
   const decoded = decodeHead(block, nodeIndex, clusterUuid, sealFor);

@@ -13,7 +13,16 @@ import { assert } from '../base/errors.ts';
 import { BatchBuilder, type BatchIdentity, batchFlags, decodeHeader, openBatch, peekBatch } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import { decodeHead, encodeHead, type Head, type HeadEntry } from './head.ts';
-import { BATCH_BYTES_MAX, BLOCK_BYTES, HEAD, HEAD_STATE, HEAD_TABLE_OFFSET } from './layout.ts';
+import {
+  BATCH_BYTES_MAX,
+  BLOCK_BYTES,
+  generationOfTenant,
+  GENERATIONS,
+  HEAD,
+  HEAD_STATE,
+  HEAD_TABLE_OFFSET,
+  slotOfTenant,
+} from './layout.ts';
 import type { Seal, SealFactory } from '../wire/seal.ts';
 
 /** Words of the writer's state (64-bit floats holding whole numbers). */
@@ -36,19 +45,23 @@ export const WRITER_WORDS = 8;
 export const MARK_RESERVE = 1 << 20;
 
 export interface SlotIdentity {
+  /** The slot's tenant number. */
   readonly nodeIndex: number;
   readonly clusterUuid: Uint8Array;
   readonly incarnation: Uint8Array;
   readonly hostId: Uint8Array;
   readonly pid: number;
   readonly sealed: boolean;
-  readonly keyId: Uint8Array;
+  /** The node's addresses on the virtual network, 16 bytes each. */
+  readonly addresses?: readonly Uint8Array[];
 }
 
 export interface Times {
   readonly wallUs: number;
   readonly monotonicUs: number;
 }
+
+const NO_KEY_ID = new Uint8Array(HEAD.size.keyId);
 
 export class SlotWriter {
   readonly #disk: Disk;
@@ -224,7 +237,9 @@ export class SlotWriter {
     const headMark = this.#word(WRITER.headMark) + 1;
     this.#state[WRITER.headMark] = headMark;
     const head: Head = {
+      addresses: [],
       ...this.#identity,
+      keyId: NO_KEY_ID, // the seal knows it
       incarnationNumber: this.#word(WRITER.incarnationNumber),
       state,
       headMark,
@@ -236,7 +251,10 @@ export class SlotWriter {
       entries,
     };
     encodeHead(head, this.#headSeal, this.#identity.sealed, this.#headBlock);
-    const done = this.#disk.write(HEAD_TABLE_OFFSET + this.#identity.nodeIndex * BLOCK_BYTES, this.#headBlock);
+    const done = this.#disk.write(
+      HEAD_TABLE_OFFSET + slotOfTenant(this.#identity.nodeIndex) * BLOCK_BYTES,
+      this.#headBlock,
+    );
     if (done !== BLOCK_BYTES) return done < 0 ? done : -5;
     this.#state[WRITER.reservedMark] = reserved;
     return 0;
@@ -246,15 +264,25 @@ export class SlotWriter {
    * False when a successor writes our head block: an authentic head of our slot with another incarnation, not older than
    * we are. What cannot be read, a write that went astray, and a predecessor's head that a late copy shows say nothing.
    * The reservation tells who is older: each start begins at or beyond the last one, whatever it knew of the head block.
+   * Also false when the slot was given to another node, which has begun.
    */
   ownsHead(): boolean {
     const { nodeIndex, clusterUuid, incarnation } = this.#identity;
-    const offset = HEAD_TABLE_OFFSET + nodeIndex * BLOCK_BYTES;
+    const offset = HEAD_TABLE_OFFSET + slotOfTenant(nodeIndex) * BLOCK_BYTES;
     if (this.#disk.read(offset, this.#headBlock) !== BLOCK_BYTES) return true;
     if (sameBytes(this.#headBlock, HEAD.at.incarnation, incarnation, 0, 16)) return true;
-    const found = decodeHead(this.#headBlock, nodeIndex, clusterUuid, this.#sealFor);
+    const tenant = dataView(this.#headBlock).getUint16(HEAD.at.nodeIndex, true);
+    const isGivenAway = tenant !== nodeIndex && slotOfTenant(tenant) === slotOfTenant(nodeIndex);
+    const found = decodeHead(this.#headBlock, isGivenAway ? tenant : nodeIndex, clusterUuid, this.#sealFor);
+    if (isGivenAway) return !found.ok || isEarlier(tenant, nodeIndex);
     return !found.ok || found.head.reservedMark < this.#word(WRITER.reservedMark);
   }
+}
+
+/** True when tenant `a` had the slot before tenant `b`; generations come again after very many. */
+function isEarlier(a: number, b: number): boolean {
+  const ahead = (generationOfTenant(b) - generationOfTenant(a) + GENERATIONS) % GENERATIONS;
+  return ahead > 0 && ahead < GENERATIONS / 2;
 }
 
 /** True when a head says that its writer stopped in order. */

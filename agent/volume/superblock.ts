@@ -8,6 +8,7 @@ import {
   BLOCK_BYTES,
   CLUSTER_NAME_BYTES,
   FORMAT_VERSION,
+  generationOfTenant,
   HEAD_TABLE_OFFSET,
   NODE_NAME_BYTES,
   NODES_MAX,
@@ -15,6 +16,7 @@ import {
   SLOT_BYTES_MIN,
   SUPERBLOCK,
   SUPERBLOCK_MAGIC,
+  tenantOf,
 } from './layout.ts';
 
 export interface Superblock {
@@ -29,6 +31,8 @@ export interface Superblock {
   readonly revision: number;
   /** Slot index to node name; an empty name is a free slot. */
   readonly nodes: readonly string[];
+  /** Slot index to tenant number; a free slot has that of its next owner. */
+  readonly tenants: readonly number[];
 }
 
 export type SuperblockFault = 'absent' | 'version' | 'checksum' | 'geometry';
@@ -59,6 +63,7 @@ export function encodeSuperblock(sb: Superblock, copy: number): Uint8Array {
   view.setUint32(at.revision, sb.revision, true);
   sb.nodes.forEach((name, index) => {
     block.set(textBytes(name, NODE_NAME_BYTES), at.nodeNames + index * NODE_NAME_BYTES);
+    view.setUint16(at.generations + index * 2, generationOfTenant(sb.tenants[index] ?? index), true);
   });
   view.setUint32(at.crc32, crc32(block.subarray(0, at.copy)), true);
   view.setUint32(at.copy, copy, true);
@@ -102,6 +107,7 @@ export function decodeSuperblock(block: Uint8Array): SuperblockResult {
       sectorBytes: view.getUint32(at.sectorBytes, true),
       revision: view.getUint32(at.revision, true),
       nodes: Array.from({ length: slotCount }, (_, i) => name(at.nodeNames + i * NODE_NAME_BYTES, NODE_NAME_BYTES)),
+      tenants: Array.from({ length: slotCount }, (_, i) => tenantOf(i, view.getUint16(at.generations + i * 2, true))),
     },
   };
 }

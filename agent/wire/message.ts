@@ -46,6 +46,8 @@ export const HELLO_FLAG = {
   echoes: 8,
   /** I accept your present incarnation: what you send now will be taken. */
   accepts: 16,
+  /** I am willing to take the bypassed packets past the agents (`mode: route`). */
+  bypass: 32,
 } as const;
 
 export interface Prefix {

@@ -2,7 +2,7 @@
  * The tunnel over the primary network. A message is sealed once, then cut into datagrams of path-MTU size, each with the
  * header below; the receiver puts them together again and opens the whole.
  *
- *   magic u8 | version u8 | reserved u16 | sender u32 | incarnation 16 | counter u64 | total u32 | offset u32 | bytes
+ *   magic u8 | version u8 | key id u16 | sender u32 | incarnation 16 | counter u64 | total u32 | offset u32 | bytes
  *
  * `total` counts the sealed bytes (message and 16-byte tag); `counter` is the nonce, once per message and incarnation.
  * Everything in the header but `offset` is authenticated. A datagram without the incarnation (random at each start of
@@ -21,7 +21,8 @@ export const TAG_BYTES = 16;
 export const DATAGRAM = defineFields({
   magic: 1,
   version: 1,
-  reserved: 2,
+  /** The first bytes of the key's id; zero without a key. */
+  keyId: 2,
   /** Number of the sending node: the first four bytes of SHA-256 over its name. */
   sender: 4,
   incarnation: 16,
@@ -51,10 +52,13 @@ export class TunnelSender {
   readonly #out: Uint8Array;
   readonly #outView: DataView;
   readonly #header = new Uint8Array(DATAGRAM_HEADER_BYTES);
-  #counter = 0;
+  #counter: number;
   #segmentBytes: number;
 
-  /** `out`: memory for one send, at least 64 KiB; where the edge needs its address it is shared memory. */
+  /**
+   * `out`: memory for one send, at least 64 KiB; where the edge needs its address it is shared memory. `spent`: the counter
+   * of the last message that was ever sealed for this peer in this incarnation: a nonce must not serve twice.
+   */
   constructor(
     seal: Seal,
     sender: number,
@@ -62,7 +66,9 @@ export class TunnelSender {
     segmentBytes: number,
     out: Uint8Array,
     transmit: Transmit,
+    spent = 0,
   ) {
+    this.#counter = spent;
     this.#seal = seal;
     this.#transmit = transmit;
     this.#segmentBytes = segmentBytes;
@@ -74,6 +80,11 @@ export class TunnelSender {
     view.setUint8(at.version, TUNNEL_VERSION_MAX);
     view.setUint32(at.sender, sender, true);
     this.#header.set(incarnation, at.incarnation);
+  }
+
+  /** The counter of the last message. */
+  get spent(): number {
+    return this.#counter;
   }
 
   /** The path MTU changed: datagrams of at most this many bytes of UDP payload. */
@@ -182,6 +193,8 @@ export class TunnelReceiver {
     unassembled: 0,
     version: 0,
   };
+  /** The version of the last datagram that was refused for it; 0 when none was. */
+  foreignVersion = 0;
   #accepted: TunnelSession | null = null;
   #newcomer: TunnelSession | null = null;
   #expected: TunnelSession | null = null;
@@ -228,6 +241,7 @@ export class TunnelReceiver {
     const version = bytes[start + at.version] ?? 0;
     if (version < TUNNEL_VERSION_MIN || version > TUNNEL_VERSION_MAX) {
       this.counters.version++;
+      this.foreignVersion = version;
       return;
     }
     const view = dataView(bytes);
@@ -333,7 +347,7 @@ export class TunnelReceiver {
   }
 }
 
-/** The number of the node that a datagram says it is from; -1 when it is not one of ours. */
+/** The number of the node that a datagram of any version says it is from; -1 when it is not one of ours. */
 export function datagramSender(bytes: Uint8Array, start: number, end: number): number {
   if (end - start <= DATAGRAM_HEADER_BYTES || bytes[start] !== TUNNEL_MAGIC) return -1;
   return dataView(bytes).getUint32(start + at.sender, true);

@@ -1,45 +1,40 @@
 /**
- * One agent of a simulated node, all that a crash takes away: its three threads, made of the production parts and joined
- * as the workers join them.
+ * One agent of a simulated node, all that a crash takes away: its switch, its flush thread and a reader for each receive
+ * volume, made of the production parts and joined as the workers join them.
  */
 import { FlushLoop } from '../../agent/flush/flush-loop.ts';
-import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
-import type { Ring } from '../../agent/queue/ring.ts';
-import { AGENT, AGENT_TIME } from '../../agent/queue/shared-state.ts';
-import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
-import { inboundRing, sharedState, volumeSeals, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
+import { AGENT } from '../../agent/queue/shared-state.ts';
+import {
+  clusterKeys,
+  flushSettings,
+  sharedState,
+  slotGeometry,
+  volumeSeals,
+  writeBuffer,
+  type ThreadContext,
+} from '../../agent/threads.ts';
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
-import { READER_MEMORY_BYTES } from '../../agent/volume/slot-reader.ts';
 import { findStart, initialiseState } from '../../agent/volume/slot-start.ts';
 import { SlotWriter } from '../../agent/volume/slot-writer.ts';
 import { makeContext } from './context.ts';
-import { other } from './network.ts';
 import type { Node } from './node.ts';
+import { ReaderThread } from './reader-thread.ts';
 import { SwitchThread } from './switch-thread.ts';
 import { Actor } from './world.ts';
 
 const SLEEP_MS_MAX = 100;
-const PATIENCE_MS = 500;
-/** A reader that sees an unchanged volume would see nothing: these polls are passed over, up to this long. */
-const SKIP_MS_MAX = 45;
-const SKIP_STEP_MS = 1;
 
 export class Agent {
   readonly context: ThreadContext;
   readonly switchThread: SwitchThread;
-  readonly actors: readonly [theSwitch: Actor, flush: Actor, reader: Actor];
+  readonly actors: readonly [theSwitch: Actor, flush: Actor, ...readers: Actor[]];
   readonly #node: Node;
   readonly #flushLoop: FlushLoop;
-  readonly #readerLoop: ReaderLoop;
   readonly #words: Int32Array;
   #flushSeen = 0;
   #readerSeen = 0;
   /** The end of the write under way. */
   #writing: { endMs: number; result: number } | null = null;
-  #readFromMs = -1;
-  #seenVersion = 0;
-  #seenMs = -Infinity;
-  #lastPauseMs = 0;
 
   constructor(node: Node, incarnation: Uint8Array) {
     this.#node = node;
@@ -49,92 +44,57 @@ export class Agent {
     this.#words = state.words;
     this.#flushLoop = this.#makeFlushLoop();
     this.switchThread = new SwitchThread(this.context, node, () => this.#afterRound());
-    this.#readerLoop = this.#makeReaderLoop();
+    const readers = this.context.receive.map(
+      (_, i) =>
+        new ReaderThread(this.context, node, i, {
+          bell: () => this.#bell(),
+          afterRound: () => this.#afterRound(),
+        }),
+    );
     const isHeld = () => node.isFrozen;
     this.actors = [
       new Actor(world, () => this.#switchRound(), isHeld),
       new Actor(world, () => this.#flushRound(), isHeld),
-      new Actor(world, () => this.#readerRound(), isHeld),
+      ...readers.map((reader) => new Actor(world, () => reader.round(), isHeld)),
     ];
   }
 
   #makeFlushLoop(): FlushLoop {
     const { context } = this;
-    const { send, memory, settings } = context;
+    const { send, memory } = context;
     const { clock } = this.#node;
-    const disk = this.#node.disk.own;
-    const geometry = { slotOffset: send.slotsOffset + send.ownSlot * send.slotBytes, slotBytes: send.slotBytes };
+    const disk = this.#node.disks.own;
+    const geometry = slotGeometry(send, send.ownTenant);
     const identity = {
-      nodeIndex: send.ownSlot,
+      nodeIndex: send.ownTenant,
       clusterUuid: send.clusterUuid,
       incarnation: context.incarnation,
       hostId: context.hostId,
       pid: 1,
       sealed: true,
-      keyId: context.keyId,
     };
     const blocks = new Uint8Array(memory.writerBlocks);
-    const seals = volumeSeals(context.clusterKey, send.clusterUuid);
+    const seals = volumeSeals(clusterKeys(context), send.clusterUuid);
     const writerState = new Float64Array(memory.writer);
-    const start = findStart(disk, geometry, send.ownSlot, send.clusterUuid, seals, blocks.subarray(0, BATCH_BYTES_MAX));
+    const start = findStart(
+      disk,
+      geometry,
+      send.ownTenant,
+      send.clusterUuid,
+      seals,
+      blocks.subarray(0, BATCH_BYTES_MAX),
+    );
     initialiseState(writerState, start);
     const state = sharedState(context);
     const loop = new FlushLoop(
       new SlotWriter(disk, geometry, identity, seals, writerState, blocks),
       writeBuffer(context, state),
       state,
-      {
-        deadlineMs: settings.storage.flush.deadlineMs,
-        beaconMs: settings.storage.beaconMs,
-        maxAgeMs: settings.storage.maxAgeMs,
-        slotBytes: send.slotBytes,
-        limits: settings.storage.limits,
-        peerSlots: context.peerSlots,
-      },
+      flushSettings(context),
       () => clock.times(),
     );
     loop.onRoom = () => this.#bell();
     return loop;
-  }
-
-  #makeReaderLoop(): ReaderLoop {
-    const { context } = this;
-    const { settings, send } = context;
-    const node = this.#node;
-    const inbound = inboundRing(context, 0);
-    return new ReaderLoop(
-      node.disk,
-      sharedState(context),
-      {
-        pace: settings.storage.pollMs,
-        maxAgeMs: settings.storage.maxAgeMs,
-        clusterUuid: send.clusterUuid,
-        ownSlot: send.ownSlot,
-        ownIncarnation: context.incarnation,
-        slotCount: send.slotCount,
-        slotBytes: send.slotBytes,
-        slotsOffset: send.slotsOffset,
-        peers: [{ index: 0, slot: other(node.index) }],
-        patienceMs: PATIENCE_MS,
-      },
-      inbound,
-      volumeSeals(context.clusterKey, send.clusterUuid),
-      {
-        deliver: (frame) => node.deliver(frame, 'reader'),
-        head: (peer, _head, block) => this.#passHead(inbound, peer, block),
-        bell: () => this.#bell(),
-      },
-      new Uint8Array(ReaderLoop.memoryBytes(send.slotCount, READER_MEMORY_BYTES)),
-      () => node.clock.monotonicMs(),
-    );
-  }
-
-  /** As the reader's worker does: a full ring loses the head, the next beacon comes. */
-  #passHead(inbound: Ring, peer: number, block: Uint8Array): void {
-    const offset = inbound.reserve(block.length);
-    if (offset < 0) return;
-    inbound.bytes.set(block, offset);
-    inbound.commit(block.length, 0, inboundWord(peer, HEAD_RECORD, 0), 0);
   }
 
   #bell(): void {
@@ -152,7 +112,7 @@ export class Agent {
     const reader = Atomics.load(this.#words, AGENT.readerWake);
     if (reader !== this.#readerSeen) {
       this.#readerSeen = reader;
-      this.actors[2].wake();
+      for (const reader of this.actors.slice(2)) reader.wake();
     }
   }
 
@@ -163,7 +123,8 @@ export class Agent {
   }
 
   #flushRound(): number {
-    const { world, disk, observer, index } = this.#node;
+    const { world, disks, observer, index } = this.#node;
+    const disk = disks.own;
     if (this.#writing) {
       const { endMs, result } = this.#writing;
       if (world.nowMs < endMs) return endMs - world.nowMs;
@@ -185,33 +146,6 @@ export class Agent {
     for (const { offset, bytes } of captured) if (offset >= SLOTS_OFFSET) observer.written(index, bytes);
     disk.putBy(endMs, captured);
     return endMs - world.nowMs;
-  }
-
-  /** A read takes its time before it shows what is there then. */
-  #readerRound(): number {
-    const { world, disk } = this.#node;
-    const { times } = sharedState(this.context);
-    if (this.#readFromMs < 0) {
-      if (this.#maySkip()) return SKIP_STEP_MS;
-      const takesMs = disk.readMs();
-      if (takesMs > 0) {
-        this.#readFromMs = world.nowMs;
-        times[AGENT_TIME.readBeganMs] = this.#node.clock.monotonicMs();
-        return takesMs;
-      }
-    }
-    this.#readFromMs = -1;
-    this.#seenVersion = this.#node.peerVersion;
-    this.#seenMs = world.nowMs;
-    this.#lastPauseMs = this.#readerLoop.step();
-    this.#afterRound();
-    return Math.min(SLEEP_MS_MAX, Math.max(0.05, this.#lastPauseMs));
-  }
-
-  #maySkip(): boolean {
-    const { world, disk, peerVersion } = this.#node;
-    if (this.#lastPauseMs >= SKIP_MS_MAX || disk.faults.past || disk.faults.readErrno !== 0) return false;
-    return peerVersion === this.#seenVersion && world.nowMs - this.#seenMs < SKIP_MS_MAX - SKIP_STEP_MS;
   }
 
   end(): void {

@@ -1,41 +1,36 @@
 /**
- * One shared volume in memory, and each node's faulty way to it. Faults lie over clean bytes: writes that come in pieces
- * and in any order, that are cut off by a crash, go to a wrong place, take long, hang or fail; reads that show the past.
+ * A node's faulty ways to the volumes. Faults lie over clean bytes: writes that come in pieces and in any order, that are
+ * cut off by a crash, go to a wrong place, take long, hang or fail; reads that show the past.
  *
  * Production writes synchronously. Here a write is captured when it is begun and gets its result; its bytes reach the
- * volume between then and its end; the thread that wrote stands still until the end (`node.ts` sees to that).
+ * volume between then and its end; the thread that wrote stands still until the end (`agent-threads.ts` sees to that).
  */
 import type { Disk } from '../../agent/volume/disk.ts';
-import { other, type NodeIndex } from './network.ts';
+import type { NodeIndex } from './pairs.ts';
+import { GOOD_READS, ReadDisk, type ReadFaults } from './read-disk.ts';
+import type { Volume, Volumes } from './volumes.ts';
 import type { World } from './world.ts';
 
-export interface DiskFaults {
-  /** Errno for all reads or writes; 0: they succeed. */
-  readErrno: number;
+export interface WriteFaults {
+  /** Errno for all writes; 0: they succeed. */
   writeErrno: number;
-  /** Every write, every read takes up to this much longer. */
+  /** Every write takes up to this much longer. */
   slowWriteMs: number;
-  slowReadMs: number;
   /** Until then nothing comes back. */
   writesHangUntilMs: number;
-  readsHangUntilMs: number;
   /** Writes become visible piece by piece, in any order. */
   inPieces: boolean;
-  /** Half of the reads show the volume as it was at this copy's time. */
-  past: Uint8Array | null;
   /** So many of the next writes go to a wrong place. */
   misdirect: number;
 }
 
-const GOOD_DISK: Readonly<DiskFaults> = {
-  readErrno: 0,
+export type DiskFaults = WriteFaults & ReadFaults;
+
+const GOOD_WRITES: Readonly<WriteFaults> = {
   writeErrno: 0,
   slowWriteMs: 0,
-  slowReadMs: 0,
   writesHangUntilMs: 0,
-  readsHangUntilMs: 0,
   inPieces: true,
-  past: null,
   misdirect: 0,
 };
 
@@ -52,53 +47,34 @@ interface Piece {
 
 const SECTOR_BYTES = 512;
 const PIECES_MAX = 6;
+const HEADS_END = 512 * 1024;
 
-export class Volume {
-  readonly bytes: Uint8Array;
-  /** Raised with every change by each node's writes: a reader need not look again while it stands. */
-  readonly versions: [number, number] = [1, 1];
-
-  constructor(sizeBytes: number) {
-    this.bytes = new Uint8Array(sizeBytes);
-  }
-}
-
-export class NodeDisk implements Disk {
+/** The way of a writer to its own slot: copies lag, what was written to the original does not. */
+export class WriteDisk implements Disk {
   readonly bytes: number;
-  readonly faults: DiskFaults = { ...GOOD_DISK };
+  readonly faults: WriteFaults = { ...GOOD_WRITES };
   readonly #world: World;
+  readonly #volumes: Volumes;
   readonly #volume: Volume;
   readonly #node: NodeIndex;
-  /** Where the two nodes' slots lie, for writes that miss. */
-  readonly #slotBytes: number;
+  /** Reads of the own slot fail together with those of the peers'. */
+  readonly #reads: ReadFaults;
   #captured: CapturedWrite[] = [];
   #pieces: Piece[] = [];
 
-  constructor(world: World, volume: Volume, node: NodeIndex, slotBytes: number) {
+  constructor(world: World, volumes: Volumes, node: NodeIndex, reads: ReadFaults) {
     this.#world = world;
-    this.#volume = volume;
+    this.#volumes = volumes;
     this.#node = node;
-    this.#slotBytes = slotBytes;
-    this.bytes = volume.bytes.length;
-    this.own = {
-      bytes: this.bytes,
-      read: (offset, into) => this.#read(offset, into, null),
-      write: (offset, from) => this.write(offset, from),
-    };
+    this.#reads = reads;
+    this.#volume = volumes.get(volumes.indexOf(node));
+    this.bytes = this.#volume.bytes.length;
   }
-
-  /** The way of the writer to its own slot: copies lag, what was written to the original does not. */
-  readonly own: Disk;
 
   read(offset: number, into: Uint8Array): number {
-    return this.#read(offset, into, this.faults.past);
-  }
-
-  #read(offset: number, into: Uint8Array, past: Uint8Array | null): number {
-    const { readErrno } = this.faults;
+    const { readErrno } = this.#reads;
     if (readErrno !== 0) return -readErrno;
-    const source = past && this.#world.prng.chance(1, 2) ? past : this.#volume.bytes;
-    into.set(source.subarray(offset, offset + into.length));
+    into.set(this.#volume.bytes.subarray(offset, offset + into.length));
     return into.length;
   }
 
@@ -123,11 +99,6 @@ export class NodeDisk implements Disk {
     return hang + this.#world.within(0.05, 0.15) + this.#world.fraction() * slowWriteMs;
   }
 
-  readMs(): number {
-    const { slowReadMs, readsHangUntilMs } = this.faults;
-    return Math.max(0, readsHangUntilMs - this.#world.nowMs) + this.#world.fraction() * slowReadMs;
-  }
-
   /** Brings the writes onto the volume, one after the other, all of them by `endMs`. */
   putBy(endMs: number, writes: readonly CapturedWrite[]): void {
     let fromMs = Math.max(this.#world.nowMs, this.faults.writesHangUntilMs);
@@ -142,13 +113,16 @@ export class NodeDisk implements Disk {
     });
   }
 
+  /** It lands in the next node's place. */
   #misdirect(write: CapturedWrite): void {
     if (this.faults.misdirect === 0) return;
     this.faults.misdirect--;
-    const away = this.#node === 0 ? this.#slotBytes : -this.#slotBytes;
-    const isHead = write.offset < 512 * 1024;
-    write.offset += isHead ? (this.#node === 0 ? 4096 : -4096) : away;
-    this.#volume.versions[other(this.#node)]++;
+    const volumes = this.#volumes;
+    const on = volumes.indexOf(this.#node);
+    const victim = (this.#node + 1) % volumes.count;
+    const away = volumes.slotOn(on, victim) - volumes.slotOn(on, this.#node);
+    write.offset += away * (write.offset < HEADS_END ? 4096 : volumes.slotBytes);
+    this.#volume.changed(victim);
     this.#world.note(`disk ${this.#node}: a write of ${write.bytes.length} goes astray, to ${write.offset}`);
   }
 
@@ -172,7 +146,7 @@ export class NodeDisk implements Disk {
     if (piece.done) return;
     piece.done = true;
     this.#volume.bytes.set(piece.bytes, piece.offset);
-    this.#volume.versions[this.#node]++;
+    this.#volume.changed(this.#node);
     if (this.#pieces.length > 64) this.#pieces = this.#pieces.filter(({ done }) => !done);
   }
 
@@ -189,19 +163,37 @@ export class NodeDisk implements Disk {
     this.#captured = [];
   }
 
-  /** The volume as it is now, to be shown later. */
-  remember(): void {
-    this.faults.past = this.#volume.bytes.slice();
-  }
-
-  get hangs(): boolean {
-    const { writesHangUntilMs, readsHangUntilMs } = this.faults;
-    return Math.max(writesHangUntilMs, readsHangUntilMs) > this.#world.nowMs;
-  }
-
   /** Ends the faults. What hangs, hangs on to its end. */
   heal(): void {
-    const { writesHangUntilMs, readsHangUntilMs } = this.faults;
-    Object.assign(this.faults, GOOD_DISK, { writesHangUntilMs, readsHangUntilMs });
+    const { writesHangUntilMs } = this.faults;
+    Object.assign(this.faults, GOOD_WRITES, { writesHangUntilMs });
+  }
+}
+
+/** All ways of one node to the volumes. */
+export class NodeDisks {
+  readonly reads: readonly ReadDisk[];
+  readonly own: WriteDisk;
+  readonly #world: World;
+
+  constructor(world: World, volumes: Volumes, node: NodeIndex) {
+    this.#world = world;
+    this.reads = volumes
+      .readBy(node)
+      .map(({ index, writers }) => new ReadDisk(world, volumes.get(index), node, writers));
+    // The own slot lies where the peers' do when one volume is shared, and is read as they are.
+    const ownReads = volumes.isShared ? (this.reads[0] as ReadDisk).faults : { ...GOOD_READS };
+    this.own = new WriteDisk(world, volumes, node, ownReads);
+  }
+
+  /** An agent that starts now would wait. */
+  get hangs(): boolean {
+    const until = [this.own.faults.writesHangUntilMs, ...this.reads.map(({ faults }) => faults.readsHangUntilMs)];
+    return Math.max(...until) > this.#world.nowMs;
+  }
+
+  heal(): void {
+    this.own.heal();
+    for (const disk of this.reads) disk.heal();
   }
 }

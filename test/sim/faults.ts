@@ -2,20 +2,20 @@
  * Faults by chance: each seed picks some kinds, and then one after the other or several at once they begin and end. At
  * the end of a run all are over, what was stopped goes on, and the cluster has to come back to its best.
  */
-import { GOOD_NETWORK, type NodeIndex } from './network.ts';
+import { GOOD_NETWORK } from './network.ts';
+import { PAIR_FAULTS, type Fault } from './pair-faults.ts';
+import { at, others, type NodeIndex } from './pairs.ts';
 import type { Simulation } from './simulation.ts';
-
-interface Fault {
-  readonly begin: (sim: Simulation, node: NodeIndex, ms: number) => void;
-  readonly end: (sim: Simulation, node: NodeIndex) => void;
-  readonly msMax: number;
-}
 
 const EIO = 5;
 const nothing = (): void => {};
 
-const healNetwork = (sim: Simulation, node: NodeIndex): void => sim.net(node, GOOD_NETWORK);
+const healNetwork = (sim: Simulation, node: NodeIndex): void => {
+  sim.net(node, GOOD_NETWORK);
+  sim.socketFull(node, 0);
+};
 
+/** Drawn for every cluster: they befall a node, or all. */
 const FAULTS: Readonly<Record<string, Fault>> = {
   cut: {
     begin: (sim) => sim.cut(),
@@ -44,7 +44,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     msMax: 3000,
   },
   'socket full': {
-    begin: (sim, node) => sim.net(node, { fullPerMille: sim.world.prng.between(5, 250) }),
+    begin: (sim, node) => sim.socketFull(node, sim.world.prng.between(5, 250)),
     end: healNetwork,
     msMax: 4000,
   },
@@ -77,8 +77,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   'hung reads': { begin: (sim, node, ms) => sim.hang(node, ms, 'reads'), end: nothing, msMax: 6000 },
   'hung storage': {
     begin: (sim, _node, ms) => {
-      sim.hang(0, ms);
-      sim.hang(1, ms);
+      for (const each of sim.each) sim.hang(each, ms);
     },
     end: nothing,
     msMax: 6000,
@@ -103,8 +102,8 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   reboot: { begin: (sim, node) => sim.crash(node, true), end: (sim, node) => sim.start(node), msMax: 4000 },
   freeze: { begin: (sim, node) => sim.freeze(node), end: (sim, node) => sim.thaw(node), msMax: 5000 },
   'restart before a volume that shows the past': {
-    begin: (sim, node) => restartBefore(sim, node, () => sim.showPast(node === 0 ? 1 : 0)),
-    end: (sim, node) => sim.disk(node === 0 ? 1 : 0, { past: null }),
+    begin: (sim, node) => restartBefore(sim, node, () => others(sim.each.length, node).forEach((i) => sim.showPast(i))),
+    end: (sim, node) => others(sim.each.length, node).forEach((i) => sim.disk(i, { past: null })),
     msMax: 1500,
   },
   'restart before somebody who repeats everything': {
@@ -139,7 +138,7 @@ function repeat(sim: Simulation, node: NodeIndex, untilMs: number): void {
 
 function flap(sim: Simulation, untilMs: number): void {
   if (sim.nowMs >= untilMs) return;
-  const isUp = sim.network.from[0].up;
+  const isUp = sim.network.way(0, 1).up;
   if (isUp) sim.cut();
   else sim.heal();
   sim.world.after(sim.world.within(20, 400), () => flap(sim, untilMs));
@@ -148,32 +147,43 @@ function flap(sim: Simulation, untilMs: number): void {
 /** Begins and ends faults until `untilMs`, then sees to it that all are over. */
 export function letFaultsHappen(sim: Simulation, untilMs: number): void {
   const { prng } = sim.world;
+  const faults = sim.each.length === 2 ? FAULTS : { ...FAULTS, ...PAIR_FAULTS };
+  const names = Object.keys(faults);
   // Some runs mix nearly everything, others have one or two faults and demand the more of the rest.
   const oneIn = [2, 4, 8, 16][prng.below(4)] ?? 4;
-  const kinds = Object.keys(FAULTS).filter(() => prng.chance(1, oneIn));
-  if (kinds.length === 0) kinds.push(Object.keys(FAULTS)[prng.below(Object.keys(FAULTS).length)] ?? 'cut');
+  const kinds = names.filter(() => prng.chance(1, oneIn));
+  if (kinds.length === 0) kinds.push(names[prng.below(names.length)] ?? 'cut');
   const pauseMs = prng.between(100, 2500);
   sim.world.note(`faults: ${kinds.join(', ')}; every ${pauseMs} ms`);
   const next = (): void => {
     if (sim.nowMs >= untilMs) return;
     const name = kinds[prng.below(kinds.length)] as string;
-    const fault = FAULTS[name] as Fault;
-    const node: NodeIndex = prng.chance(1, 2) ? 0 : 1;
+    const fault = faults[name] as Fault;
+    const [node, peer] = drawPair(sim);
     const ms = Math.min(sim.world.within(10, fault.msMax), untilMs - sim.nowMs);
-    sim.world.note(`fault: ${name}, node ${node}, ${ms.toFixed(0)} ms`);
-    fault.begin(sim, node, ms);
-    sim.world.after(ms, () => fault.end(sim, node));
+    sim.world.note(`fault: ${name}, node ${node} (and ${peer}), ${ms.toFixed(0)} ms`);
+    fault.begin(sim, node, ms, peer);
+    sim.world.after(ms, () => fault.end(sim, node, peer));
     sim.world.after(sim.world.within(0.2, 1.8) * pauseMs, next);
   };
   next();
   sim.world.at(untilMs, () => endFaults(sim));
 }
 
+function drawPair(sim: Simulation): [NodeIndex, NodeIndex] {
+  const { prng } = sim.world;
+  const count = sim.each.length;
+  if (count === 2) return prng.chance(1, 2) ? [0, 1] : [1, 0];
+  const node = prng.below(count);
+  const peers = others(count, node);
+  return [node, at(peers, prng.below(peers.length))];
+}
+
 export function endFaults(sim: Simulation): void {
   sim.world.note('all faults end');
   sim.heal();
   sim.healDisks();
-  for (const node of [0, 1] as const) {
+  for (const node of sim.each) {
     sim.thaw(node);
     sim.start(node);
     sim.override(node, 'auto');

@@ -1,13 +1,11 @@
 /**
- * The primary network between two nodes, each direction for itself: up or cut, loss, delay, duplicates. Someone listens
- * on the wire too: old datagrams can be sent again, altered ones and noise thrown in.
+ * The primary network between the nodes, each direction of each pair for itself: up or cut, loss, delay, duplicates; and
+ * each node's carrier. Someone listens on the wire too: old datagrams can be sent again, altered ones and noise thrown in.
  */
+import { at, makePairs, others, pair, type NodeIndex, type Pairs } from './pairs.ts';
 import type { World } from './world.ts';
 
-export type NodeIndex = 0 | 1;
-export const other = (node: NodeIndex): NodeIndex => (node === 0 ? 1 : 0);
-
-/** What the network does with datagrams of one sender. */
+/** What the network does with datagrams from one node to another. */
 export interface Direction {
   up: boolean;
   lossPerMille: number;
@@ -15,8 +13,6 @@ export interface Direction {
   delayMs: number;
   /** Up to this much more, drawn for each datagram: they overtake one another. */
   jitterMs: number;
-  /** How often the sender's socket takes no more, for up to FULL_MS. */
-  fullPerMille: number;
 }
 
 export const GOOD_NETWORK: Readonly<Direction> = {
@@ -25,83 +21,116 @@ export const GOOD_NETWORK: Readonly<Direction> = {
   duplicatesPerMille: 0,
   delayMs: 0.1,
   jitterMs: 0.02,
-  fullPerMille: 0,
 };
 
 const RECORDED = 256;
 const FULL_MS = 20;
 
+interface Wire {
+  readonly way: Direction;
+  readonly recorded: Uint8Array[];
+  /** When the last datagram arrives: without jitter a wire keeps order. */
+  lastMs: number;
+}
+
+/** One node's socket and cable. */
+interface Port {
+  carrier: boolean;
+  /** How often the socket takes no more, for up to FULL_MS. */
+  fullPerMille: number;
+  fullUntilMs: number;
+}
+
 export class Network {
-  /** By sender. */
-  readonly from: readonly [Direction, Direction] = [{ ...GOOD_NETWORK }, { ...GOOD_NETWORK }];
+  readonly count: number;
   readonly #world: World;
-  /** Until when the socket of each sender is full. */
-  readonly #fullUntilMs: [number, number] = [0, 0];
+  readonly #wires: Pairs<Wire>;
+  readonly #ports: readonly Port[];
   readonly #onRoom: (node: NodeIndex) => void;
   readonly #arrive: (to: NodeIndex, datagram: Uint8Array) => void;
-  readonly #recorded: readonly [Uint8Array[], Uint8Array[]] = [[], []];
   #recordAt = 0;
-  #pairMs: [number, number] = [0, 0];
 
-  constructor(world: World, arrive: (to: NodeIndex, datagram: Uint8Array) => void, onRoom: (node: NodeIndex) => void) {
+  constructor(
+    world: World,
+    count: number,
+    arrive: (to: NodeIndex, datagram: Uint8Array) => void,
+    onRoom: (node: NodeIndex) => void,
+  ) {
     this.#world = world;
+    this.count = count;
     this.#arrive = arrive;
     this.#onRoom = onRoom;
+    this.#wires = makePairs(count, () => ({ way: { ...GOOD_NETWORK }, recorded: [], lastMs: 0 }));
+    this.#ports = Array.from({ length: count }, () => ({ carrier: true, fullPerMille: 0, fullUntilMs: 0 }));
+  }
+
+  way(from: NodeIndex, to: NodeIndex): Direction {
+    return pair(this.#wires, from, to).way;
+  }
+
+  port(node: NodeIndex): Port {
+    return at(this.#ports, node);
+  }
+
+  /** Something can get from one to the other. */
+  isUp(from: NodeIndex, to: NodeIndex): boolean {
+    return this.way(from, to).up && this.port(from).carrier && this.port(to).carrier;
   }
 
   hasRoom(from: NodeIndex): boolean {
-    return this.#world.nowMs >= this.#fullUntilMs[from];
+    return this.#world.nowMs >= this.port(from).fullUntilMs;
   }
 
   /** What one send call hands over: `length` bytes in segments of `segmentBytes`. False: the socket is full. */
-  send(from: NodeIndex, bytes: Uint8Array, length: number, segmentBytes: number): boolean {
-    const { fullPerMille } = this.from[from];
+  send(from: NodeIndex, to: NodeIndex, bytes: Uint8Array, length: number, segmentBytes: number): boolean {
+    const { fullPerMille } = this.port(from);
     if (this.hasRoom(from) && fullPerMille > 0 && this.#world.prng.chance(fullPerMille, 1000)) this.#fill(from);
     if (!this.hasRoom(from)) return false;
     for (let start = 0; start < length; start += segmentBytes) {
-      this.#carry(from, bytes.slice(start, Math.min(length, start + segmentBytes)));
+      this.#carry(from, to, bytes.slice(start, Math.min(length, start + segmentBytes)));
     }
     return true;
   }
 
   #fill(from: NodeIndex): void {
     const ms = this.#world.within(0.1, FULL_MS);
-    this.#fullUntilMs[from] = this.#world.nowMs + ms;
+    this.port(from).fullUntilMs = this.#world.nowMs + ms;
     this.#world.after(ms, () => this.#onRoom(from));
   }
 
-  #carry(from: NodeIndex, datagram: Uint8Array): void {
+  #carry(from: NodeIndex, to: NodeIndex, datagram: Uint8Array): void {
     const { prng } = this.#world;
-    const way = this.from[from];
-    this.#record(from, datagram);
-    if (!way.up || (way.lossPerMille > 0 && prng.chance(way.lossPerMille, 1000))) return;
-    this.#deliverLater(from, datagram);
-    if (way.duplicatesPerMille > 0 && prng.chance(way.duplicatesPerMille, 1000)) this.#deliverLater(from, datagram);
+    const { way, recorded } = pair(this.#wires, from, to);
+    this.#record(recorded, datagram);
+    if (!this.isUp(from, to) || (way.lossPerMille > 0 && prng.chance(way.lossPerMille, 1000))) return;
+    this.#deliverLater(from, to, datagram);
+    if (way.duplicatesPerMille > 0 && prng.chance(way.duplicatesPerMille, 1000)) this.#deliverLater(from, to, datagram);
   }
 
-  #deliverLater(from: NodeIndex, datagram: Uint8Array): void {
-    const way = this.from[from];
-    // Without jitter a wire keeps order.
-    let atMs = this.#world.nowMs + way.delayMs + this.#world.fraction() * way.jitterMs;
-    if (way.jitterMs <= GOOD_NETWORK.jitterMs) atMs = this.#pairMs[from] = Math.max(atMs, this.#pairMs[from]);
-    this.#world.at(atMs, () => this.#arrive(from === 0 ? 1 : 0, datagram.slice()));
+  #deliverLater(from: NodeIndex, to: NodeIndex, datagram: Uint8Array): void {
+    const wire = pair(this.#wires, from, to);
+    const { delayMs, jitterMs } = wire.way;
+    let atMs = this.#world.nowMs + delayMs + this.#world.fraction() * jitterMs;
+    if (jitterMs <= GOOD_NETWORK.jitterMs) atMs = wire.lastMs = Math.max(atMs, wire.lastMs);
+    this.#world.at(atMs, () => this.#arrive(to, datagram.slice()));
   }
 
-  #record(from: NodeIndex, datagram: Uint8Array): void {
-    const kept = this.#recorded[from];
+  #record(kept: Uint8Array[], datagram: Uint8Array): void {
     if (kept.length < RECORDED) kept.push(datagram);
     else if (this.#world.prng.chance(1, 8)) kept[this.#recordAt++ % RECORDED] = datagram;
   }
 
-  /** Sends `count` recorded datagrams of `from` once more, and as many with some bits turned. */
+  /** Sends `count` recorded datagrams of `from` to each of its peers once more, and as many with some bits turned. */
   replay(from: NodeIndex, count: number): void {
-    const kept = this.#recorded[from];
-    for (let i = 0; i < count && kept.length > 0; i++) {
-      const datagram = (kept[this.#world.prng.below(kept.length)] as Uint8Array).slice();
-      this.#arrive(other(from), datagram.slice());
-      const at = this.#world.prng.below(datagram.length);
-      datagram[at] = (datagram[at] ?? 0) ^ (1 << this.#world.prng.below(8));
-      this.#arrive(other(from), datagram);
+    for (const to of others(this.count, from)) {
+      const kept = pair(this.#wires, from, to).recorded;
+      for (let i = 0; i < count && kept.length > 0; i++) {
+        const datagram = (kept[this.#world.prng.below(kept.length)] as Uint8Array).slice();
+        this.#arrive(to, datagram.slice());
+        const place = this.#world.prng.below(datagram.length);
+        datagram[place] = (datagram[place] ?? 0) ^ (1 << this.#world.prng.below(8));
+        this.#arrive(to, datagram);
+      }
     }
   }
 
@@ -113,13 +142,5 @@ export class Network {
       if (this.#world.prng.chance(1, 2)) noise[0] = 0x5b;
       this.#arrive(to, noise);
     }
-  }
-
-  set(from: NodeIndex, change: Partial<Direction>): void {
-    Object.assign(this.from[from], change);
-  }
-
-  heal(): void {
-    for (const way of this.from) Object.assign(way, GOOD_NETWORK);
   }
 }

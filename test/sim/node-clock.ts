@@ -6,7 +6,7 @@ export class NodeClock {
   readonly #world: World;
   readonly #offsetMs: number;
   readonly #driftPpm: number;
-  readonly #wallMs: number;
+  #wallMs: number;
 
   constructor(world: World, driftPpm: number) {
     this.#world = world;
@@ -17,6 +17,11 @@ export class NodeClock {
 
   monotonicMs(): number {
     return this.#offsetMs + this.#world.nowMs * (1 + this.#driftPpm / 1e6);
+  }
+
+  /** An administrator, or a time server, sets the wall clock. */
+  stepWall(byMs: number): void {
+    this.#wallMs += byMs;
   }
 
   times(): { nowMs: number; monotonicUs: number; wallUs: number } {

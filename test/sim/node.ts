@@ -4,11 +4,13 @@
  */
 import { MemoryDevice } from '../../vnic/memory-device.ts';
 import { Agent } from './agent-threads.ts';
-import type { NodeDisk } from './disk.ts';
-import { other, type Network, type NodeIndex } from './network.ts';
+import type { NodeDisks } from './disk.ts';
+import type { Network } from './network.ts';
 import { NodeClock } from './node-clock.ts';
 import type { Observer } from './observer.ts';
-import { NODE_NAMES, type SimSettings } from './settings.ts';
+import type { NodeIndex } from './pairs.ts';
+import { nodeName, type SimSettings } from './settings.ts';
+import type { Volumes } from './volumes.ts';
 import type { World } from './world.ts';
 
 const INTERFACE_FRAMES = 500;
@@ -18,10 +20,10 @@ export class Node {
   readonly index: NodeIndex;
   readonly settings: SimSettings;
   readonly network: Network;
-  readonly disk: NodeDisk;
+  readonly volumes: Volumes;
+  readonly disks: NodeDisks;
   readonly observer: Observer;
   readonly device: MemoryDevice;
-  readonly #versions: readonly [number, number];
   clock: NodeClock;
   agent: Agent | null = null;
   isFrozen = false;
@@ -31,20 +33,20 @@ export class Node {
     index: NodeIndex,
     settings: SimSettings,
     network: Network,
-    disk: NodeDisk,
-    versions: readonly [number, number],
+    volumes: Volumes,
+    disks: NodeDisks,
     observer: Observer,
   ) {
     this.world = world;
     this.index = index;
     this.settings = settings;
     this.network = network;
-    this.disk = disk;
+    this.volumes = volumes;
+    this.disks = disks;
     this.observer = observer;
-    this.#versions = versions;
     this.clock = new NodeClock(world, world.within(-45, 45));
     this.device = new MemoryDevice({
-      name: `sb-${NODE_NAMES[index]}`,
+      name: `sb-${nodeName(index)}`,
       queueFrames: INTERFACE_FRAMES,
       onWrite: () => {},
     });
@@ -52,10 +54,6 @@ export class Node {
 
   get isRunning(): boolean {
     return this.agent !== null && !this.isFrozen;
-  }
-
-  get peerVersion(): number {
-    return this.#versions[other(this.index)];
   }
 
   deliver(frame: Uint8Array, way: 'switch' | 'reader'): boolean {
@@ -78,9 +76,16 @@ export class Node {
     this.agent.actors[0].wake();
   }
 
+  /** The cable is pulled, or put back: the kernel says so. */
+  tellCarrier(): void {
+    const { carrier } = this.network.port(this.index);
+    for (const link of this.agent?.switchThread.core.links ?? []) link.judge.carrier(carrier);
+    this.agent?.actors[0].wake();
+  }
+
   /** A new incarnation. Answers false when the volume could not be read: an agent would not start. */
   start(): boolean {
-    if (this.disk.hangs) return false;
+    if (this.disks.hangs) return false;
     const incarnation = new Uint8Array(16);
     this.world.prng.fill(incarnation);
     try {
@@ -96,7 +101,7 @@ export class Node {
   }
 
   get name(): string {
-    return NODE_NAMES[this.index];
+    return nodeName(this.index);
   }
 
   /** `reboot`: the host restarts too, and its clocks begin anew. */
@@ -104,7 +109,7 @@ export class Node {
     this.agent?.end();
     this.agent = null;
     this.isFrozen = false;
-    this.disk.crash();
+    this.disks.own.crash();
     // The kernel throws away what waits in an interface when its only reader is gone.
     for (let length = 1; length > 0;) length = this.device.read(this.#scratch);
     if (reboot) this.clock = new NodeClock(this.world, this.world.within(-45, 45));

@@ -11,12 +11,14 @@ import { HEAD_RECORD, inboundEpoch, inboundPeer, inboundType } from '../../agent
 import { emptyRingRecord, type Ring } from '../../agent/queue/ring.ts';
 import { AGENT, type SharedState } from '../../agent/queue/shared-state.ts';
 import type { WriteBuffer } from '../../agent/queue/write-buffer.ts';
-import { headWordFor, linkSettings } from '../../agent/switch/link-settings.ts';
+import { linkSettings, toHeadWord } from '../../agent/switch/link-settings.ts';
 import { inboundRing, sharedState, tunnelSeal, writeBuffer, type ThreadContext } from '../../agent/threads.ts';
 import { parseHead } from '../../agent/volume/head.ts';
 import { datagramSender, TunnelReceiver, TunnelSender } from '../../agent/wire/tunnel.ts';
 import type { Seal } from '../../agent/wire/seal.ts';
 import type { Node } from './node.ts';
+import { peerAt, seatOf, type NodeIndex } from './pairs.ts';
+import { BROADCAST_ADDRESS } from './settings.ts';
 
 const FRAMES_PER_ROUND = 64;
 const INBOUND_PER_ROUND = 256;
@@ -34,7 +36,8 @@ export class SwitchThread {
   readonly #node: Node;
   readonly #state: SharedState;
   readonly #buffer: WriteBuffer;
-  readonly #inbound: Ring;
+  readonly #inbound: readonly Ring[];
+  readonly #byNumber = new Map<number, PeerLink>();
   readonly #record = emptyRingRecord();
   readonly #frame = new Uint8Array(FRAME_BYTES_MAX);
   readonly #socket: Uint8Array[] = [];
@@ -49,7 +52,7 @@ export class SwitchThread {
     this.#onWake = onWake;
     this.#state = sharedState(context);
     this.#buffer = writeBuffer(context, this.#state);
-    this.#inbound = inboundRing(context, 0);
+    this.#inbound = context.receive.map(inboundRing);
     const { settings, incarnation } = context;
     this.core = new NodeCore(
       {
@@ -58,7 +61,11 @@ export class SwitchThread {
         maxAgeMs: settings.storage.maxAgeMs,
         writeDeadlineMs: settings.storage.writeDeadlineMs,
       },
-      new Classifier(settings.types, settings.peers),
+      new Classifier(
+        settings.types,
+        context.seats.map(({ seat, peer }) => ({ seat, addresses: peer.addresses })),
+        [BROADCAST_ADDRESS],
+      ),
       incarnation,
       this.#state,
       {
@@ -77,24 +84,27 @@ export class SwitchThread {
       },
       node.clock.monotonicMs(),
     );
-    if (settings.primary.mode !== 'none') this.#attachTunnel();
+    if (settings.primary.mode !== 'none') this.core.links.forEach((link, i) => this.#attachTunnel(link, i));
+    for (const link of this.core.links) link.judge.carrier(node.network.port(node.index).carrier);
   }
 
-  get link(): PeerLink {
-    return this.core.links[0] as PeerLink;
+  /** What this agent knows of one peer. */
+  linkTo(peer: NodeIndex): PeerLink {
+    return this.core.at(seatOf(this.#node.index, peer)) as PeerLink;
   }
 
-  #attachTunnel(): void {
-    const { settings, incarnation, nodeNumbers } = this.#context;
-    const peer = settings.peers[0]?.node ?? '';
+  #attachTunnel(link: PeerLink, place: number): void {
+    const { settings, incarnation, nodeNumber, seats } = this.#context;
+    const peer = settings.peers[place]?.node ?? '';
     const { network, index, clock } = this.#node;
+    const to = peerAt(index, place);
     const sender = new TunnelSender(
       tunnelSeal(this.#context, incarnation, settings.node, peer),
-      nodeNumbers[0] ?? 0,
+      nodeNumber,
       incarnation,
       this.#node.settings.datagramBytes,
       sendMemory,
-      (bytes, length, segmentBytes) => network.send(index, bytes, length, segmentBytes),
+      (bytes, length, segmentBytes) => network.send(index, to, bytes, length, segmentBytes),
     );
     let openedCounter = 0;
     const watched = (seal: Seal): Seal => ({
@@ -108,14 +118,15 @@ export class SwitchThread {
       (theirs) => watched(tunnelSeal(this.#context, theirs, peer, settings.node)),
       (session, message) => {
         // What strangers and predecessors say is heard as often as it is said, and believed never.
-        const { accepted } = this.link;
+        const { accepted } = link;
         if (accepted && Buffer.compare(accepted, session.incarnation) === 0) {
           this.#node.observer.heard(index, accepted, openedCounter);
         }
-        this.link.message(session.incarnation, message, clock.monotonicMs());
+        link.message(session.incarnation, message, clock.monotonicMs());
       },
     );
-    this.link.attachTunnel(sender, receiver);
+    link.attachTunnel(sender, receiver);
+    this.#byNumber.set(seats[place]?.nodeNumber ?? 0, link);
   }
 
   /** The kernel has received a datagram. */
@@ -153,7 +164,7 @@ export class SwitchThread {
     for (let length = 1; length > 0;) {
       length = this.#node.device.read(this.#frame);
       if (length <= 0) break;
-      this.#node.observer.dropped(this.#node.index, this.#frame.subarray(0, length));
+      this.#node.observer.thrownAway(this.#node.index, this.#frame.subarray(0, length));
       dropped++;
     }
     this.core.entry.queueEmpty();
@@ -167,33 +178,34 @@ export class SwitchThread {
 
   #takeInbound(nowMs: number): boolean {
     let taken = 0;
-    const ring = this.#inbound;
-    while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
-      const { offset, length, a, b, time } = this.#record;
-      const frame = ring.bytes.subarray(offset, offset + length);
-      const link = this.core.links[inboundPeer(b)];
-      const type = inboundType(b);
-      if (type === HEAD_RECORD) link?.head(headWordFor(parseHead(frame), this.#context.send.ownSlot), nowMs);
-      else
-        link?.storageRecord(
-          { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) },
-          frame,
-          nowMs,
-        );
-      ring.release(this.#record);
-      taken++;
+    for (const ring of this.#inbound) {
+      while (taken < INBOUND_PER_ROUND && ring.peek(this.#record)) {
+        const { offset, length, a, b, time } = this.#record;
+        const [peer, type] = [inboundPeer(b), inboundType(b)];
+        const link = this.core.at(peer);
+        const bytes = ring.bytes.subarray(offset, offset + length);
+        if (type === HEAD_RECORD) {
+          if (link?.settings.since === a) link.head(toHeadWord(this.#context, peer, parseHead(bytes)), nowMs);
+        } else {
+          const record = { type: type as TypeIndex, sequence: a, bornMs: time, epoch: inboundEpoch(b) };
+          link?.storageRecord(record, bytes, nowMs);
+        }
+        ring.release(this.#record);
+        taken++;
+      }
     }
     return taken >= INBOUND_PER_ROUND;
   }
 
   #takeDatagrams(nowMs: number): boolean {
     // The socket is looked at when something came in, or when it takes more again.
-    const canSend = this.link.isSendBlocked && this.#node.network.hasRoom(this.#node.index);
-    if (canSend || this.#socket.length > 0) this.link.unblock();
+    const isBlocked = this.core.links.some((link) => link.isSendBlocked);
+    const canSend = isBlocked && this.#node.network.hasRoom(this.#node.index);
+    if (canSend || this.#socket.length > 0) for (const link of this.core.links) link.unblock();
     const taken = this.#socket.splice(0, DATAGRAMS_PER_ROUND);
     for (const datagram of taken) {
-      if (datagramSender(datagram, 0, datagram.length) !== this.#context.nodeNumbers[1]) continue;
-      this.link.receiver?.receive(datagram, 0, datagram.length, nowMs);
+      const link = this.#byNumber.get(datagramSender(datagram, 0, datagram.length));
+      link?.receiver?.receive(datagram, 0, datagram.length, nowMs);
     }
     return this.#socket.length > 0;
   }
@@ -219,13 +231,13 @@ export class SwitchThread {
   }
 
   #offer(frame: Uint8Array, nowMs: number): boolean {
-    const before = this.#dropped;
+    const dropped = (link: PeerLink): number => link.data.counters.dropped + link.bulk.counters.dropped;
+    const before = this.core.links.map(dropped);
     const taken = this.core.frame(frame, nowMs);
-    if (this.#dropped !== before) this.#node.observer.dropped(this.#node.index, frame);
+    this.core.links.forEach((link, place) => {
+      const { observer, index } = this.#node;
+      if (dropped(link) !== before[place]) observer.dropped(index, peerAt(index, place), frame);
+    });
     return taken;
-  }
-
-  get #dropped(): number {
-    return this.link.data.counters.dropped + this.link.bulk.counters.dropped;
   }
 }

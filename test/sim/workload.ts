@@ -1,8 +1,11 @@
-/** What the applications send: numbered frames of each type, no two alike, so that every one can be told afterwards. */
+/**
+ * What the applications send: numbered frames of each type, no two alike, so that every one can be told afterwards. Where
+ * there are more than two nodes each frame goes to one of the peers by chance, and some go to all.
+ */
 import { buildUdp4 } from '../support/packets.ts';
-import { other, type NodeIndex } from './network.ts';
 import type { Node } from './node.ts';
-import { ADDRESSES } from './settings.ts';
+import { others, peerAt, type NodeIndex } from './pairs.ts';
+import { BROADCAST_ADDRESS, nodeAddress } from './settings.ts';
 import type { World } from './world.ts';
 
 export type SentType = 'heartbeat' | 'data' | 'bulk';
@@ -17,10 +20,23 @@ export interface Sent {
   /** When the application sent it, and when the agent took it. */
   readonly sentMs: number;
   enteredMs: number;
+  /** One for each node that it is for. */
+  readonly copies: readonly Copy[];
+}
+
+export interface Copy {
+  readonly to: NodeIndex;
   deliveredMs: number;
   /** A full queue threw it away, as queues do. */
   isDropped: boolean;
 }
+
+/** Instead of one peer: a group, the subnet, or everybody on the link. */
+export const TO_ALL = ['239.1.2.3', '224.0.0.18', BROADCAST_ADDRESS, '255.255.255.255'] as const;
+/** One frame of so many goes to all. */
+const TO_ALL_ONE_IN = 8;
+
+export type Target = NodeIndex | (typeof TO_ALL)[number];
 
 const PORTS: Readonly<Record<SentType, number>> = { heartbeat: 5405, data: 4000, bulk: 873 };
 /** Virtio-net, IPv4 and UDP headers. */
@@ -66,11 +82,20 @@ export class Workload {
     const count = isBurst ? prng.between(5, 40) : 1;
     for (let i = 0; i < count; i++) {
       const large = type === 'heartbeat' ? 600 : prng.chance(1, 20) ? 20_000 : 1400;
-      this.send(node, type, prng.between(8, large));
+      const payloadBytes = prng.between(8, large);
+      this.send(node, type, payloadBytes, this.#drawTarget(node));
     }
   }
 
-  send(node: Node, type: SentType, payloadBytes: number): Sent {
+  #drawTarget(node: Node): Target {
+    const { prng } = this.#world;
+    const peers = node.settings.nodes - 1;
+    if (peers === 1) return peerAt(node.index, 0);
+    if (prng.chance(1, TO_ALL_ONE_IN)) return TO_ALL[prng.below(TO_ALL.length)] ?? BROADCAST_ADDRESS;
+    return peerAt(node.index, prng.below(peers));
+  }
+
+  send(node: Node, type: SentType, payloadBytes: number, to: Target): Sent {
     const payload = new Uint8Array(payloadBytes);
     const id = this.#nextId++;
     payload.fill(id & 0xff);
@@ -80,8 +105,9 @@ export class Workload {
     const key = `${node.index} ${type}`;
     const number = (this.#numbers.get(key) ?? 0) + 1;
     this.#numbers.set(key, number);
-    const [source, target] = [ADDRESSES[node.index], ADDRESSES[other(node.index)]];
-    const frame = buildUdp4({ source, target, targetPort: PORTS[type], payload });
+    const target = typeof to === 'number' ? nodeAddress(to) : to;
+    const frame = buildUdp4({ source: nodeAddress(node.index), target, targetPort: PORTS[type], payload });
+    const targets = typeof to === 'number' ? [to] : others(node.settings.nodes, node.index);
     const sent: Sent = {
       id,
       from: node.index,
@@ -90,8 +116,7 @@ export class Workload {
       frame,
       sentMs: this.#world.nowMs,
       enteredMs: -1,
-      deliveredMs: -1,
-      isDropped: false,
+      copies: targets.map((to) => ({ to, deliveredMs: -1, isDropped: false })),
     };
     this.#sent.set(id, sent);
     node.push(frame);

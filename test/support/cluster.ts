@@ -23,13 +23,19 @@ export interface PeerFigures {
   readonly since: string;
   readonly holdMs: number;
   readonly acceptedByPeer: boolean;
+  readonly knowsUs: boolean | null;
+  readonly otherAddresses: readonly string[] | null;
   readonly network: Readonly<Record<'reachable' | 'hearsUs', boolean>> &
-    Readonly<Record<'unauthentic' | 'replayed' | 'garbage', number>> & { readonly rttMs: number | null };
+    Readonly<Record<'unauthentic' | 'replayed' | 'garbage' | 'otherVersion', number>> & {
+      readonly rttMs: number | null;
+    };
   readonly storage: Readonly<Record<StorageCounter, number>> & {
     readonly fresh: boolean;
     readonly lagMs: number | null;
     readonly misses: number;
+    readonly otherVersion: number;
   };
+  readonly bypass: Readonly<Record<'possible' | 'active' | 'here' | 'there', boolean>>;
   readonly sent: number;
   readonly received: number;
   readonly lost: number;

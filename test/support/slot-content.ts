@@ -48,7 +48,12 @@ export function headOf(file: string, node: string, key: Uint8Array): Head | null
   const superblock = superblockOf(file);
   const slot = superblock.nodes.indexOf(node);
   const block = readAt(file, HEAD_TABLE_OFFSET + slot * BLOCK_BYTES, BLOCK_BYTES);
-  const decoded = decodeHead(block, slot, superblock.clusterUuid, volumeSeals(key, superblock.clusterUuid));
+  const decoded = decodeHead(
+    block,
+    superblock.tenants[slot] ?? slot,
+    superblock.clusterUuid,
+    volumeSeals(key, superblock.clusterUuid),
+  );
   return decoded.ok ? decoded.head : null;
 }
 
@@ -56,6 +61,7 @@ export function headOf(file: string, node: string, key: Uint8Array): Head | null
 export function batchesOf(file: string, node: string, key: Uint8Array, from?: number): BatchFound[] {
   const superblock = superblockOf(file);
   const slot = superblock.nodes.indexOf(node);
+  const tenant = superblock.tenants[slot] ?? slot;
   const seals = volumeSeals(key, superblock.clusterUuid);
   const { slotBytes } = superblock;
   const found: BatchFound[] = [];
@@ -64,11 +70,11 @@ export function batchesOf(file: string, node: string, key: Uint8Array, from?: nu
     const inRing = position % slotBytes;
     const space = Math.min(slotBytes - inRing, BATCH_BYTES_MAX);
     const offset = SLOTS_OFFSET + slot * slotBytes + inRing;
-    const peek = peekBatch(readAt(file, offset, BLOCK_BYTES), slot, superblock.clusterUuid, position, space);
+    const peek = peekBatch(readAt(file, offset, BLOCK_BYTES), tenant, superblock.clusterUuid, position, space);
     if (!peek.ok) return found;
     const { header } = peek;
     const bytes = readAt(file, offset, header.batchBytes);
-    if (openBatch(bytes, header, seals(header.incarnation, slot, 'batch')) !== 'ok') return found;
+    if (openBatch(bytes, header, seals(header.incarnation, tenant, 'batch')) !== 'ok') return found;
     const wraps = (header.flags & BATCH_FLAG.wrap) !== 0;
     position += wraps ? slotBytes - inRing : header.batchBytes;
     if (!wraps) found.push({ header, records: recordsOf(bytes, header) });

@@ -6,7 +6,6 @@ import { initialiseState, type SlotStart } from '../../agent/volume/slot-start.t
 import { SlotWriter, WRITER_WORDS } from '../../agent/volume/slot-writer.ts';
 import type { Superblock } from '../../agent/volume/superblock.ts';
 import { volumeSeals } from '../../agent/threads.ts';
-import { keyId } from '../../agent/wire/keys.ts';
 import type { SealFactory } from '../../agent/wire/seal.ts';
 import { alignedMemory } from '../../agent/platform/memory.ts';
 
@@ -29,6 +28,7 @@ export function superblockOf(fields: Partial<Superblock> = {}): Superblock {
     sectorBytes: 512,
     revision: 1,
     nodes: ['a', 'b'],
+    tenants: [0, 1],
     ...fields,
   };
 }
@@ -40,6 +40,8 @@ export const slotGeometry = (slot: number, slotBytes: number = SLOT_BYTES_MIN): 
 
 export interface WriterOptions {
   readonly slot?: number;
+  /** The slot's tenant number; its first one when left out. */
+  readonly tenant?: number;
   readonly slotBytes?: number;
   readonly incarnation?: Uint8Array;
   readonly clusterUuid?: Uint8Array;
@@ -65,13 +67,12 @@ export class TestWriter {
     if (options.state === undefined) initialiseState(this.state, options.start ?? FIRST_START);
     this.memory = new Uint8Array(alignedMemory(SlotWriter.memoryBytes));
     const identity = {
-      nodeIndex: slot,
+      nodeIndex: options.tenant ?? slot,
       clusterUuid,
       incarnation,
       hostId: new Uint8Array(16).fill(0xee),
       pid: 4711,
       sealed: key !== null,
-      keyId: key === null ? new Uint8Array(8) : keyId(key, clusterUuid),
     };
     const geometry = slotGeometry(slot, options.slotBytes);
     this.writer = new SlotWriter(disk, geometry, identity, volumeSeals(key, clusterUuid), this.state, this.memory);

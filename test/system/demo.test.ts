@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
+import type { PartitionsReport } from '../../agent/demo/partitions.ts';
 import { run } from '../../agent/demo/shell.ts';
 import { eventually } from '../support/cluster.ts';
 
@@ -51,6 +52,27 @@ test('demo --seconds 20 --json: two cuts and two returns, no heartbeat lost or t
   expect(report.heartbeats.sent).toBeGreaterThan(1000);
   expect(report.ping.received).toBe(report.ping.sent);
   expect(report.tcp.bytes).toBeGreaterThan(1e6);
+  expect(status).toBe(0);
+  expect(await tracesOf(demo.pid!)).toEqual([]);
+});
+
+test('[AG12] demo --nodes 3 --json: partial partitions, every pair takes the way that it has, none loses a heartbeat', async () => {
+  const demo = startDemo('--nodes', '3', '--seconds', '15', '--json');
+  let stdout = '';
+  let stderr = '';
+  demo.stdout!.on('data', (piece: Buffer) => (stdout += piece.toString()));
+  demo.stderr!.on('data', (piece: Buffer) => (stderr += piece.toString()));
+  const [status] = (await once(demo, 'close', { signal: AbortSignal.timeout(DEMO_MS_MAX) })) as [number];
+  expect(stdout.trim().split('\n').length, stderr).toBe(1);
+  const report = JSON.parse(stdout) as PartitionsReport;
+  expect(report).toMatchObject({ ok: true, nodes: 3, heartbeats: { lost: 0, duplicated: 0 } });
+  expect(report.pairs.map(({ from, to }) => from + to)).toEqual(['ab', 'ac', 'ba', 'bc', 'ca', 'cb']);
+  const ways = (from: string, to: string): string[] =>
+    report.pairs.find((pair) => pair.from === from && pair.to === to)?.partitions.map(({ way }) => way) ?? [];
+  expect(ways('a', 'b')).toEqual(['storage', 'network', 'storage', 'storage']);
+  expect(ways('a', 'c')).toEqual(['network', 'network', 'storage', 'storage']);
+  expect(ways('c', 'b')).toEqual(['network', 'storage', 'network', 'storage']);
+  for (const { sent, received } of report.pairs) expect([sent > 100, received]).toEqual([true, sent]);
   expect(status).toBe(0);
   expect(await tracesOf(demo.pid!)).toEqual([]);
 });

@@ -66,7 +66,7 @@ describe.each([
   test('as text: superblock, heads, batches in order of time, records', () => {
     const lines = inspect().split('\n');
     expect(lines[0]).toContain(`volume ${file.path}: cluster lab, `);
-    expect(lines[1]).toContain('format 1.0, 2 slots of');
+    expect(lines[1]).toContain('format 1.1, 2 slots of');
     const [nodeA = '', nodeB = ''] = lines.filter((line) => line.startsWith('node '));
     expect(nodeA).toMatch(/^node a \(slot 0\): running, beacon \d+ h ago, start 1 \(01010101\), pid 4711/);
     expect(nodeB).toContain('node b (slot 1): stopped in order');
@@ -89,7 +89,7 @@ describe.each([
       key: withKey ? 'given' : 'none needed',
       damaged: [],
     });
-    expect(found.superblock).toMatchObject({ version: '1.0', slotCount: 2, copies: ['good', 'good'] });
+    expect(found.superblock).toMatchObject({ version: '1.1', slotCount: 2, copies: ['good', 'good'] });
     expect(found.nodes.map(({ node, state, proven }) => [node, state, proven])).toEqual([
       ['a', 'running', true],
       ['b', 'stopped', true],

@@ -36,7 +36,19 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 test('help lists the commands, --version is the package’s', async () => {
   const help = await run([stillbeat, 'help']);
   expect(help).toMatchObject({ status: 0, stderr: '' });
-  for (const command of ['demo', 'format', 'check', 'run', 'status', 'path', 'inspect', 'bench']) {
+  for (const command of [
+    'demo',
+    'format',
+    'check',
+    'run',
+    'status',
+    'path',
+    'key',
+    'send',
+    'receive',
+    'inspect',
+    'bench',
+  ]) {
     expect(help.stdout).toMatch(new RegExp(`^  stillbeat ${command}\\b`, 'm'));
   }
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
@@ -44,11 +56,31 @@ test('help lists the commands, --version is the package’s', async () => {
 });
 
 test('every command that help names is there: bad usage is told, nothing is missing in the package', async () => {
-  for (const command of ['demo', 'format', 'check', 'run', 'status', 'path', 'inspect', 'bench']) {
+  for (const command of [
+    'demo',
+    'format',
+    'check',
+    'run',
+    'status',
+    'path',
+    'key',
+    'send',
+    'receive',
+    'inspect',
+    'bench',
+  ]) {
     const { status, stderr } = await run([stillbeat, command, '--no-such-option']);
     expect([command, status]).toEqual([command, 2]);
     expect(stderr).toMatch(/^stillbeat/);
   }
+});
+
+test('stillbeat/client is there for programs, with its types', async () => {
+  const script = "import('stillbeat/client').then(({ connect }) => connect({ socket: '/nowhere' })).catch(console.log)";
+  const { stdout } = await run(['sh', '-c', `cd ${directory} && exec ${process.execPath} -e "${script}"`]);
+  expect(stdout).toMatch(/^Error: messages socket \/nowhere: connect ENOENT/);
+  const types = join(directory, 'node_modules', 'stillbeat', 'dist', 'agent', 'client', 'index.d.ts');
+  expect(readFileSync(types, 'utf8')).toMatch(/^export declare class Client\b/m);
 });
 
 test('format makes a volume, and check tells what is wrong with the settings of the example on this host', async () => {

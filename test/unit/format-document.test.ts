@@ -9,11 +9,12 @@ import { PACKET_TYPES } from '../../agent/base/packet-type.ts';
 import { PATHS } from '../../agent/base/paths.ts';
 import * as layout from '../../agent/volume/layout.ts';
 import * as message from '../../agent/wire/message.ts';
+import * as program from '../../agent/wire/program-message.ts';
 import * as record from '../../agent/wire/record.ts';
 import * as tunnel from '../../agent/wire/tunnel.ts';
 
 const DOCUMENT = readFileSync(new URL('../../agent/FORMAT.md', import.meta.url), 'utf8');
-const MODULES: Record<string, unknown> = { ...layout, ...message, ...record, ...tunnel };
+const MODULES: Record<string, unknown> = { ...layout, ...message, ...program, ...record, ...tunnel };
 
 interface Row {
   readonly cells: readonly string[];

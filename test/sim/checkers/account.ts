@@ -1,16 +1,17 @@
 /**
- * The account of every frame: who sent it, when it entered, when and how often it came out. Checked at delivery: sent by
- * somebody, not altered, not twice, in order within its type, not too old. Checked at the end: what had to arrive did.
+ * The account of every frame: who sent it, when it entered, when and how often it came out at each node it is for. Checked
+ * at delivery: sent by somebody to this node, not altered, not twice, in order within its type, not too old. Checked at
+ * the end: what had to arrive did.
  *
- * Owed is
+ * Owed to each target, by what the world was like for this pair, is
  * - a heartbeat, when the nodes were acquainted and up, and one of the two ways was good for its life;
  * - a packet of a failover lane, when one way was good in both directions from a while before it entered until it would be
  *   too old, and its lane had room for it.
  * "Good" is without any fault: a way that loses or delays owes nothing.
  */
-import { other, type NodeIndex } from '../network.ts';
+import type { NodeIndex } from '../pairs.ts';
 import type { SimSettings } from '../settings.ts';
-import type { Sent, SentType } from '../workload.ts';
+import type { Copy, Sent, SentType } from '../workload.ts';
 import { readId } from '../workload.ts';
 import type { Conditions } from './conditions.ts';
 
@@ -64,30 +65,33 @@ export class Account {
     sent.enteredMs = nowMs;
   }
 
-  dropped(frame: Uint8Array): void {
+  /** A queue of `node` threw it away: that to `peer`, or with null the interface itself. */
+  dropped(node: NodeIndex, peer: NodeIndex | null, frame: Uint8Array): void {
     const sent = this.sent.get(readId(frame));
-    if (sent) sent.isDropped = true;
+    if (sent?.from !== node) return;
+    for (const copy of sent.copies) if (peer === null || copy.to === peer) copy.isDropped = true;
   }
 
   delivered(node: NodeIndex, frame: Uint8Array, way: string, nowMs: number): void {
     const sent = this.sent.get(readId(frame));
+    const copy = sent?.copies.find(({ to }) => to === node);
     this.counts.delivered++;
     if (way === 'reader') this.counts.byReader++;
-    if (!sent || sent.from !== other(node) || sent.enteredMs < 0) {
+    if (!sent || !copy || sent.enteredMs < 0) {
       this.violation(nowMs, 'foreign', `node ${node} delivers a frame that nobody sent to it`);
       return;
     }
-    const what = `${sent.type} ${sent.number} of node ${sent.from} (id ${sent.id}, by the ${way})`;
+    const what = `${nameOf(sent, copy)}, by the ${way}`;
     if (Buffer.compare(frame, sent.frame) !== 0) this.violation(nowMs, 'altered', `${what} is not as it was sent`);
-    if (sent.deliveredMs >= 0) {
-      this.violation(nowMs, 'twice', `${what} was delivered at ${sent.deliveredMs.toFixed(1)} already`);
+    if (copy.deliveredMs >= 0) {
+      this.violation(nowMs, 'twice', `${what} was delivered at ${copy.deliveredMs.toFixed(1)} already`);
       return;
     }
-    sent.deliveredMs = nowMs;
+    copy.deliveredMs = nowMs;
     const ageMs = Math.max(nowMs - sent.enteredMs, nowMs - sent.sentMs - UNNOTICED_MS);
     if (ageMs > this.#maxAgeMs + AGE_SLACK_MS)
       this.violation(nowMs, 'too old', `${what} is ${ageMs.toFixed(0)} ms old`);
-    const lane = `${sent.from} ${sent.type}`;
+    const lane = `${sent.from} ${node} ${sent.type}`;
     const newest = this.#newest.get(lane) ?? -1;
     if (sent.number < newest) this.violation(nowMs, 'order', `${what} comes after ${newest}`);
     this.#newest.set(lane, Math.max(newest, sent.number));
@@ -96,41 +100,48 @@ export class Account {
   /** Looks for what is missing. `untilMs`: what entered later still has time. */
   settle(untilMs: number): void {
     for (const sent of this.sent.values()) {
-      if (sent.enteredMs < 0 || sent.isDropped || !this.#isOwed(sent, untilMs)) continue;
-      this.counts.owed++;
-      const text = `${sent.type} ${sent.number} of node ${sent.from} (id ${sent.id}), entered at ${sent.enteredMs.toFixed(1)}`;
-      if (sent.deliveredMs >= 0) {
-        const isLate = sent.type === 'heartbeat' && sent.deliveredMs - sent.enteredMs > HEARTBEAT_LIFE_MS;
-        if (isLate) this.violation(sent.deliveredMs, 'late', text);
-        continue;
-      }
-      this.counts.lost++;
-      this.violation(sent.enteredMs, 'lost', text);
+      if (sent.enteredMs >= 0) for (const copy of sent.copies) this.#settle(sent, copy, untilMs);
     }
   }
 
-  #isOwed(sent: Sent, untilMs: number): boolean {
+  #settle(sent: Sent, copy: Copy, untilMs: number): void {
+    if (copy.isDropped || !this.#isOwed(sent, copy.to, untilMs)) return;
+    this.counts.owed++;
+    const text = `${nameOf(sent, copy)}, entered at ${sent.enteredMs.toFixed(1)}`;
+    if (copy.deliveredMs >= 0) {
+      const isLate = sent.type === 'heartbeat' && copy.deliveredMs - sent.enteredMs > HEARTBEAT_LIFE_MS;
+      if (isLate) this.violation(copy.deliveredMs, 'late', text);
+      return;
+    }
+    this.counts.lost++;
+    this.violation(sent.enteredMs, 'lost', text);
+  }
+
+  #isOwed(sent: Sent, to: NodeIndex, untilMs: number): boolean {
     const { from, sentMs, enteredMs } = sent;
     const isHeartbeat = sent.type === 'heartbeat';
     const endMs = enteredMs + (isHeartbeat ? HEARTBEAT_LIFE_MS : this.#maxAgeMs);
     const conditions = this.#conditions;
-    if (endMs > untilMs || !conditions.acquainted(enteredMs)) return false;
-    if (!conditions.bothUp(sentMs - STANDSTILL_OVER_MS, endMs)) return false;
+    if (endMs > untilMs || !conditions.acquainted(from, to, enteredMs)) return false;
+    if (!conditions.bothUp(from, to, sentMs - STANDSTILL_OVER_MS, endMs)) return false;
     if (isHeartbeat) {
       return (
-        conditions.networkGood(from, enteredMs - NETWORK_SETTLED_MS, endMs) ||
-        conditions.storageGood(from, enteredMs - STORAGE_SETTLED_MS, endMs)
+        conditions.networkGood(from, to, enteredMs - NETWORK_SETTLED_MS, endMs) ||
+        conditions.storageGood(from, to, enteredMs - STORAGE_SETTLED_MS, endMs)
       );
     }
-    const isFree = conditions.noOverride(enteredMs - STORAGE_JUDGED_MS, endMs);
+    const isFree = conditions.noOverride(from, to, enteredMs - STORAGE_JUDGED_MS, endMs);
     const datagrams = Math.ceil(sent.frame.length / this.#datagramBytes);
     return (
       isFree &&
-      conditions.repeatable(datagrams, enteredMs - NETWORK_SETTLED_MS, endMs) &&
-      (conditions.bothWays('network', enteredMs - NETWORK_JUDGED_MS, endMs) ||
-        conditions.bothWays('storage', enteredMs - STORAGE_JUDGED_MS, endMs))
+      conditions.repeatable(datagrams, from, to, enteredMs - NETWORK_SETTLED_MS, endMs) &&
+      (conditions.bothWays('network', from, to, enteredMs - NETWORK_JUDGED_MS, endMs) ||
+        conditions.bothWays('storage', from, to, enteredMs - STORAGE_JUDGED_MS, endMs))
     );
   }
 }
+
+const nameOf = ({ type, number, from, id }: Sent, { to }: Copy): string =>
+  `${type} ${number} of node ${from} to ${to} (id ${id})`;
 
 export const OWED_TYPES: readonly SentType[] = ['heartbeat', 'data', 'bulk'];

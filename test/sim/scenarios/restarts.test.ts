@@ -25,8 +25,8 @@ test('restart before a volume that shows the past: the former incarnation is not
     sim.run(200);
     sim.start(0);
     sim.run(1000);
-    const accepted = sim.nodes[1].agent?.switchThread.link.accepted;
-    expect(accepted).toEqual(sim.nodes[0].agent?.context.incarnation);
+    const accepted = sim.nodes[1]?.agent?.switchThread.linkTo(0).accepted;
+    expect(accepted).toEqual(sim.nodes[0]?.agent?.context.incarnation);
     sim.healDisks();
     expectFlow(sim, 6000);
   });
@@ -43,8 +43,8 @@ test('restart before somebody who repeats everything while the network is cut: t
       for (const node of [0, 1] as const) sim.replay(node, 20);
       sim.run(50);
     }
-    const accepted = sim.nodes[1].agent?.switchThread.link.accepted;
-    expect(accepted).toEqual(sim.nodes[0].agent?.context.incarnation);
+    const accepted = sim.nodes[1]?.agent?.switchThread.linkTo(0).accepted;
+    expect(accepted).toEqual(sim.nodes[0]?.agent?.context.incarnation);
     sim.heal();
     expectFlow(sim, 6000);
   });

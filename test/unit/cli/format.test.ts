@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { format } from '../../../agent/cli/format.ts';
-import { WATCH_MS } from '../../../agent/cli/format-volume.ts';
+import { WATCH_MS } from '../../../agent/cli/format-device.ts';
 import { BlockDevice } from '../../../agent/platform/block-device.ts';
 import { BEACON_MS_MAX } from '../../../agent/settings/schema.ts';
 import { BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET } from '../../../agent/volume/layout.ts';
@@ -68,6 +68,7 @@ describe('format makes a volume', () => {
       cluster: 'lab',
       uuid: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
       nodes: ['a', 'b'],
+      slots: 2,
       slotBytes: chosen.ok && chosen.superblock.slotBytes,
       bytes: 10_485_760,
       sectorBytes: 512,

@@ -1,6 +1,7 @@
 /** The status document when the switch thread hangs: what shared memory holds, and no error. */
 import { expect, test } from 'vitest';
 import type { Agent } from '../../../agent/agent.ts';
+import type { CorosyncDocument } from '../../../agent/operate/corosync-advice.ts';
 import { AgentError } from '../../../agent/base/errors.ts';
 import { statusText } from '../../../agent/cli/status-text.ts';
 import { systemClock } from '../../../agent/platform/clock.ts';
@@ -16,14 +17,24 @@ function hangingAgent(): Agent {
   return {
     settings: parseSettings(changed({}), 'f.yaml'),
     state,
+    keys: [],
     incarnation: new Uint8Array(16),
     volumes: { send: { path: '/v', slotBytes: 4096 }, isDirect: true, sectorBytes: 512 },
     snapshot: async () => Promise.reject(new AgentError('failed', 'the switch thread does not answer')),
   } as unknown as Agent;
 }
 
+const ADVICE: CorosyncDocument = {
+  nodes: 2,
+  oneWayMs: null,
+  tokenMinMs: null,
+  configuredTokenMs: null,
+  fits: null,
+  problem: null,
+};
+
 test('says so, and still tells of the storage', async () => {
-  const document = await statusDocument(hangingAgent(), [{ at: 'then', kind: 'thread-stalled' }]);
+  const document = await statusDocument(hangingAgent(), [{ at: 'then', kind: 'thread-stalled' }], ADVICE, {});
   expect(document).toMatchObject({
     cluster: 'lab',
     switch: 'not answering',

@@ -1,75 +1,196 @@
-/** The switch's mind with ports that a test holds: what a full lane does to the others, and who gets the write buffer. */
-import { beforeEach, expect, test } from 'vitest';
-import { Classifier } from '../../../agent/core/classify.ts';
+/** Peers that come and go in one incarnation: seats, numbers, and what was delivered before. */
+import { beforeEach, describe, expect, test } from 'vitest';
+import { DATA, HEARTBEAT } from '../../../agent/base/packet-type.ts';
+import { ALL_PEERS, Classifier } from '../../../agent/core/classify.ts';
 import { NodeCore } from '../../../agent/core/node-core.ts';
-import { SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
+import type { HeadWord, LinkSettings, PeerLink } from '../../../agent/core/peer-link.ts';
+import { clearSeat, PEER, PEER_TIME, SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
+import { HELLO_FLAG, KIND } from '../../../agent/wire/message.ts';
 import { buildUdp4 } from '../../support/packets.ts';
+import { incarnationOf } from '../../support/volume.ts';
 
-const PEERS = ['10.77.0.2', '10.77.0.3'];
-const RETAIN_BYTES = 65_536;
-const PUSH_BACK_MS = 3;
+const OURS = incarnationOf(1);
+const THEIRS = incarnationOf(2);
+const FRAME = buildUdp4({ target: '10.77.0.2', sourcePort: 1000, targetPort: 2000 });
+const ALL_FLAGS = Object.values(HELLO_FLAG).reduce((sum, flag) => sum | flag, 0);
+
+let state: SharedState;
 let core: NodeCore;
+let nowMs: number;
+let submitted: [tenant: number, sequence: number][];
+let delivered: number;
+
+const settings = (seat: number, since = 1, name = 'b'): LinkSettings => ({
+  name,
+  seat,
+  since,
+  addresses: [],
+  sendTenant: 64 + seat,
+  judge: { intervalMs: 50, misses: 3, stableForMs: 1, stableForMsMax: 1, hasNetwork: false },
+  volumeVersion: 1,
+  maxAgeMs: 2000,
+  beaconMs: 1000,
+  retainBytes: 100_000,
+  storageWindowBytes: 100_000,
+  readAgainBytes: 0,
+});
+
+function head(fields: Partial<HeadWord> = {}): HeadWord {
+  return {
+    kind: KIND.hello,
+    incarnation: THEIRS,
+    position: 0,
+    startPosition: 0,
+    orderMark: 0,
+    monotonicUs: nowMs * 1000,
+    nextData: 1,
+    nextBulk: 1,
+    floorData: 1,
+    floorBulk: 1,
+    flags: ALL_FLAGS,
+    path: 2,
+    floorHeartbeat: 1,
+    echoIncarnation: OURS,
+    echoMonotonicUs: nowMs * 1000 - 1000,
+    echoDelayUs: 0,
+    claims: { isStopped: false, knowsUs: true, addresses: [] },
+    ...fields,
+  };
+}
+
+/** Words come and go until the peer is known and storage is its way. */
+function meet(link: PeerLink, seat: number, fields: Partial<HeadWord> = {}): void {
+  for (let i = 0; i < 100; i++) {
+    nowMs += 10;
+    state.times.fill(nowMs, 0, 2);
+    state.times[1] = nowMs;
+    link.head(head(fields), nowMs);
+    state.peers[seat]!.times[PEER_TIME.storageSeenMs] = nowMs;
+    core.round(nowMs);
+  }
+  expect([link.judge.path, link.peerAccepts]).toEqual(['storage', true]);
+}
 
 beforeEach(() => {
-  const state = new SharedState(new SharedArrayBuffer(sharedStateBytes(PEERS.length)), PEERS.length);
-  const judge = { intervalMs: 50, misses: 3, stableForMs: 3000, stableForMsMax: 60_000, hasNetwork: true };
-  const links = PEERS.map((name, i) => ({
-    name,
-    sendSlot: i + 1,
-    judge,
-    maxAgeMs: 5000,
-    beaconMs: 1000,
-    retainBytes: RETAIN_BYTES,
-    storageWindowBytes: 16_384,
-    readAgainBytes: 65_536,
-  }));
+  nowMs = 1000;
+  submitted = [];
+  delivered = 0;
+  state = new SharedState(new SharedArrayBuffer(sharedStateBytes()));
   core = new NodeCore(
-    { links, beaconMs: 1000, maxAgeMs: 5000, writeDeadlineMs: 1000 },
-    new Classifier(
-      [],
-      PEERS.map((address) => ({ addresses: [address] })),
-    ),
-    new Uint8Array(16).fill(1),
+    { links: [settings(5)], beaconMs: 1000, maxAgeMs: 2000, writeDeadlineMs: 1000 },
+    new Classifier([], [{ seat: 5, addresses: ['10.77.0.2'] }]),
+    OURS,
     state,
-    { submit: () => false, deliver: () => true, event: () => {}, wantHead: () => {} },
-    0,
+    {
+      submit: (_type, tenant, sequence) => (submitted.push([tenant, sequence]), true),
+      deliver: () => (delivered++, true),
+      event: () => {},
+      wantHead: () => {},
+    },
+    nowMs,
   );
 });
 
-const data = (peer: number): Uint8Array =>
-  buildUdp4({ source: '10.77.0.1', target: PEERS[peer] ?? '', targetPort: 4000, payload: new Uint8Array(1400) });
+const send = (): void => {
+  core.frame(FRAME, nowMs);
+  core.round(nowMs);
+};
 
-/** Offers frames to the first peer until its lane is full: nobody confirms anything. */
-function fill(): void {
-  for (let i = 0; i < RETAIN_BYTES / 1400 + 1; i++) if (!core.frame(data(0), 0)) return;
-  throw new Error('the lane does not fill');
-}
+describe('[AG12] a peer comes and goes', () => {
+  test('it is found by its seat, and gone at once: nothing is sent to it any more', () => {
+    meet(core.at(5)!, 5);
+    send();
+    expect(submitted).toEqual([[69, 1]]);
+    core.removePeer(5);
+    expect([core.at(5), core.links.length]).toEqual([undefined, 0]);
+    send();
+    expect(submitted).toHaveLength(1);
+    expect(state.peers[5]!.words[PEER.accepted]).toBe(0);
+  });
 
-test('a full lane pushes back for a while, and then drops the newest', () => {
-  fill();
-  expect(core.frame(data(0), PUSH_BACK_MS - 0.1)).toBe(false);
-  expect(core.links[0]?.data.counters.dropped).toBe(0);
-  expect(core.frame(data(0), PUSH_BACK_MS)).toBe(true);
-  expect(core.links[0]?.data.counters.dropped).toBe(1);
+  test('a seat is not given twice', () => {
+    expect(() => core.addPeer(settings(5, 2, 'c'), nowMs)).toThrow(/seat/);
+  });
+
+  test('[ORD1] when it comes back its lanes go on counting: to it our numbers of before are past', () => {
+    meet(core.at(5)!, 5);
+    for (let i = 0; i < 3; i++) send();
+    core.removePeer(5);
+    const link = core.addPeer(settings(7, 3), nowMs);
+    core.classifier = new Classifier([], [{ seat: 7, addresses: ['10.77.0.2'] }]);
+    meet(link, 7);
+    send();
+    expect(submitted.at(-1)).toEqual([71, 4]);
+    expect([link.data.floor, link.heartbeat.next]).toEqual([4, 1]);
+  });
+
+  test('[ORD1] what was delivered of the same incarnation is not delivered again, of another one it is', () => {
+    const link = core.at(5)!;
+    meet(link, 5);
+    for (const sequence of [1, 2]) link.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    link.receive.get(HEARTBEAT)?.offer(1, FRAME, nowMs, nowMs);
+    expect(delivered).toBe(3);
+    core.removePeer(5);
+    clearSeat(state.peers[5]!);
+    // The peer has not seen our confirmation: its floor says that it may send all of it again.
+    const again = core.addPeer(settings(5, 2), nowMs);
+    meet(again, 5, { floorData: 1, floorHeartbeat: 1 });
+    for (const sequence of [1, 2]) again.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    again.receive.get(HEARTBEAT)?.offer(1, FRAME, nowMs, nowMs);
+    expect(delivered).toBe(3);
+    again.receive.get(DATA)?.offer(3, FRAME, nowMs, nowMs);
+    expect(delivered).toBe(4);
+    core.removePeer(5);
+    const other = core.addPeer(settings(6, 3), nowMs);
+    meet(other, 6, { incarnation: incarnationOf(9) });
+    other.receive.get(DATA)?.offer(1, FRAME, nowMs, nowMs);
+    expect(delivered).toBe(5);
+  });
+
+  test('[AUTH1] what a reader still has in hand of a peer that went finds no gate open', () => {
+    const link = core.at(5)!;
+    meet(link, 5);
+    const { words } = state.peers[5]!;
+    const epoch = Atomics.load(words, PEER.epoch);
+    core.removePeer(5);
+    expect(Atomics.load(words, PEER.epoch)).not.toBe(epoch);
+    const before = Atomics.load(words, PEER.epoch);
+    clearSeat(state.peers[5]!);
+    // Nor after the seat was given to another: its epochs go on.
+    expect(Atomics.load(words, PEER.epoch)).toBeGreaterThan(before);
+    expect(state.peers[5]!.times[PEER_TIME.startPosition]).toBe(-1);
+  });
+
+  test('[RING1] a peer that does not have us among its own is no way and holds up no ring', () => {
+    const link = core.at(5)!;
+    meet(link, 5);
+    expect(state.peers[5]!.words[PEER.live]).toBe(1);
+    nowMs += 20;
+    link.head(head({ claims: { isStopped: false, knowsUs: false, addresses: [] }, flags: 0 }), nowMs);
+    core.round(nowMs);
+    expect([link.judge.path, state.peers[5]!.words[PEER.live]]).toEqual(['isolated', 0]);
+  });
+
+  test('more or fewer bytes may be kept while frames wait: none is lost', () => {
+    const link = core.at(5)!;
+    for (let i = 0; i < 10; i++) core.frame(FRAME, nowMs);
+    link.apply({ ...settings(5), retainBytes: 300_000 });
+    expect(link.data.keptFrames).toBe(10);
+    link.apply({ ...settings(5), retainBytes: FRAME.length * 2 });
+    expect(link.data.keptFrames).toBe(10);
+    meet(link, 5, { nextData: 1 });
+    expect([...new Set(submitted.map(([, sequence]) => sequence))]).toEqual(
+      Array.from({ length: 10 }, (_, i) => i + 1),
+    );
+  });
 });
 
-test('a lane that stays full holds nobody up: after its one wait the others’ frames are taken between its drops', () => {
-  fill();
-  expect(core.frame(data(0), PUSH_BACK_MS)).toBe(true);
-  for (let i = 0; i < 20; i++) {
-    expect(core.frame(data(1), PUSH_BACK_MS)).toBe(true);
-    expect(core.frame(data(0), PUSH_BACK_MS)).toBe(true);
-  }
-  expect(core.links[1]?.data.counters).toMatchObject({ sent: 20, dropped: 0 });
-  expect(core.links[0]?.data.counters.dropped).toBe(21);
-});
-
-test('a lane that moves again may push back again', () => {
-  fill();
-  core.frame(data(0), PUSH_BACK_MS);
-  const lane = core.links[0]?.data;
-  expect(lane?.confirm(3)).toBe(true);
-  while (lane?.hasRoom(1500)) core.frame(data(0), 10);
-  expect(core.frame(data(0), 10)).toBe(false);
-  expect(lane?.counters.dropped).toBe(1);
+test('a classifier calls peers by their seats, and a broadcast is for all', () => {
+  const peers = [
+    { seat: 9, addresses: ['10.77.0.2'] },
+    { seat: 62, addresses: ['10.77.0.3'] },
+  ];
+  const classifier = new Classifier([], peers, ['10.77.0.255']);
+  const peerOf = (target: string) => classifier.classify(buildUdp4({ target })).peer;
+  expect(['10.77.0.2', '10.77.0.3', '10.77.0.255'].map(peerOf)).toEqual([9, 62, ALL_PEERS]);
 });

@@ -16,12 +16,16 @@ function refusal(argv: string[]): AgentError {
 
 describe('arguments', () => {
   test('all may be left out', () => {
-    expect(readArguments([])).toEqual({ seconds: 40, json: false });
-    expect(readArguments(['--nodes', '2', '--seconds', '15', '--json'])).toEqual({ seconds: 15, json: true });
+    expect(readArguments([])).toEqual({ nodes: 2, seconds: 40, json: false });
+    expect(readArguments(['--nodes', '2', '--seconds', '15', '--json'])).toEqual({ nodes: 2, seconds: 15, json: true });
+    expect(readArguments(['--nodes', '8'])).toEqual({ nodes: 8, seconds: 40, json: false });
   });
 
   for (const argv of [
-    ['--nodes', '3'],
+    ['--nodes', '1'],
+    ['--nodes', '9'],
+    ['--nodes', '2.5'],
+    ['--nodes', 'x'],
     ['--seconds', '14'],
     ['--seconds', '3601'],
     ['--seconds', 'x'],

@@ -11,7 +11,7 @@ let position: number;
 let nowMs: number;
 
 beforeEach(() => {
-  peers = new SharedState(new SharedArrayBuffer(sharedStateBytes(3)), 3).peers;
+  peers = new SharedState(new SharedArrayBuffer(sharedStateBytes())).peers.slice(0, 3);
   claims = new RingClaims(RING, peers);
   position = 10 * RING;
   nowMs = 1000;

@@ -29,7 +29,7 @@ beforeEach(() => {
     maxAgeMs: 5000,
     slotBytes: SLOT_BYTES_MIN,
     limits: { bytesPerSecond: 1e9, operationsPerSecond: 1e6 },
-    peerSlots: [1],
+    peers: [{ seat: 0, tenant: 1 }],
   };
   loop = new FlushLoop(writer.writer, buffer, state, settings, () => ({
     nowMs,

@@ -31,7 +31,7 @@ function make(deadlineMs: number): void {
       maxAgeMs: 2000,
       slotBytes: SLOT_BYTES_MIN,
       limits: { bytesPerSecond: 0, operationsPerSecond: 0 },
-      peerSlots: [1],
+      peers: [{ seat: 0, tenant: 1 }],
     },
     () => ({ nowMs, monotonicUs: Math.round(nowMs * 1000), wallUs: Math.round(nowMs * 1000) }),
   );

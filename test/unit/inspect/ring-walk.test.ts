@@ -25,7 +25,7 @@ afterEach(() => {
 function walkOf(slot = 0, key: Uint8Array | null = CLUSTER_KEY): RingWalk {
   const volume = InspectedVolume.open(file.path);
   opened.push(volume);
-  return new RingWalk(volume, slot, new Openers(volume, key));
+  return new RingWalk(volume, slot, new Openers(volume, key && [key]));
 }
 
 /** The whole history in short: an order mark, or a fault with its place and length in blocks. */

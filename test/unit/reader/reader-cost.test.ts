@@ -26,7 +26,7 @@ let rings: number[];
 function make(count: number, path: Path): void {
   const peers = count - 1;
   disk = new MemoryDisk(SLOTS_OFFSET + count * SLOT_BYTES);
-  state = new SharedState(new SharedArrayBuffer(sharedStateBytes(peers)), peers);
+  state = new SharedState(new SharedArrayBuffer(sharedStateBytes()));
   nowMs = 10_000;
   heads = 0;
   rings = Array.from({ length: peers }, () => 0);
@@ -42,12 +42,12 @@ function make(count: number, path: Path): void {
       pace: PACE,
       maxAgeMs: 5000,
       clusterUuid: CLUSTER_UUID,
-      ownSlot: peers,
+      ownTenant: peers,
       ownIncarnation: incarnationOf(99),
       slotCount: count,
       slotBytes: SLOT_BYTES,
       slotsOffset: SLOTS_OFFSET,
-      peers: Array.from({ length: peers }, (_, i) => ({ index: i, slot: i })),
+      peers: Array.from({ length: peers }, (_, i) => ({ seat: i, since: 1, tenant: i })),
       patienceMs: 500,
     },
     new Ring(new SharedArrayBuffer(ringBytes(65536)), 0, 65536),
@@ -56,7 +56,7 @@ function make(count: number, path: Path): void {
     new Uint8Array(ReaderLoop.memoryBytes(count, READER_MEMORY_BYTES)),
     () => nowMs,
   );
-  writers = state.peers.map(({ words, times, incarnation }, i) => {
+  writers = state.peers.slice(0, peers).map(({ words, times, incarnation }, i) => {
     const writer = new TestWriter(disk, { slot: i, slotBytes: SLOT_BYTES, incarnation: incarnationOf(i + 1) });
     writer.monotonicUs = 10_000_000;
     writer.head();

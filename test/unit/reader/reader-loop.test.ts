@@ -23,12 +23,12 @@ beforeEach(() => {
     pace: { idle: 10, active: 0.2 },
     maxAgeMs: 5000,
     clusterUuid: CLUSTER_UUID,
-    ownSlot: 1,
+    ownTenant: 1,
     ownIncarnation: incarnationOf(9),
     slotCount: 2,
     slotBytes: SLOT_BYTES_MIN,
     slotsOffset: SLOTS_OFFSET,
-    peers: [{ index: 0, slot: 0 }],
+    peers: [{ seat: 0, since: 1, tenant: 0 }],
     patienceMs: 500,
   };
   const inbound = new Ring(new SharedArrayBuffer(ringBytes(65536)), 0, 65536);

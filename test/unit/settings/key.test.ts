@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, describe, expect, test } from 'vitest';
-import { KeyError, keyOf, newKeyText, readKeyFile } from '../../../agent/settings/key.ts';
+import { KeyError, keysOf, newKeyText, readKeyFile } from '../../../agent/settings/key.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'stillbeat-key-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -19,24 +19,24 @@ function keyFile(name: string, content: string | Uint8Array, mode = 0o600): stri
 
 describe('a key file', () => {
   test('made by newKeyText gives the bytes back', () => {
-    expect(readKeyFile(keyFile('new', newKeyText(BYTES)))).toEqual(BYTES);
+    expect(readKeyFile(keyFile('new', newKeyText(BYTES)))).toEqual([BYTES]);
   });
 
   test('of 64 digits may lack the line end, or be in capitals', () => {
     const text = newKeyText(BYTES).trim();
-    expect(readKeyFile(keyFile('bare', text))).toEqual(BYTES);
-    expect(readKeyFile(keyFile('capitals', `${text.toUpperCase()}\r\n`))).toEqual(BYTES);
+    expect(readKeyFile(keyFile('bare', text))).toEqual([BYTES]);
+    expect(readKeyFile(keyFile('capitals', `${text.toUpperCase()}\r\n`))).toEqual([BYTES]);
   });
 
   test('of 32 to 1024 raw bytes is taken as it is', () => {
-    expect(readKeyFile(keyFile('raw', BYTES))).toEqual(BYTES);
-    expect(readKeyFile(keyFile('long', new Uint8Array(1024)))).toHaveLength(1024);
+    expect(readKeyFile(keyFile('raw', BYTES))).toEqual([BYTES]);
+    expect(readKeyFile(keyFile('long', new Uint8Array(1024)))).toEqual([new Uint8Array(1024)]);
   });
 
   test('may be a link, and may be read-only', () => {
     const path = keyFile('target', newKeyText(BYTES), 0o400);
     symlinkSync(path, join(folder, 'link'));
-    expect(readKeyFile(join(folder, 'link'))).toEqual(BYTES);
+    expect(readKeyFile(join(folder, 'link'))).toEqual([BYTES]);
   });
 
   test.each(['0640', '0604', '0644', '0620', '0601'])('of mode %s is refused', (mode) => {
@@ -68,16 +68,25 @@ describe('a key file', () => {
 });
 
 describe('its content', () => {
-  const content = (text: string) => keyOf(Buffer.from(text), '/k');
+  const content = (text: string) => keysOf(Buffer.from(text), '/k');
 
   test('of 31 bytes is too short, of 32 long enough', () => {
-    expect(() => keyOf(BYTES.subarray(1), '/k')).toThrow('key file /k is too short (31 bytes, at least 32 are needed)');
-    expect(keyOf(BYTES, '/k')).toEqual(BYTES);
+    expect(() => keysOf(BYTES.subarray(1), '/k')).toThrow(
+      'key file /k is too short (31 bytes, at least 32 are needed)',
+    );
+    expect(keysOf(BYTES, '/k')).toEqual([BYTES]);
     expect(() => content('')).toThrow('key file /k is too short (0 bytes');
   });
 
   test('of 1025 bytes is too long', () => {
-    expect(() => keyOf(new Uint8Array(1025), '/k')).toThrow('key file /k is longer than 1024 bytes');
+    expect(() => keysOf(new Uint8Array(1025), '/k')).toThrow('key file /k is longer than 1024 bytes');
+  });
+
+  test('of several lines is several keys, the first first; line ends and blank lines do not matter', () => {
+    const [one, two] = [newKeyText(BYTES), newKeyText(BYTES.toReversed())];
+    expect(content(`${one}${two}`)).toEqual([BYTES, BYTES.toReversed()]);
+    expect(content(`${two.trim()}\r\n\r\n${one.trim()}`)).toEqual([BYTES.toReversed(), BYTES]);
+    expect(() => content(`${one}${two.slice(1)}`)).toThrow('key file /k has 63 hexadecimal digits instead of 64');
   });
 
   test.each([32, 63, 65, 128])('of %i hexadecimal digits is a damaged copy', (digits) => {

@@ -16,6 +16,7 @@ describe('defaults', () => {
       cluster: 'lab',
       node: 'a',
       keyFile: '/k',
+      messages: { socket: '/run/stillbeat/a.messages.sock', deadlineMs: 1000 },
       unauthenticated: false,
       vnic: { name: 'sb0', addresses: [{ address: '10.77.0.1', prefix: 24, family: 4 }], mtu: 1500 },
       storage: {
@@ -31,6 +32,7 @@ describe('defaults', () => {
       primary: {
         mode: 'tunnel',
         interface: null,
+        bypass: ['bulk'],
         listen: { host: '192.168.50.1', port: 7788 },
         probe: { intervalMs: 50, misses: 3, stableForMs: 3000, stableForMsMax: 60_000 },
       },
@@ -45,6 +47,9 @@ describe('defaults', () => {
       ],
       types: [],
       controlSocket: '/run/stillbeat/a.sock',
+      corosyncConf: '/etc/corosync/corosync.conf',
+      metricsListen: null,
+      hooks: { onPath: null, timeoutMs: 5000 },
     });
   });
 
@@ -68,6 +73,8 @@ describe('config/two-node.yaml', () => {
       primary: { ...minimal.primary, interface: 'eth0' },
       queues: minimal.queues,
       controlSocket: minimal.controlSocket,
+      hooks: minimal.hooks,
+      metricsListen: { host: '127.0.0.1', port: 9477 },
     });
     expect(example.types.map(({ type }) => type)).toEqual([HEARTBEAT, BULK, BULK]);
     expect(example.peers).toHaveLength(1);
@@ -76,7 +83,7 @@ describe('config/two-node.yaml', () => {
   test('says the unit of every number that has one', () => {
     const lines = readFileSync(EXAMPLE, 'utf8').split('\n');
     const numbers = lines.filter((line) => /^ +(\w+Ms|\w+Bytes|mtu|\w+PerSecond): \d/.test(line));
-    expect(numbers).toHaveLength(12);
+    expect(numbers).toHaveLength(14);
     for (const line of numbers) expect(line).toMatch(/# (milliseconds|bytes|writes a second)/);
   });
 });

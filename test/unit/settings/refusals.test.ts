@@ -185,6 +185,16 @@ describe('wrong types and ranges', () => {
       '5: vnic.mtu: must be a whole number from 576 to 65000, but is 65001; correct it, or leave the key out for 1500',
     ],
     [
+      'a messages socket that is the control socket',
+      changed({}, 'messages: { socket: /run/stillbeat/a.sock }'),
+      '15: messages.socket: is the control socket; give it a path of its own',
+    ],
+    [
+      'a control socket beside which the messages socket is too long',
+      changed({}, `control: { socket: /${'x'.repeat(100)}.sock }`),
+      `1: messages.socket: left out, and /${'x'.repeat(100)}.messages.sock is too long for a socket; write a path of at most 107 characters`,
+    ],
+    [
       'a socket path too long for the kernel',
       changed({}, `control: { socket: /${'x'.repeat(107)} }`),
       `15: control.socket: must be a path of at most 107 characters, but is "/${'x'.repeat(58)}…; write for example socket: /run/stillbeat/a.sock`,
@@ -242,24 +252,41 @@ describe('contradictions', () => {
   ]);
 });
 
-describe('what a later release brings', () => {
+describe('mode route', () => {
+  const primary = 'primary:\n  mode: route\n  interface: eth0';
+  const mend = (type: string) => `name the flow by protocol and port, or take ${type} out of primary.bypass`;
   refuses([
     [
-      'mode route',
+      'without an interface',
       changed({ 9: 'primary:\n  mode: route' }),
-      '10: primary.mode: route comes with a later release; use tunnel or none',
+      '9: primary.interface: missing, and mode route needs it; write for example interface: eth0',
     ],
     [
-      'metrics',
-      changed({}, 'metrics: { listen: 127.0.0.1:9477 }'),
-      '15: metrics.listen: comes with a later release; leave it out',
+      'a type that cannot go past the agent',
+      changed({ 9: `${primary}\n  bypass: [heartbeat]` }),
+      '12: primary.bypass[0]: must be bulk or data, but is "heartbeat"; write for example bulk',
     ],
-    ...['local', 'command', 'mirror'].map((copy): Refusal => [
+    [
+      'a bypassed type told by length',
+      changed({ 9: primary }, 'types: [{ type: bulk, protocol: tcp, port: 9000, minBytes: 16384 }]'),
+      `17: types[0].minBytes: bulk goes past the agent, where no length is known; ${mend('bulk')}`,
+    ],
+  ]);
+  test('a heartbeat, and a type that is not bypassed, may be told by length', () => {
+    const rules =
+      'types: [{ type: heartbeat, protocol: udp, minBytes: 8 }, { type: data, protocol: tcp, minBytes: 9 }]';
+    expect(problemsOf(changed({ 9: primary }, rules))).toEqual([]);
+  });
+});
+
+describe('what a later release brings', () => {
+  refuses(
+    ['local', 'command', 'mirror'].map((copy): Refusal => [
       `copy ${copy}`,
       changed({ 6: `storage:\n  copy: ${copy}` }),
       `7: storage.copy: ${copy} comes with a later release; use shared`,
     ]),
-  ]);
+  );
 });
 
 describe('text that is no settings', () => {

@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { dataView } from '../../../agent/base/bytes.ts';
-import { decodeHead, encodeHead, headKeyId, type Head, type HeadEntry } from '../../../agent/volume/head.ts';
+import {
+  decodeHead,
+  encodeHead,
+  headKeyId,
+  headVersion,
+  type Head,
+  type HeadEntry,
+} from '../../../agent/volume/head.ts';
 import { BLOCK_BYTES, HEAD, HEAD_ENTRY, HEAD_STATE } from '../../../agent/volume/layout.ts';
 import { CrcSeal, type SealFactory } from '../../../agent/wire/seal.ts';
 import { volumeSeals } from '../../../agent/threads.ts';
-import { CLUSTER_UUID, incarnationOf, OPEN, SEALED } from '../../support/volume.ts';
+import { keyId } from '../../../agent/wire/keys.ts';
+import { CLUSTER_KEY, CLUSTER_UUID, incarnationOf, OPEN, SEALED } from '../../support/volume.ts';
 
 const entry = (peerIndex: number): HeadEntry => ({
   peerIndex,
@@ -36,8 +44,9 @@ const head = (fields: Partial<Head> = {}): Head => ({
   monotonicUs: 11,
   hostId: incarnationOf(12),
   pid: 13,
-  keyId: Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8]),
+  keyId: keyId(CLUSTER_KEY),
   entries: [entry(0), entry(2)],
+  addresses: [new Uint8Array(16).fill(7)],
   ...fields,
 });
 
@@ -107,6 +116,18 @@ describe('head block', () => {
   test('a position that no block has is damage, whatever the proof says', () => {
     expect(faultOf(encoded(OPEN, { position: 512 }), OPEN)).toBe('damaged');
     expect(faultOf(encoded(OPEN, { startPosition: BLOCK_BYTES + 1 }), OPEN)).toBe('damaged');
+  });
+
+  test('another major version is told as such and read no further, whatever the rest says', () => {
+    const block = encoded(SEALED);
+    expect(headVersion(block)).toBe(1);
+    dataView(block).setUint16(HEAD.at.version, 2, true);
+    expect(faultOf(block, SEALED)).toBe('version');
+    block.fill(0xff, HEAD.at.nodeIndex, HEAD.at.nodeIndex + 200);
+    expect(faultOf(block, SEALED)).toBe('version');
+    expect(headVersion(block)).toBe(2);
+    expect(headVersion(new Uint8Array(BLOCK_BYTES))).toBe(-1);
+    expect(headKeyId(block)).toBeNull();
   });
 
   test('the key id can be read without believing the block', () => {

@@ -32,6 +32,7 @@ describe('superblock', () => {
       clusterName: 'c'.repeat(32),
       slotCount: 64,
       volumeBytes: volumeBytesMin(64),
+      tenants: Array.from({ length: 64 }, (_, i) => i + 64 * (i * 16)),
       nodes: Array.from({ length: 64 }, (_, i) => (i === 63 ? 'n'.repeat(32) : i % 2 === 0 ? `node-${i}` : '')),
     });
     expect(decodeSuperblock(encodeSuperblock(superblock, 1))).toEqual({ ok: true, superblock });

@@ -161,6 +161,7 @@ describe('[AUTH1] tunnel refuses', () => {
     expect(receiver.counters.garbage).toBe(6);
     receive(good.map((byte, at) => (at === DATAGRAM.at.version ? 2 : byte)));
     expect(receiver.counters.version).toBe(1);
+    expect(receiver.foreignVersion).toBe(2);
     expect(heard).toEqual([]);
   });
 
