@@ -39,6 +39,7 @@ import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
 import { FramePieces } from './frame-pieces.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
+import { HeadConfirmation } from './head-confirmation.ts';
 import { Judge, type JudgeSettings } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
 import type { PastLink } from './past-link.ts';
@@ -87,11 +88,6 @@ const HEARING_AGE_MS = 1000;
 const HEARTBEAT_PATIENCE_MS = 60;
 const HEARTBEAT_PATIENCE_MS_MAX = 400;
 const AGAIN_EVERY_MS = 5;
-const CONFIRM_BY_HEAD_MS = 50;
-/** Longer than the patience of a lane that is asked for something again. */
-const MISSING_BY_HEAD_MS = 100;
-/** After the reader passed over batches their packets are being sent again for so long. */
-const SKIP_OVER_MS = 1000;
 
 export class PeerLink {
   settings: LinkSettings;
@@ -573,32 +569,14 @@ export class PeerLink {
     return this.accepted !== null && this.claims.knowsUs !== false;
   }
 
-  /**
-   * What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. While something
-   * is missing the same is said again and again: over storage that is all that makes the peer send it again.
-   */
   #confirmByHead(nowMs: number): void {
-    if (this.judge.hears(nowMs) || nowMs - this.#headConfirmMs < CONFIRM_BY_HEAD_MS) return;
+    if (this.judge.hears(nowMs)) return;
     const next = this.#laneNext(DATA) + this.#laneNext(BULK);
-    const isMissing = nowMs - this.#headConfirmMs >= MISSING_BY_HEAD_MS && this.#isMissing(nowMs);
-    if (next === this.#headConfirmed && !isMissing) return;
-    this.#headConfirmed = next;
-    this.#headConfirmMs = nowMs;
-    this.#ports.wantHead();
-  }
-  #headConfirmed = 0;
-  #headConfirmMs = -Infinity;
-
-  /** A frame is held behind a gap, or the reader has passed over batches lately. */
-  #isMissing(nowMs: number): boolean {
+    const isHeld = (this.#lane(DATA)?.heldCount ?? 0) + (this.#lane(BULK)?.heldCount ?? 0) > 0;
     const skips = Atomics.load(this.#words.words, PEER.skips);
-    if (skips !== this.#skips) this.#skippedMs = nowMs;
-    this.#skips = skips;
-    if (nowMs - this.#skippedMs < SKIP_OVER_MS) return true;
-    return [DATA, BULK].some((type) => (this.#lane(type as TypeIndex)?.heldCount ?? 0) > 0);
+    if (this.#headConfirmation.isWanted(nowMs, next, skips, isHeld)) this.#ports.wantHead();
   }
-  #skips = 0;
-  #skippedMs = -Infinity;
+  readonly #headConfirmation = new HeadConfirmation();
 
   #giveUpOldGaps(nowMs: number): void {
     const lagMs = this.#words.times[PEER_TIME.lagMs] ?? 0;
