@@ -46,9 +46,14 @@ export async function layRawVeth(lab: Lab): Promise<void> {
 
 export const rawAddress = (index: number): string => `${RAW.prefix}.${index + 1}`;
 
-/** One TCP stream by iperf3 from the first node to `address` of the second; Gbit/s as received. */
-export async function iperf(lab: Lab, address: string, seconds: number): Promise<number> {
-  const [a = '', b = ''] = lab.nodes;
+export interface Ends {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** One TCP stream by iperf3 to `address`, from the first node to the second unless said; Gbit/s as received. */
+export async function iperf(lab: Lab, address: string, seconds: number, ends?: Ends): Promise<number> {
+  const { from: a, to: b } = ends ?? { from: lab.nodes[0] ?? '', to: lab.nodes[1] ?? '' };
   const server = lab.spawn(b, ['iperf3', '-s', '-1', '-B', address], { stdio: ['ignore', 'pipe', 'pipe'] });
   await listening(lab, b, address);
   const args = ['iperf3', '-c', address, '-t', String(seconds), '-O', '1', '-J'];

@@ -1,10 +1,12 @@
-/** `stillbeat bench [latency|throughput|failover|idle|messages|bypass|corosync] [--json]`: figures, each beside its limit of the same run. */
+/** `stillbeat bench [latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync] [--json]`: figures, each beside its limit of the same run. */
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
 import { bypass } from '../bench/bypass.ts';
 import { corosync } from '../bench/corosync.ts';
 import { failover } from '../bench/failover.ts';
+import { fairness } from '../bench/fairness.ts';
 import { type BenchDocument, type Figure, figureLines } from '../bench/figure.ts';
+import { growth } from '../bench/growth.ts';
 import { idle } from '../bench/idle.ts';
 import { latency } from '../bench/latency.ts';
 import { messages } from '../bench/messages.ts';
@@ -13,7 +15,17 @@ import { paint, wantsColour } from '../demo/terminal.ts';
 
 type Part = (say: (line: string) => void) => Promise<Figure[]>;
 
-const PARTS: Readonly<Record<string, Part>> = { latency, throughput, failover, idle, messages, bypass, corosync };
+const PARTS: Readonly<Record<string, Part>> = {
+  latency,
+  throughput,
+  failover,
+  idle,
+  fairness,
+  growth,
+  messages,
+  bypass,
+  corosync,
+};
 
 export async function bench(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({

@@ -14,7 +14,7 @@ export const SYNOPSES = {
   receive: '[--channel C] [--count N] [--config FILE | --socket PATH] [--json]',
   inspect:
     'VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T] [--key-file FILE | --config FILE]',
-  bench: '[latency|throughput|failover|idle|messages|bypass|corosync] [--json]',
+  bench: '[latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync] [--json]',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type CommandName = keyof typeof SYNOPSES;

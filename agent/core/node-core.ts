@@ -189,7 +189,7 @@ export class NodeCore {
   /** Moves what is due: by the network for each link, by storage in turns, for there they share the write buffer. */
   #pump(nowMs: number): void {
     const { links } = this;
-    this.#firstLink = (this.#firstLink + 1) % links.length;
+    this.#firstLink = (this.#firstLink + 1) % Math.max(1, links.length);
     for (let i = 0; i < links.length; i++) links[(this.#firstLink + i) % links.length]?.pump(nowMs);
     this.#dataTurns.go(links.length, (i) => links[i]?.pumpStorage(DATA, nowMs) ?? 'done');
     this.#bulkTurns.go(links.length, (i) => links[i]?.pumpStorage(BULK, nowMs) ?? 'done');

@@ -38,6 +38,7 @@ import { ClockOffset } from './clock-offset.ts';
 import { FrameMessages } from './frame-messages.ts';
 import { FramePieces } from './frame-pieces.ts';
 import { Gate, GATE_WORDS } from './gate.ts';
+import { HeadConfirmation } from './head-confirmation.ts';
 import { Judge } from './judge.ts';
 import { mayEnterWriteBuffer, POLICY } from './policy.ts';
 import { beginsAt, leaveSeat, type PastLink } from './past-link.ts';
@@ -46,6 +47,7 @@ import { PeerClaims } from './peer-claims.ts';
 import { BothLane, FailoverLane, type LaneWays, type Way } from './lane-sender.ts';
 import type { CorePorts } from './ports.ts';
 import { Resequencer } from './resequencer.ts';
+import { publishClock, publishFloors, startReading } from './seat-words.ts';
 import { StorageWatch } from './storage-watch.ts';
 import { TURN_BYTES, type Turn } from './turns.ts';
 import { PeerVersions } from './version-watch.ts';
@@ -63,11 +65,6 @@ const HEARING_AGE_MS = 1000;
 const HEARTBEAT_PATIENCE_MS = 60;
 const HEARTBEAT_PATIENCE_MS_MAX = 400;
 const AGAIN_EVERY_MS = 5;
-const CONFIRM_BY_HEAD_MS = 50;
-/** Longer than the patience of a lane that is asked for something again. */
-const MISSING_BY_HEAD_MS = 100;
-/** After the reader passed over batches their packets are being sent again for so long. */
-const SKIP_OVER_MS = 1000;
 
 export class PeerLink {
   settings: LinkSettings;
@@ -362,7 +359,7 @@ export class PeerLink {
     const { name, addresses } = this.settings;
     for (const news of this.claims.look(head, addresses)) this.#ports.event({ ...news, peer: name, atMs: nowMs });
     this.#onHello(head.incarnation, head, 'storage', nowMs);
-    if (this.#acquaintance.isAccepted(head.incarnation)) this.#startReading(head);
+    if (this.#acquaintance.isAccepted(head.incarnation)) this.#startReading();
     else this.#receiver?.expect(head.incarnation);
   }
 
@@ -379,7 +376,7 @@ export class PeerLink {
     const echoesUs = this.#acquaintance.echoesUs(hello);
     if (echoesUs) this.clock.exchange(hello.echoMonotonicUs, hello.echoDelayUs, hello.monotonicUs, nowMs * 1000);
     const age = this.clock.known ? this.clock.ageMs(hello.monotonicUs, nowMs * 1000) : 0;
-    this.#publishClock(nowMs);
+    publishClock(this.#words, this.clock, nowMs);
     if (age > HEARING_AGE_MS && way === 'network') {
       this.counters.tooOld++;
       return;
@@ -427,7 +424,7 @@ export class PeerLink {
     this.#openedUs = hello.monotonicUs;
     this.#begin(DATA, hello.floorData);
     this.#begin(BULK, hello.floorBulk);
-    if (this.#lastHead && this.#acquaintance.isAccepted(this.#lastHead.incarnation)) this.#startReading(this.#lastHead);
+    this.#startReading();
   }
 
   /** [ORD1] A lane begins at the peer's floor, and behind what an earlier link has delivered of the same incarnation. */
@@ -480,22 +477,10 @@ export class PeerLink {
     });
   }
 
-  /**
-   * Reading begins where the incarnation began, when that is near: gates and ages drop what is of no use. Of an older
-   * one nothing but what comes from now on can be for us, for it did not know us.
-   */
-  #startReading(head: HeadWord): void {
-    const { times, words } = this.#words;
-    if (!this.#acquaintance.isOpen || (times[PEER_TIME.startPosition] ?? -1) >= 0) return;
-    const behind = head.position - head.startPosition;
-    times[PEER_TIME.startPosition] = behind > this.settings.readAgainBytes ? head.position : head.startPosition;
-    times[PEER_TIME.startMark] = 0;
-    Atomics.add(words, PEER.epoch, 1);
-  }
-
-  #publishClock(nowMs: number): void {
-    this.#words.times[PEER_TIME.offsetUs] = this.clock.known ? this.clock.offsetUsMin(nowMs * 1000) : 0;
-    this.#words.words[PEER.clockKnown] = this.clock.known ? 1 : 0;
+  #startReading(): void {
+    const head = this.#lastHead;
+    if (!head || !this.#acquaintance.isOpen || !this.#acquaintance.isAccepted(head.incarnation)) return;
+    startReading(this.#words, head, this.settings.readAgainBytes);
   }
 
   /** Before the peer accepted us its confirmations were for our predecessor's numbers. */
@@ -537,32 +522,14 @@ export class PeerLink {
     return this.accepted !== null && this.claims.knowsUs !== false;
   }
 
-  /**
-   * What came by storage and is not answered by any packet of ours is confirmed in a head block, soon. While something
-   * is missing the same is said again and again: over storage that is all that makes the peer send it again.
-   */
   #confirmByHead(nowMs: number): void {
-    if (this.judge.hears(nowMs) || nowMs - this.#headConfirmMs < CONFIRM_BY_HEAD_MS) return;
+    if (this.judge.hears(nowMs)) return;
     const next = this.#laneNext(DATA) + this.#laneNext(BULK);
-    const isMissing = nowMs - this.#headConfirmMs >= MISSING_BY_HEAD_MS && this.#isMissing(nowMs);
-    if (next === this.#headConfirmed && !isMissing) return;
-    this.#headConfirmed = next;
-    this.#headConfirmMs = nowMs;
-    this.#ports.wantHead();
-  }
-  #headConfirmed = 0;
-  #headConfirmMs = -Infinity;
-
-  /** A frame is held behind a gap, or the reader has passed over batches lately. */
-  #isMissing(nowMs: number): boolean {
+    const isHeld = (this.#lane(DATA)?.heldCount ?? 0) + (this.#lane(BULK)?.heldCount ?? 0) > 0;
     const skips = Atomics.load(this.#words.words, PEER.skips);
-    if (skips !== this.#skips) this.#skippedMs = nowMs;
-    this.#skips = skips;
-    if (nowMs - this.#skippedMs < SKIP_OVER_MS) return true;
-    return [DATA, BULK].some((type) => (this.#lane(type as TypeIndex)?.heldCount ?? 0) > 0);
+    if (this.#headConfirmation.isWanted(nowMs, next, skips, isHeld)) this.#ports.wantHead();
   }
-  #skips = 0;
-  #skippedMs = -Infinity;
+  readonly #headConfirmation = new HeadConfirmation();
 
   #giveUpOldGaps(nowMs: number): void {
     const lagMs = this.#words.times[PEER_TIME.lagMs] ?? 0;
@@ -585,10 +552,7 @@ export class PeerLink {
   }
 
   #publishFloors(): void {
-    const { words } = this.#words;
-    Atomics.store(words, PEER.floorHeartbeat, this.heartbeat.next | 0);
-    Atomics.store(words, PEER.floorData, this.data.floor | 0);
-    Atomics.store(words, PEER.floorBulk, this.bulk.floor | 0);
+    publishFloors(this.#words, this.heartbeat.next, this.data.floor, this.bulk.floor);
   }
 
   /** Which way the failover lanes take. */

@@ -29,6 +29,7 @@ const LOG_TAIL_BYTES = 16_384;
 /** The compiled program, also when this file runs from its source (in tests): Node 20 starts no `.ts`. */
 const compiled = new URL(import.meta.url.endsWith('.ts') ? '../../dist/agent/' : '../', import.meta.url);
 export const CLI_PATH: string = fileURLToPath(new URL('cli.js', compiled));
+export const CROWD_PATH: string = fileURLToPath(new URL('bench/crowd-entry.js', compiled));
 export const TRAFFIC_PATH: string = fileURLToPath(new URL('demo/traffic-entry.js', compiled));
 
 export interface LabOptions {

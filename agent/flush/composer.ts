@@ -6,25 +6,23 @@
  * - [RING1] a batch fits before what a reader with a claim has not read, what is lost at the ring's end included.
  * - Neither a full ring nor a spent budget keeps heartbeats from going: the last of both is for them alone.
  */
-import { assert } from '../base/errors.ts';
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
+import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
 import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES } from '../volume/layout.ts';
 import type { SlotWriter } from '../volume/slot-writer.ts';
 import { recordBytes, type RecordHeader } from '../wire/record.ts';
-import type { Budget } from './budget.ts';
-import { type ClaimPeer, RingClaims } from './claims.ts';
+import { Budget } from './budget.ts';
+import { RingClaims } from './claims.ts';
 import { gateNext } from './head-entry.ts';
 
 export interface ComposerSettings {
   readonly maxAgeMs: number;
   readonly slotBytes: number;
-  /** Each peer's place in the shared state, and its tenant number on our send volume. */
-  readonly peers: readonly { readonly seat: number; readonly tenant: number }[];
 }
 
-export interface FlushPeer extends ClaimPeer {
+/** A peer's words, and its tenant number on our send volume. */
+export interface FlushPeer extends PeerWords {
   readonly tenant: number;
 }
 
@@ -37,10 +35,10 @@ export class Composer {
   readonly #writer: SlotWriter;
   readonly #buffer: WriteBuffer;
   readonly #state: SharedState;
-  #settings: ComposerSettings;
-  #budget: Budget;
-  #peers: readonly FlushPeer[];
-  readonly #claims: RingClaims;
+  #settings: ComposerSettings = { maxAgeMs: 0, slotBytes: 0 };
+  #budget: Budget = new Budget({ bytesPerSecond: 0, operationsPerSecond: 0 });
+  #peers: readonly FlushPeer[] = [];
+  #claims: RingClaims = new RingClaims(0, []);
   readonly #record: RecordHeader = { frameBytes: 0, type: 0, peer: 0, sequence: 0, ageMs: 0 };
   /** Tenants that the present batch bears something for. */
   readonly #addressed = new Set<number>();
@@ -49,26 +47,18 @@ export class Composer {
   #dataRoom = 0;
   #hasData = false;
 
-  constructor(writer: SlotWriter, buffer: WriteBuffer, state: SharedState, settings: ComposerSettings, budget: Budget) {
+  constructor(writer: SlotWriter, buffer: WriteBuffer, state: SharedState) {
     this.#writer = writer;
     this.#buffer = buffer;
     this.#state = state;
-    this.#settings = settings;
-    this.#budget = budget;
-    this.#peers = peersOf(settings, state);
-    this.#claims = new RingClaims(settings.slotBytes, this.#peers);
   }
 
-  /** Other settings, between two batches. */
-  apply(settings: ComposerSettings, budget: Budget): void {
+  /** Settings, peers and budget from now on. Claims begin anew: who lost his finds that out again. */
+  apply(settings: ComposerSettings, peers: readonly FlushPeer[], budget: Budget): void {
     this.#settings = settings;
+    this.#peers = peers;
     this.#budget = budget;
-    this.#peers = peersOf(settings, this.#state);
-    this.#claims.apply(this.#peers);
-  }
-
-  get peers(): readonly FlushPeer[] {
-    return this.#peers;
+    this.#claims = new RingClaims(settings.slotBytes, peers);
   }
 
   /** Called when the write buffer has got room and the switch waits for it. */
@@ -100,7 +90,7 @@ export class Composer {
     return this.#claims.space(this.#writer.position, nowMs);
   }
 
-  /** True when this tenant is addressed by the batch that was composed last. */
+  /** True when the tenant is addressed by the batch that was composed last. */
   isAddressed(tenant: number): boolean {
     return this.#addressed.has(tenant);
   }
@@ -168,10 +158,3 @@ export class Composer {
     return true;
   }
 }
-
-const peersOf = ({ peers }: ComposerSettings, state: SharedState): FlushPeer[] =>
-  peers.map(({ seat, tenant }) => {
-    const words = state.peers[seat];
-    assert(words !== undefined, 'the shared state has the seat');
-    return { ...words, seat, tenant };
-  });

@@ -2,17 +2,20 @@
  * The internal thread's logic (AG4), without the thread: when to write, what, and the head block. `step` does what is
  * due and answers how long to sleep; the worker sleeps in Atomics.wait, the simulator moves its clock.
  */
+import { assert } from '../base/errors.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
 import { BLOCK_BYTES, HEAD_STATE } from '../volume/layout.ts';
 import type { SlotWriter, Times } from '../volume/slot-writer.ts';
 import { Budget, type Limits } from './budget.ts';
-import { Composer, type ComposerSettings } from './composer.ts';
+import { Composer, type ComposerSettings, type FlushPeer } from './composer.ts';
 import { headEntry } from './head-entry.ts';
 import { HEAD_INTERVAL_MS, headIntervalMs, HeadSchedule } from './head-schedule.ts';
 import { OwnerWatch } from './owner-watch.ts';
 
 export interface FlushSettings extends ComposerSettings {
+  /** Each peer's place in the shared state, and its tenant number on our send volume. */
+  readonly peers: readonly { readonly seat: number; readonly tenant: number }[];
   readonly deadlineMs: number;
   readonly beaconMs: number;
   readonly limits: Limits;
@@ -33,6 +36,7 @@ export class FlushLoop {
   readonly #state: SharedState;
   #settings: FlushSettings;
   #budget: Budget;
+  #peers: readonly FlushPeer[] = [];
   readonly #composer: Composer;
   readonly #owner: OwnerWatch;
   readonly #heads: HeadSchedule;
@@ -59,9 +63,10 @@ export class FlushLoop {
     this.#settings = settings;
     this.#now = now;
     this.#budget = new Budget(settings.limits);
-    this.#composer = new Composer(writer, buffer, state, settings, this.#budget);
+    this.#composer = new Composer(writer, buffer, state);
     this.#owner = new OwnerWatch(writer, state, settings.beaconMs);
     this.#heads = new HeadSchedule(settings.beaconMs, headIntervalMs(settings.limits, BLOCK_BYTES));
+    this.apply(settings);
   }
 
   /** Other settings, between two steps. Of the limits only new ones begin with a full measure. */
@@ -70,10 +75,15 @@ export class FlushLoop {
     const { bytesPerSecond, operationsPerSecond } = settings.limits;
     if (bytesPerSecond !== limits.bytesPerSecond || operationsPerSecond !== limits.operationsPerSecond) {
       this.#budget = new Budget(settings.limits);
+      this.#heads.intervalMs = headIntervalMs(settings.limits, BLOCK_BYTES);
     }
     this.#settings = settings;
-    this.#composer.apply(settings, this.#budget);
-    this.#heads.intervalMs = headIntervalMs(settings.limits, BLOCK_BYTES);
+    this.#peers = settings.peers.map(({ seat, tenant }) => {
+      const words = this.#state.peers[seat];
+      assert(words !== undefined, 'the shared state has the seat');
+      return { ...words, tenant };
+    });
+    this.#composer.apply(settings, this.#peers, this.#budget);
     // Who came or went is told to all at once.
     Atomics.store(this.#state.words, AGENT.headWanted, 1);
   }
@@ -191,7 +201,7 @@ export class FlushLoop {
 
   /** Those who were written to may answer at once: their rings are worth a look. */
   #noteQuestion(endedMs: number): void {
-    for (const { tenant, times } of this.#composer.peers) {
+    for (const { times, tenant } of this.#peers) {
       if (this.#composer.isAddressed(tenant)) times[PEER_TIME.questionMs] = endedMs;
     }
   }
@@ -238,7 +248,7 @@ export class FlushLoop {
   get #isFollowed(): boolean {
     const { position } = this.#writer;
     if (this.#heads.names(position)) return true;
-    return this.#composer.peers.every(
+    return this.#peers.every(
       ({ words, times }) =>
         Atomics.load(words, PEER.live) !== 1 || (times[PEER_TIME.peerReadPosition] ?? 0) >= position,
     );
@@ -249,7 +259,7 @@ export class FlushLoop {
     this.#batchWasLast = false;
     if (state === HEAD_STATE.running && !this.#owner.stillOurs(nowMs)) return RETRY_MS_MAX;
     const { position } = this.#writer;
-    const entries = this.#composer.peers.map((peer) => headEntry(peer, peer.tenant, nowMs));
+    const entries = this.#peers.map((peer) => headEntry(peer, peer.tenant, nowMs));
     return this.#publish(
       () => this.#writer.writeHead(this.#now(), state, entries),
       () => {

@@ -3,7 +3,7 @@
  * changed costs the comparison of its proof.
  */
 import { dataView, sameBytes } from '../base/bytes.ts';
-import { PATHS } from '../base/paths.ts';
+import { type Path, PATHS } from '../base/paths.ts';
 import { seqAfter } from '../base/serial.ts';
 import { AGENT, KEY_SEEN, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
 import { incarnationTag } from '../volume/batch.ts';
@@ -14,8 +14,11 @@ import type { SealFactory } from '../wire/seal.ts';
 import type { ReaderPorts, ReaderSettings } from './reader-loop.ts';
 import type { Source } from './source.ts';
 
+/** Ways on which a peer's packets come by storage. */
+const BY_STORAGE: readonly Path[] = ['storage', 'returning'];
+
 export class HeadTable {
-  #settings: ReaderSettings;
+  settings: ReaderSettings;
   readonly #state: SharedState;
   readonly #ports: ReaderPorts;
   readonly #sealFor: SealFactory;
@@ -29,16 +32,12 @@ export class HeadTable {
     sealFor: SealFactory,
     memory: Uint8Array,
   ) {
-    this.#settings = settings;
+    this.settings = settings;
     this.#state = state;
     this.#ports = ports;
     this.#sealFor = sealFor;
     this.#memory = memory;
     this.#tag = incarnationTag(settings.ownIncarnation);
-  }
-
-  apply(settings: ReaderSettings): void {
-    this.#settings = settings;
   }
 
   /** `readInto` answers how many bytes it has read; `now` is asked behind the read. */
@@ -54,7 +53,7 @@ export class HeadTable {
     // Most polls find the block that was read before: its proof tells, without opening it again.
     if (source.headMark > 0 && sameBytes(block, HEAD.at.tag, source.headTag, 0, HEAD.size.tag)) return;
     if (isEmpty(block)) return;
-    const decoded = decodeHead(block, tenant, this.#settings.clusterUuid, this.#sealFor);
+    const decoded = decodeHead(block, tenant, this.settings.clusterUuid, this.#sealFor);
     this.#publishKey(source, block, decoded.ok);
     if (!decoded.ok) {
       if (decoded.fault === 'version') this.#sawForeignHead(source, block);
@@ -69,6 +68,28 @@ export class HeadTable {
     if (this.#isAccepted(source, head.incarnation)) this.#believe(source, head, nowMs);
     this.#ports.head(source.peer, head, block);
     this.#ports.bell();
+  }
+
+  #isAccepted(source: Source, incarnation: Uint8Array): boolean {
+    const { words, incarnation: accepted } = source.words;
+    return Atomics.load(words, PEER.accepted) === 1 && sameBytes(incarnation, 0, accepted, 0, 16);
+  }
+
+  #believe(source: Source, head: Head, nowMs: number): void {
+    const { words, times } = source.words;
+    source.reader.sawHead(head.position);
+    if (source.reader.isBehind) source.dueNow();
+    times[PEER_TIME.headPosition] = head.position;
+    source.positionOf = head.incarnation;
+    const ageMs = nowMs - (head.monotonicUs + (times[PEER_TIME.offsetUs] ?? 0)) / 1000;
+    if (head.state === HEAD_STATE.running) seenAlive(times, nowMs - Math.max(0, ageMs));
+    const entry = head.entries.find((candidate) => candidate.peerIndex === this.settings.ownTenant);
+    // The peer's own word for its way to us, which may differ from ours to it: one end has lost its carrier.
+    source.sendsByStorage = BY_STORAGE.includes(PATHS[entry?.path ?? 0] ?? 'network');
+    if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
+    // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
+    if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
+    takeConfirmation(this.#state, words, times, entry);
   }
 
   /** Which key the peer seals with, and whether it is ours: a key that we lack looks like damage otherwise. */
@@ -90,29 +111,6 @@ export class HeadTable {
     Atomics.add(words, PEER.foreignHeads, 1);
     Atomics.store(words, PEER.headVersion, headVersion(block));
     this.#ports.bell();
-  }
-
-  #isAccepted(source: Source, incarnation: Uint8Array): boolean {
-    const { words, incarnation: accepted } = source.words;
-    return Atomics.load(words, PEER.accepted) === 1 && sameBytes(incarnation, 0, accepted, 0, 16);
-  }
-
-  #believe(source: Source, head: Head, nowMs: number): void {
-    const { words, times } = source.words;
-    source.reader.sawHead(head.position);
-    if (source.reader.isBehind) source.dueNow();
-    times[PEER_TIME.headPosition] = head.position;
-    source.positionOf = head.incarnation;
-    const ageMs = nowMs - (head.monotonicUs + (times[PEER_TIME.offsetUs] ?? 0)) / 1000;
-    if (head.state === HEAD_STATE.running) seenAlive(times, nowMs - Math.max(0, ageMs));
-    const entry = head.entries.find((candidate) => candidate.peerIndex === this.#settings.ownTenant);
-    // The peer's own word for its way to us, which may differ from ours to it: one end has lost its carrier.
-    const path = PATHS[entry?.path ?? 0];
-    source.sendsByStorage = path === 'storage' || path === 'returning';
-    if (!entry || incarnationTag(entry.echoIncarnation) !== this.#tag) return;
-    // It echoes us as soon as it sees us; its confirmations are for our predecessor until it accepts us.
-    if ((entry.flags & HELLO_FLAG.accepts) === 0) return;
-    takeConfirmation(this.#state, words, times, entry);
   }
 }
 

@@ -24,22 +24,18 @@ const CONFIRM_EVERY_BYTES = 2 * 1024 * 1024;
 const CONFIRM_SHARE = 16;
 
 export class Intake {
-  #settings: ReaderSettings;
+  settings: ReaderSettings;
   readonly #state: SharedState;
   readonly #inbound: Ring;
   readonly #ports: ReaderPorts;
   readonly #tag: number;
 
   constructor(settings: ReaderSettings, state: SharedState, inbound: Ring, ports: ReaderPorts) {
-    this.#settings = settings;
+    this.settings = settings;
     this.#state = state;
     this.#inbound = inbound;
     this.#ports = ports;
     this.#tag = incarnationTag(settings.ownIncarnation);
-  }
-
-  apply(settings: ReaderSettings): void {
-    this.#settings = settings;
   }
 
   /** False: no room for a frame that has to wait for its turn; the same batch is to come again. */
@@ -49,7 +45,7 @@ export class Intake {
     times[PEER_TIME.lagMs] = ageMs;
     seenAlive(times, nowMs - ageMs);
     for (const ack of acknowledgements(bytes, header)) {
-      if (ack.peerIndex !== this.#settings.ownTenant || ack.incarnationTag !== this.#tag) continue;
+      if (ack.peerIndex !== this.settings.ownTenant || ack.incarnationTag !== this.#tag) continue;
       takeConfirmation(this.#state, words, times, ack);
       if (Atomics.load(this.#state.words, AGENT.roomWanted) === 1) this.#ports.bell();
     }
@@ -64,9 +60,9 @@ export class Intake {
     let hasRoom = true;
     let bell = false;
     walkRecords(bytes, start, end, (record, offset) => {
-      if (!hasRoom || record.peer !== this.#settings.ownTenant) return;
+      if (!hasRoom || record.peer !== this.settings.ownTenant) return;
       const { words } = source.words;
-      if (ageMs + record.ageMs > this.#settings.maxAgeMs) {
+      if (ageMs + record.ageMs > this.settings.maxAgeMs) {
         Atomics.add(words, PEER.tooOld, 1);
         // What entered before it is older still: nobody need wait for it.
         source.gates[record.type]?.skipTo(seqNext(record.sequence), source.isCurrent);
@@ -111,7 +107,7 @@ export class Intake {
   /** Sees to it that what was read is confirmed soon, also when nothing else is to be written. */
   #confirmLater(source: Source, bytes: number): void {
     source.unconfirmedBytes += bytes;
-    const every = Math.min(CONFIRM_EVERY_BYTES, this.#settings.slotBytes / CONFIRM_SHARE);
+    const every = Math.min(CONFIRM_EVERY_BYTES, this.settings.slotBytes / CONFIRM_SHARE);
     if (source.unconfirmedBytes < every) return;
     source.unconfirmedBytes = 0;
     this.confirmNow();

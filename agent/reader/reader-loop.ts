@@ -17,8 +17,10 @@ import { SlotReader } from '../volume/slot-reader.ts';
 import type { SealFactory } from '../wire/seal.ts';
 import { HeadTable } from './head-table.ts';
 import { Intake } from './intake.ts';
-import type { PaceSettings } from './pace.ts';
+import { NEEDED_MS_MAX, type PaceSettings } from './pace.ts';
 import { type ReaderPeer, Source } from './source.ts';
+
+export type { ReaderPeer } from './source.ts';
 
 export interface ReaderSettings {
   readonly pace: PaceSettings;
@@ -61,6 +63,9 @@ export class ReaderLoop {
   readonly #intake: Intake;
   readonly #now: () => number;
   #headsMs = -Infinity;
+  /** When the next of the quiet sources may be read, and which one was last. */
+  #quietDueMs = -Infinity;
+  #quietTurn = 0;
 
   /** `memory`: page-aligned; {@link ReaderLoop.memoryBytes}. */
   constructor(
@@ -76,11 +81,11 @@ export class ReaderLoop {
     this.#disk = disk;
     this.#state = state;
     this.#settings = settings;
+    this.#sealFor = sealFor;
     this.#now = now;
     this.#intake = new Intake(settings, state, inbound, ports);
     const table = memory.subarray(0, settings.slotCount * BLOCK_BYTES);
     this.#heads = new HeadTable(settings, state, ports, sealFor, table);
-    this.#sealFor = sealFor;
     this.#batchMemory = memory.subarray(settings.slotCount * BLOCK_BYTES);
     this.apply(settings);
   }
@@ -88,13 +93,14 @@ export class ReaderLoop {
   /** Other settings for the same volume, between two steps. Who stays is read on where it was. */
   apply(settings: ReaderSettings): void {
     this.#settings = settings;
-    this.#heads.apply(settings);
-    this.#intake.apply(settings);
+    this.#heads.settings = settings;
+    this.#intake.settings = settings;
     const former = this.#sources;
     const isSame = (source: Source, peer: ReaderPeer) =>
       source.peer.seat === peer.seat && source.peer.since === peer.since && source.peer.tenant === peer.tenant;
     this.#sources = settings.peers.map(
-      (peer) => former.find((source) => isSame(source, peer)) ?? this.#makeSource(peer),
+      (peer) =>
+        former.find((source) => isSame(source, peer)) ?? this.#makeSource(peer, this.#sealFor, this.#batchMemory),
     );
     this.#headsMs = -Infinity;
   }
@@ -103,7 +109,7 @@ export class ReaderLoop {
     return slotCount * BLOCK_BYTES + batchBytes;
   }
 
-  #makeSource(peer: ReaderPeer): Source {
+  #makeSource(peer: ReaderPeer, sealFor: SealFactory, memory: Uint8Array): Source {
     const { slotsOffset, slotBytes, clusterUuid, patienceMs } = this.#settings;
     const words = this.#state.peers[peer.seat];
     if (!words) throw new Error('shared state has too few peers');
@@ -113,15 +119,7 @@ export class ReaderLoop {
       read: (offset, into) => this.#read(offset, into),
       write: () => -1,
     };
-    const reader = new SlotReader(
-      disk,
-      geometry,
-      peer.tenant,
-      clusterUuid,
-      this.#sealFor,
-      this.#batchMemory,
-      patienceMs,
-    );
+    const reader = new SlotReader(disk, geometry, peer.tenant, clusterUuid, sealFor, memory, patienceMs);
     return new Source(peer, words, reader);
   }
 
@@ -146,24 +144,33 @@ export class ReaderLoop {
     const { pace } = this.#settings;
     if (nowMs - this.#headsMs >= pace.idle * 0.9) this.#readHeads(nowMs);
     let busy = false;
+    const quiet = nowMs >= this.#quietDueMs ? this.#nextQuiet() : null;
     for (const source of this.#sources) {
       this.#follow(source);
-      if (!source.isDue(nowMs)) continue;
+      if (source !== quiet && !source.isDue(nowMs)) continue;
       if (this.#readBatches(source)) busy = true;
-      else source.plan(pace, this.#now(), this.#quietSources);
+      else source.plan(pace, this.#now());
     }
+    if (quiet) this.#quietDueMs = this.#now() + Math.min(NEEDED_MS_MAX, pace.idle);
     const after = this.#now();
     Atomics.store(words, AGENT.flood, this.#sources.some((source) => source.isFlood(after)) ? 1 : 0);
     if (busy) return 0;
     let dueMs = this.#headsMs + pace.idle;
-    for (const source of this.#sources) dueMs = Math.min(dueMs, source.dueMs);
+    for (const source of this.#sources) dueMs = Math.min(dueMs, source.isQuiet ? this.#quietDueMs : source.dueMs);
     return Math.max(0, dueMs - after);
   }
 
-  get #quietSources(): number {
-    let count = 0;
-    for (const source of this.#sources) if (source.isQuiet) count++;
-    return count;
+  /** The quiet source whose turn it is; null when there is none. */
+  #nextQuiet(): Source | null {
+    const sources = this.#sources;
+    for (let i = 1; i <= sources.length; i++) {
+      const index = (this.#quietTurn + i) % sources.length;
+      const source = sources[index];
+      if (!source?.isQuiet) continue;
+      this.#quietTurn = index;
+      return source;
+    }
+    return null;
   }
 
   #readHeads(nowMs: number): void {

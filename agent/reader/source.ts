@@ -67,7 +67,7 @@ export class Source {
   isDue(nowMs: number): boolean {
     if (nowMs >= this.#dueMs) return true;
     const isAsked = (this.words.times[PEER_TIME.questionMs] ?? 0) > this.#plannedMs;
-    return (isAsked || this.#dueMs === Infinity) && this.isNeeded;
+    return (isAsked || (this.#dueMs === Infinity && !this.isQuiet)) && this.isNeeded;
   }
 
   get dueMs(): number {
@@ -80,17 +80,17 @@ export class Source {
   }
 
   /**
-   * Its ring has been read to the end. `quiet`: how many sources are quiet; they share what one alone would cost, for a
-   * head block, which one read shows for all, tells of a first batch soon enough.
+   * Its ring has been read to the end. Quiet sources have no time of their own: they take turns, and share what one alone
+   * would cost; a head block, which one read shows for all, tells of a first batch soon enough.
    */
-  plan(pace: PaceSettings, nowMs: number, quiet: number): void {
+  plan(pace: PaceSettings, nowMs: number): void {
     const { isNeeded } = this;
     const questionMs = this.isFlood(nowMs) ? -Infinity : (this.words.times[PEER_TIME.questionMs] ?? 0);
     const pause = pollPause(pace, nowMs, this.newsMs, questionMs, isNeeded);
     this.isQuiet = isNeeded && pause >= Math.min(NEEDED_MS_MAX, pace.idle);
     this.#plannedMs = nowMs;
-    if (pause >= pace.idle && !isNeeded && !this.reader.isBehind) this.#dueMs = Infinity;
-    else this.#dueMs = nowMs + (this.isQuiet ? pause * Math.max(1, quiet) : pause);
+    const isSilent = pause >= pace.idle && !isNeeded && !this.reader.isBehind;
+    this.#dueMs = isSilent || this.isQuiet ? Infinity : nowMs + pause;
   }
 
   publishCounters(): void {

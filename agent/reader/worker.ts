@@ -25,8 +25,7 @@ import {
   type ThreadContext,
 } from '../threads.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
-import { ReaderLoop, type ReaderSettings } from './reader-loop.ts';
-import type { ReaderPeer } from './source.ts';
+import { ReaderLoop, type ReaderPeer, type ReaderSettings } from './reader-loop.ts';
 
 export interface ReaderData extends ThreadContext {
   /** Which reader this is. */

@@ -25,6 +25,6 @@ test('bench: an unknown part is bad usage, one line', async () => {
   const { status, stderr } = await run([process.execPath, CLI_PATH, 'bench', 'speed']);
   expect(status).toBe(2);
   expect(stderr).toBe(
-    'stillbeat: no benchmark speed: there are latency, throughput, failover, idle, messages, bypass, corosync\n',
+    'stillbeat: no benchmark speed: there are latency, throughput, failover, idle, fairness, growth, messages, bypass, corosync\n',
   );
 });

@@ -31,8 +31,8 @@ const settings = (seat: number, since = 1, name = 'b'): LinkSettings => ({
   maxAgeMs: 2000,
   beaconMs: 1000,
   retainBytes: 100_000,
+  storageWindowBytes: 100_000,
   readAgainBytes: 0,
-  storageWindowBytes: 1_000_000,
 });
 
 function head(fields: Partial<HeadWord> = {}): HeadWord {

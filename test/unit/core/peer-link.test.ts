@@ -21,8 +21,8 @@ const SETTINGS = {
   maxAgeMs: 2000,
   beaconMs: 1000,
   retainBytes: 1 << 20,
+  storageWindowBytes: 100_000,
   readAgainBytes: 1 << 20,
-  storageWindowBytes: 1 << 20,
 };
 const ALL_FLAGS = HELLO_FLAG.echoes | HELLO_FLAG.accepts | HELLO_FLAG.hearsNetwork;
 

@@ -1,18 +1,17 @@
 /** [RING1] Who keeps the ring from being overwritten, by a clock that the test moves. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type ClaimPeer, RingClaims } from '../../../agent/flush/claims.ts';
-import { PEER, PEER_TIME, SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
+import { RingClaims } from '../../../agent/flush/claims.ts';
+import { PEER, PEER_TIME, SharedState, sharedStateBytes, type PeerWords } from '../../../agent/queue/shared-state.ts';
 
 const RING = 1024 * 1024;
 const CLAIM_MS = 100;
-let peers: readonly ClaimPeer[];
+let peers: readonly PeerWords[];
 let claims: RingClaims;
 let position: number;
 let nowMs: number;
 
 beforeEach(() => {
-  const shared = new SharedState(new SharedArrayBuffer(sharedStateBytes(3)), 3);
-  peers = shared.peers.map((words, seat) => ({ ...words, seat }));
+  peers = new SharedState(new SharedArrayBuffer(sharedStateBytes())).peers.slice(0, 3);
   claims = new RingClaims(RING, peers);
   position = 10 * RING;
   nowMs = 1000;
@@ -40,9 +39,9 @@ describe('a claim', () => {
     reads(0, 1000);
     reads(1, 5000);
     reads(2, 9000);
-    (peers[2] as ClaimPeer).words[PEER.live] = 0;
+    (peers[2] as PeerWords).words[PEER.live] = 0;
     expect(space()).toBe(RING - 5000);
-    (peers[1] as ClaimPeer).times[PEER_TIME.peerReadPosition] = 0;
+    (peers[1] as PeerWords).times[PEER_TIME.peerReadPosition] = 0;
     expect(space()).toBe(RING - 1000);
   });
 
@@ -140,7 +139,7 @@ describe('a claim that was lost', () => {
   });
 
   test('is not inherited by a successor', () => {
-    const [peer] = peers as [ClaimPeer];
+    const [peer] = peers as [PeerWords];
     peer.words[PEER.tag] = 77;
     reads(0, 5000);
     reads(1, 0);

@@ -11,15 +11,15 @@ const PUSH_BACK_MS = 3;
 let core: NodeCore;
 
 beforeEach(() => {
-  const state = new SharedState(new SharedArrayBuffer(sharedStateBytes(PEERS.length)), PEERS.length);
+  const state = new SharedState(new SharedArrayBuffer(sharedStateBytes()));
   const judge = { intervalMs: 50, misses: 3, stableForMs: 3000, stableForMsMax: 60_000, hasNetwork: true };
   const links = PEERS.map((name, i) => ({
     name,
     seat: i,
     since: 1,
-    addresses: [name],
-    sendTenant: i + 1,
+    addresses: [],
     volumeVersion: 1,
+    sendTenant: i + 1,
     judge,
     maxAgeMs: 5000,
     beaconMs: 1000,
