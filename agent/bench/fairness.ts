@@ -143,7 +143,10 @@ async function limited(lab: Lab, say: (line: string) => void): Promise<Figure[]>
     const count = key === 'bytesPerSecond' ? after.bytesWritten - before.bytesWritten : after.writes - before.writes;
     const rate = (count * 1000) / (after.atMs - before.atMs);
     say(`  limit ${key} ${limit}: ${rate.toFixed(0)}`);
-    figures.push(atMost(`written under a full TCP stream, limit ${key}`, 'a second', rate, limit, 1.05));
+    figures.push(
+      atMost(`written under a full TCP stream, limit ${key}`, 'a second', rate, limit, 1.05),
+      atLeast(`the same, and not less`, 'a second', rate, limit, 0.95),
+    );
   }
   return figures;
 }

@@ -16,6 +16,11 @@ const PAUSE_MS_MAX = 8000;
 /** A reader that kept its claim for so long is trusted as at first. */
 const TRUSTED_MS = 10_000;
 
+/** A peer's words, and its place in the shared state. */
+export interface ClaimPeer extends PeerWords {
+  readonly seat: number;
+}
+
 interface Claim {
   /** The incarnation's tag: a successor begins without a past. */
   tag: number;
@@ -40,17 +45,23 @@ const newClaim = (tag: number): Claim => ({
 
 export class RingClaims {
   readonly #slotBytes: number;
-  readonly #peers: readonly PeerWords[];
-  readonly #claims: Claim[];
+  #peers: readonly ClaimPeer[] = [];
+  #claims: Claim[] = [];
   /** Since when the ring has been short of room, and reading is looked at; -1 when it is not. */
   #lookMs = -1;
   /** How often a reader lost its claim. */
   losses = 0;
 
-  constructor(slotBytes: number, peers: readonly PeerWords[]) {
+  constructor(slotBytes: number, peers: readonly ClaimPeer[]) {
     this.#slotBytes = slotBytes;
+    this.apply(peers);
+  }
+
+  /** Peers came or went: who stays keeps its claim, or its loss. */
+  apply(peers: readonly ClaimPeer[]): void {
+    const former = new Map(this.#peers.map(({ seat }, i) => [seat, this.#claims[i]]));
     this.#peers = peers;
-    this.#claims = peers.map(() => newClaim(0));
+    this.#claims = peers.map(({ seat }) => former.get(seat) ?? newClaim(0));
   }
 
   /** Ring bytes before the slowest reader with a claim; negative when that one has been overrun. */

@@ -7,13 +7,13 @@
  * - Neither a full ring nor a spent budget keeps heartbeats from going: the last of both is for them alone.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
-import { AGENT, AGENT_TIME, PEER, PEER_TIME, type PeerWords, type SharedState } from '../queue/shared-state.ts';
+import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
 import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES } from '../volume/layout.ts';
 import type { SlotWriter } from '../volume/slot-writer.ts';
 import { recordBytes, type RecordHeader } from '../wire/record.ts';
 import { Budget } from './budget.ts';
-import { RingClaims } from './claims.ts';
+import { type ClaimPeer, RingClaims } from './claims.ts';
 import { gateNext } from './head-entry.ts';
 
 export interface ComposerSettings {
@@ -22,7 +22,7 @@ export interface ComposerSettings {
 }
 
 /** A peer's words, and its tenant number on our send volume. */
-export interface FlushPeer extends PeerWords {
+export interface FlushPeer extends ClaimPeer {
   readonly tenant: number;
 }
 
@@ -53,12 +53,13 @@ export class Composer {
     this.#state = state;
   }
 
-  /** Settings, peers and budget from now on. Claims begin anew: who lost his finds that out again. */
+  /** Settings, peers and budget from now on. Who stays keeps its claim on the ring, or its loss. */
   apply(settings: ComposerSettings, peers: readonly FlushPeer[], budget: Budget): void {
+    if (settings.slotBytes === this.#settings.slotBytes) this.#claims.apply(peers);
+    else this.#claims = new RingClaims(settings.slotBytes, peers);
     this.#settings = settings;
     this.#peers = peers;
     this.#budget = budget;
-    this.#claims = new RingClaims(settings.slotBytes, peers);
   }
 
   /** Called when the write buffer has got room and the switch waits for it. */
@@ -82,6 +83,7 @@ export class Composer {
     this.#buffer.transportData(mayTakeData ? BULK : HEARTBEAT, (packet) => this.#take(packet, nowMs));
     if (Atomics.load(words, AGENT.roomWanted) === 1 && this.#buffer.usedBytes < used) this.onRoom();
     const acknowledgeOnly = Atomics.exchange(words, AGENT.acknowledgeWanted, 0) === 1;
+    if (acknowledgeOnly) builder.addressAll();
     return builder.recordCount > 0 || acknowledgeOnly;
   }
 

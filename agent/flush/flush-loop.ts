@@ -81,7 +81,7 @@ export class FlushLoop {
     this.#peers = settings.peers.map(({ seat, tenant }) => {
       const words = this.#state.peers[seat];
       assert(words !== undefined, 'the shared state has the seat');
-      return { ...words, tenant };
+      return { ...words, seat, tenant };
     });
     this.#composer.apply(settings, this.#peers, this.#budget);
     // Who came or went is told to all at once.

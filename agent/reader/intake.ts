@@ -104,6 +104,14 @@ export class Intake {
     return true;
   }
 
+  /** Batches for others move our position too, and the writer's ring waits for that. */
+  passedOver(source: Source): void {
+    const { passedOverBytes } = source.reader;
+    if (passedOverBytes === 0) return;
+    source.reader.passedOverBytes = 0;
+    this.#confirmLater(source, passedOverBytes);
+  }
+
   /** Sees to it that what was read is confirmed soon, also when nothing else is to be written. */
   #confirmLater(source: Source, bytes: number): void {
     source.unconfirmedBytes += bytes;

@@ -119,7 +119,8 @@ export class ReaderLoop {
       read: (offset, into) => this.#read(offset, into),
       write: () => -1,
     };
-    const reader = new SlotReader(disk, geometry, peer.tenant, clusterUuid, sealFor, memory, patienceMs);
+    const ownSlot = slotOfTenant(this.#settings.ownTenant);
+    const reader = new SlotReader(disk, geometry, peer.tenant, clusterUuid, sealFor, memory, patienceMs, ownSlot);
     return new Source(peer, words, reader);
   }
 
@@ -216,6 +217,7 @@ export class ReaderLoop {
         this.#intake.take(source, bytes, header, this.#now()),
       );
       source.words.times[PEER_TIME.readPosition] = source.reader.position;
+      this.#intake.passedOver(source);
       if (source.reader.counters.skipped !== skipped) this.#skipped(source);
       if (result !== 'batch') {
         if (i > 0) source.publishCounters();

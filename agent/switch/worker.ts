@@ -232,7 +232,8 @@ class Switch {
   /** Who ends the agent waits for this: the interface is empty, and so are the lanes. */
   #tellDrained(more: boolean): void {
     const { words } = this.#state;
-    if (more || this.#waiting !== null || this.#ready(0) || Atomics.load(words, AGENT.drain) === 0) return;
+    const isBusy = more || this.#waiting !== null || this.#programs.isWaiting || this.#ready(0);
+    if (isBusy || Atomics.load(words, AGENT.drain) === 0) return;
     if (this.#core.isDrained) Atomics.store(words, AGENT.drained, 1);
   }
 

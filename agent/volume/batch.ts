@@ -17,6 +17,7 @@ import {
   BATCH_TAIL_BYTES,
   BLOCK_BYTES,
   FORMAT_VERSION,
+  slotOfTenant,
 } from './layout.ts';
 import type { Seal } from '../wire/seal.ts';
 
@@ -45,9 +46,13 @@ export interface BatchHeader extends BatchIdentity {
   recordCount: number;
   acknowledgementCount: number;
   flags: number;
+  /** Bits of the slots 0 to 31, and 32 to 63. */
+  addressedLow: number;
+  addressedHigh: number;
 }
 
 const { at } = BATCH;
+const ALL_BITS = 0xffff_ffff;
 const PAYLOAD_BYTES_MAX = BATCH_BYTES_MAX - BATCH.bytes - BATCH_TAIL_BYTES;
 
 /** The first four bytes of an incarnation as a number: enough to tell to whom a confirmation is. */
@@ -61,6 +66,8 @@ export class BatchBuilder {
   #end = 0;
   #records = 0;
   #acknowledgements = 0;
+  #addressedLow = 0;
+  #addressedHigh = 0;
 
   constructor(memory: Uint8Array) {
     assert(memory.length >= BATCH_BYTES_MAX, 'batch memory too small');
@@ -76,6 +83,20 @@ export class BatchBuilder {
     this.#end = BATCH.bytes;
     this.#records = 0;
     this.#acknowledgements = 0;
+    this.#addressedLow = 0;
+    this.#addressedHigh = 0;
+  }
+
+  /** It has something for everybody: confirmations that somebody waits for. */
+  addressAll(): void {
+    this.#addressedLow = ALL_BITS;
+    this.#addressedHigh = ALL_BITS;
+  }
+
+  #address(tenant: number): void {
+    const slot = slotOfTenant(tenant);
+    if (slot < 32) this.#addressedLow |= 1 << slot;
+    else this.#addressedHigh |= 1 << (slot - 32);
   }
 
   /** All acknowledgements come before the first record. */
@@ -108,6 +129,7 @@ export class BatchBuilder {
     this.memory.fill(0, frameStart + header.frameBytes, next);
     this.#end = next;
     this.#records++;
+    this.#address(header.peer);
   }
 
   /** Bytes that the batch will take on the volume if finished now. */
@@ -127,6 +149,9 @@ export class BatchBuilder {
     view.setUint32(at.recordCount, this.#records, true);
     view.setUint32(at.acknowledgementCount, this.#acknowledgements, true);
     view.setUint32(at.flags, flags, true);
+    if (this.#records === 0) this.addressAll();
+    view.setUint32(at.addressed, this.#addressedLow, true);
+    view.setUint32(at.addressed + 4, this.#addressedHigh, true);
     setU64(this.#view, bytes - BATCH_TAIL_BYTES, identity.orderMark);
     seal.seal(
       identity.orderMark,
@@ -202,8 +227,14 @@ export function decodeHeader(view: DataView, bytes: Uint8Array): BatchHeader {
     recordCount: view.getUint32(at.recordCount, true),
     acknowledgementCount: view.getUint32(at.acknowledgementCount, true),
     flags: view.getUint32(at.flags, true),
+    addressedLow: view.getUint32(at.addressed, true),
+    addressedHigh: view.getUint32(at.addressed + 4, true),
   };
 }
+
+/** True when the batch has something for the node in this slot. */
+export const isAddressedTo = (header: BatchHeader, slot: number): boolean =>
+  (slot < 32 ? (header.addressedLow >>> slot) & 1 : (header.addressedHigh >>> (slot - 32)) & 1) === 1;
 
 /**
  * Opens the whole batch in `bytes` in place. `torn` when its last 8 bytes bear another order mark, `damaged` when the

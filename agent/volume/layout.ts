@@ -138,7 +138,9 @@ export const BATCH = defineFields({
   flags: 4,
   /** As in the head block. */
   keyId: 8,
-  reserved: 12,
+  /** One bit for each slot: whom the batch has something for. Others need not read on behind the header. */
+  addressed: 8,
+  reserved: 4,
   /** GCM tag over the header before it and the payload, or CRC-32 and zeros without a key. */
   tag: 16,
 } as const);

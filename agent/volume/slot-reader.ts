@@ -8,7 +8,7 @@
  *   given up only when the peer's head block says that the writer has gone on.
  */
 import { BATCH_BYTES_MAX, BATCH_FLAG, BLOCK_BYTES } from './layout.ts';
-import { openBatch, peekBatch, type BatchFault, type BatchHeader } from './batch.ts';
+import { isAddressedTo, openBatch, peekBatch, type BatchFault, type BatchHeader } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
 import type { Seal, SealFactory } from '../wire/seal.ts';
 import { sameBytes } from '../base/bytes.ts';
@@ -57,6 +57,8 @@ export class SlotReader {
     skipped: 0,
   };
 
+  /** Batches that have nothing for this slot are passed over; null: everything is read. */
+  readonly #ownSlot: number | null;
   #incarnation: Uint8Array = new Uint8Array(16);
   #seal: Seal | null = null;
   #position = 0;
@@ -71,6 +73,8 @@ export class SlotReader {
   isOverrun = false;
   #readBytes = BLOCK_BYTES;
   lastErrno = 0;
+  /** Bytes of batches for others that were passed over; whoever confirms them sets it back. */
+  passedOverBytes = 0;
 
   constructor(
     disk: Disk,
@@ -80,6 +84,7 @@ export class SlotReader {
     sealFor: SealFactory,
     memory: Uint8Array,
     patienceMs: number,
+    ownSlot: number | null = null,
   ) {
     this.#disk = disk;
     this.#geometry = geometry;
@@ -88,6 +93,7 @@ export class SlotReader {
     this.#sealFor = sealFor;
     this.#memory = memory;
     this.#patienceMs = patienceMs;
+    this.#ownSlot = ownSlot;
   }
 
   /** How far this reader has come: everything before is read. */
@@ -140,6 +146,7 @@ export class SlotReader {
       return this.#nothingGood(peek.fault, nowMs);
     }
     const { header } = peek;
+    if (this.#isForOthers(header)) return this.#passOver(header);
     const whole = this.#memory.subarray(0, header.batchBytes);
     const rest = whole.subarray(bytes.length);
     if (rest.length > 0 && !this.#readInto(offset + bytes.length, rest)) return this.#unreadable(nowMs);
@@ -150,6 +157,26 @@ export class SlotReader {
     const opened = openBatch(whole, header, this.#seal);
     if (opened !== 'ok') return this.#nothingGood(opened, nowMs);
     return this.#handOn(whole, header, space, sink);
+  }
+
+  #isForOthers(header: BatchHeader): boolean {
+    if (this.#ownSlot === null || (header.flags & BATCH_FLAG.wrap) !== 0 || isAddressedTo(header, this.#ownSlot))
+      return false;
+    return sameBytes(header.incarnation, 0, this.#incarnation, 0, 16) && header.orderMark > this.#lastMark;
+  }
+
+  /**
+   * Nothing of it is believed but the length, for the proof is not looked at: the order mark does not count as seen. Where
+   * a wrong length leads there is no good batch, and the reader finds the way back as behind any damage.
+   */
+  #passOver(header: BatchHeader): PollResult {
+    this.#readBytes = BLOCK_BYTES;
+    this.#unreadableMs = -1;
+    this.#badSinceMs = -1;
+    this.isOverrun = false;
+    this.#position += header.batchBytes;
+    this.passedOverBytes += header.batchBytes;
+    return 'batch';
   }
 
   #handOn(whole: Uint8Array, header: BatchHeader, space: number, sink: BatchSink): PollResult {

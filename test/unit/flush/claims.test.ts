@@ -1,17 +1,18 @@
 /** [RING1] Who keeps the ring from being overwritten, by a clock that the test moves. */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { RingClaims } from '../../../agent/flush/claims.ts';
-import { PEER, PEER_TIME, SharedState, sharedStateBytes, type PeerWords } from '../../../agent/queue/shared-state.ts';
+import { type ClaimPeer, RingClaims } from '../../../agent/flush/claims.ts';
+import { PEER, PEER_TIME, SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
 
 const RING = 1024 * 1024;
 const CLAIM_MS = 100;
-let peers: readonly PeerWords[];
+let peers: readonly ClaimPeer[];
 let claims: RingClaims;
 let position: number;
 let nowMs: number;
 
 beforeEach(() => {
-  peers = new SharedState(new SharedArrayBuffer(sharedStateBytes())).peers.slice(0, 3);
+  const shared = new SharedState(new SharedArrayBuffer(sharedStateBytes()));
+  peers = shared.peers.slice(0, 3).map((words, seat) => ({ ...words, seat }));
   claims = new RingClaims(RING, peers);
   position = 10 * RING;
   nowMs = 1000;
@@ -39,9 +40,9 @@ describe('a claim', () => {
     reads(0, 1000);
     reads(1, 5000);
     reads(2, 9000);
-    (peers[2] as PeerWords).words[PEER.live] = 0;
+    (peers[2] as ClaimPeer).words[PEER.live] = 0;
     expect(space()).toBe(RING - 5000);
-    (peers[1] as PeerWords).times[PEER_TIME.peerReadPosition] = 0;
+    (peers[1] as ClaimPeer).times[PEER_TIME.peerReadPosition] = 0;
     expect(space()).toBe(RING - 1000);
   });
 
@@ -52,6 +53,17 @@ describe('a claim', () => {
     expect([space(), claims.losses]).toEqual([0, 0]);
     shortFor(20);
     expect([space(), claims.losses]).toEqual([RING - 8192, 1]);
+  });
+
+  test('that was lost stays lost when other peers come and go', () => {
+    reads(0, RING);
+    reads(1, 8192);
+    shortFor(CLAIM_MS);
+    claims.apply([peers[1], peers[0]] as ClaimPeer[]);
+    expect(space()).toBe(RING - 8192);
+    claims.apply([peers[1]] as ClaimPeer[]);
+    claims.apply([peers[1], peers[0]] as ClaimPeer[]);
+    expect(space()).toBe(0);
   });
 
   test('is kept by a reader that is alone, or as slow as all the others', () => {
@@ -139,7 +151,7 @@ describe('a claim that was lost', () => {
   });
 
   test('is not inherited by a successor', () => {
-    const [peer] = peers as [PeerWords];
+    const [peer] = peers as [ClaimPeer];
     peer.words[PEER.tag] = 77;
     reads(0, 5000);
     reads(1, 0);

@@ -251,3 +251,50 @@ describe('a place that cannot be read', () => {
     expect(marks).toEqual([1, 2, 3, 4, 5]);
   });
 });
+
+describe('batches for others', () => {
+  beforeEach(() => {
+    const memory = new Uint8Array(READER_MEMORY_BYTES);
+    reader = new SlotReader(disk, slotGeometry(0), 0, CLUSTER_UUID, SEALED, memory, PATIENCE_MS, 5);
+    reader.accept(incarnationOf(1), 0, 0);
+  });
+
+  test('are passed over with one read of a block each; those for us, and for all, are handed on', () => {
+    writer.batch(blocks(20), { peer: 4 });
+    writer.batch(blocks(20), { peer: 5 });
+    writer.batch(blocks(20), { peer: 4 });
+    writer.batch([]);
+    // Tenants of a slot that had other nodes before share its bit.
+    writer.batch(blocks(1), { peer: 64 + 5 });
+    const lengths: number[] = [];
+    disk.readFault = (_, bytes) => {
+      lengths.push(bytes);
+      return null;
+    };
+    expect(pollAll()).toBe('empty');
+    expect(marks).toEqual([2, 4, 5]);
+    expect(reader.position).toBe(writer.writer.position);
+    expect(reader.passedOverBytes).toBe(40 * BLOCK_BYTES);
+    expect(lengths[0]).toBe(BLOCK_BYTES);
+  });
+
+  test('[AUTH1] say nothing but their length: a forged mark does not make the next one look old', () => {
+    writer.batch(blocks(1), { peer: 4 });
+    writer.batch(blocks(1), { peer: 5 });
+    disk.content.fill(0x1f, at(0) + BATCH.at.orderMark, at(0) + BATCH.at.orderMark + 6);
+    expect(pollAll()).toBe('empty');
+    expect(marks).toEqual([2]);
+  });
+
+  test('with a wrong length: the way back is found as behind any damage', () => {
+    writer.batch(blocks(3), { peer: 4 });
+    writer.batch(blocks(1), { peer: 5 });
+    disk.content.set([0, 0x20, 0, 0], at(0) + BATCH.at.batchBytes);
+    disk.content.set([0, 1, 0, 0], at(0) + BATCH.at.payloadBytes);
+    sawHead();
+    expect(poll()).toBe('batch');
+    losePatience();
+    expect(pollAll()).toBe('empty');
+    expect(marks).toEqual([2]);
+  });
+});
