@@ -25,18 +25,25 @@ interface Lanes {
   readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
 }
 
-/** Closes a seat: from now on nobody delivers by its words, whatever a reader still has in hand. */
-export function leaveSeat({ words, times, incarnation }: PeerWords, lanes: Lanes, isAccepted: boolean): PastLink {
+/**
+ * Closes a seat: from now on nobody delivers by its words, whatever a reader still has in hand. A link that accepted
+ * nobody has delivered nothing: what the one before it left (`past`) still holds.
+ */
+export function leaveSeat(
+  { words, times, incarnation }: PeerWords,
+  lanes: Lanes,
+  isAccepted: boolean,
+  past: PastLink | null,
+): PastLink {
   words[PEER.accepted] = 0;
   words[PEER.live] = 0;
   times[PEER_TIME.startPosition] = -1;
   Atomics.add(words, PEER.epoch, 1);
   const received = (type: TypeIndex) => lanes.receive.get(type)?.gate.close() ?? 1;
-  return {
-    sent: { heartbeat: lanes.heartbeat.next, data: lanes.data.next, bulk: lanes.bulk.next },
-    incarnation: isAccepted ? incarnation.slice() : null,
-    received: { [HEARTBEAT]: received(HEARTBEAT), [DATA]: received(DATA), [BULK]: received(BULK) },
-  };
+  const delivered = { [HEARTBEAT]: received(HEARTBEAT), [DATA]: received(DATA), [BULK]: received(BULK) };
+  const sent = { heartbeat: lanes.heartbeat.next, data: lanes.data.next, bulk: lanes.bulk.next };
+  if (!isAccepted) return { sent, incarnation: past?.incarnation ?? null, received: past?.received ?? {} };
+  return { sent, incarnation: incarnation.slice(), received: delivered };
 }
 
 /** Where a lane from this incarnation begins: at its floor, and behind what an earlier link has delivered of it. */

@@ -159,7 +159,7 @@ export class PeerLink {
    * is left is for a later link to the same node in this incarnation of ours.
    */
   retire(): PastLink {
-    return leaveSeat(this.#words, this, this.accepted !== null);
+    return leaveSeat(this.#words, this, this.accepted !== null, this.#past);
   }
 
   /** The tunnel's two ends for this peer; without them (`mode: none`) storage is the only way. */

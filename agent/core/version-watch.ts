@@ -41,6 +41,8 @@ export class VersionWatch {
 
   /** `theirs`: the version that was last seen and not understood, 0 for none. */
   look(theirs: number, nowMs: number): VersionNews | null {
+    // Who was understood again in between is told again when it is not any more.
+    if (theirs === 0) this.#told = 0;
     if (theirs === 0 || theirs === this.#told || nowMs - this.#toldMs < TELL_EVERY_MS) return null;
     this.#told = theirs;
     this.#toldMs = nowMs;

@@ -63,6 +63,8 @@ export class HeadTable {
     source.headTag.set(block.subarray(HEAD.at.tag));
     const isSame = sameBytes(head.incarnation, 0, source.headIncarnation, 0, 16);
     if (isSame && head.headMark <= source.headMark) return;
+    // Without it a peer that went back to our version would not be told of when it leaves it again.
+    if (source.words.words[PEER.headVersion] !== 0) Atomics.store(source.words.words, PEER.headVersion, 0);
     source.headIncarnation = head.incarnation;
     source.headMark = head.headMark;
     if (this.#isAccepted(source, head.incarnation)) this.#believe(source, head, nowMs);

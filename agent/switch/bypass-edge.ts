@@ -80,6 +80,8 @@ export class BypassEdge {
     this.#peers = this.#peers.filter((peer) => peer !== gone);
     gone?.echo?.close();
     for (const route of gone?.routes ?? []) this.#socket.remove(route, this.#place);
+    // Without it the reader would go on waiting for a route that nobody takes away any more.
+    if (gone) tellReader(gone, false);
   }
 
   /** Takes over a plan. Who stays and has the same routes notices nothing. */
@@ -106,6 +108,7 @@ export class BypassEdge {
       if (peer.link.bypass === null) continue;
       this.#askForEcho(peer, nowMs);
       const { active } = peer.link.bypass;
+      if (active === peer.applied) endLoss(peer);
       if (active === null || active === peer.applied || nowMs - peer.triedMs < TRY_AGAIN_MS) continue;
       if (this.#isLeftToKernel(peer, active, nowMs)) continue;
       this.#apply(peer, active, nowMs);
@@ -139,10 +142,14 @@ export class BypassEdge {
    */
   #isLeftToKernel(peer: PeerBypass, active: boolean, nowMs: number): boolean {
     if (active || peer.link.judge.hasCarrier || !this.#plan.isKernelLeaving) {
-      peer.lostMs = Infinity;
+      endLoss(peer);
       return false;
     }
-    peer.lostMs = Math.min(peer.lostMs, nowMs);
+    if (peer.lostMs === Infinity) {
+      peer.lostMs = nowMs;
+      // There is nothing to wait for: a reader that did would hold up each peer's packets in turn.
+      tellReader(peer, false);
+    }
     return nowMs - peer.lostMs < CARRIER_WAIT_MS;
   }
 
@@ -161,9 +168,7 @@ export class BypassEdge {
     peer.triedMs = -Infinity;
     peer.applied = active;
     peer.changes++;
-    // The reader waits for it before it delivers what would be answered over a way that is gone.
-    Atomics.store(peer.words, PEER.bypass, active ? 1 : 0);
-    Atomics.notify(peer.words, PEER.bypass);
+    tellReader(peer, active);
     this.#event({ kind: 'bypass', peer: name, atMs: nowMs, active });
   }
 
@@ -180,4 +185,17 @@ export class BypassEdge {
     peer.echo?.close();
     peer.echo = null;
   }
+}
+
+/** The reader waits for a 0 before it delivers what would be answered over a way that is gone. */
+function tellReader({ words }: PeerBypass, active: boolean): void {
+  Atomics.store(words, PEER.bypass, active ? 1 : 0);
+  Atomics.notify(words, PEER.bypass);
+}
+
+/** The carrier is back, or the route is removed: the next loss is counted from its own beginning. */
+function endLoss(peer: PeerBypass): void {
+  if (peer.lostMs === Infinity) return;
+  peer.lostMs = Infinity;
+  tellReader(peer, peer.applied === true);
 }

@@ -147,6 +147,26 @@ describe('[AG12] a peer comes and goes', () => {
     expect(delivered).toBe(5);
   });
 
+  test('[ORD1] it stays so when it was there in between and never heard', () => {
+    const link = core.at(5)!;
+    meet(link, 5);
+    send();
+    for (const sequence of [1, 2]) link.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    core.removePeer(5);
+    clearSeat(state.peers[5]!);
+    core.addPeer(settings(5, 2), nowMs);
+    core.removePeer(5);
+    clearSeat(state.peers[5]!);
+    const again = core.addPeer(settings(5, 3), nowMs);
+    meet(again, 5, { floorData: 1 });
+    for (const sequence of [1, 2]) again.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    expect(delivered).toBe(2);
+    again.receive.get(DATA)?.offer(3, FRAME, nowMs, nowMs);
+    expect(delivered).toBe(3);
+    send();
+    expect(submitted.at(-1)).toEqual([69, 2]);
+  });
+
   test('[AUTH1] what a reader still has in hand of a peer that went finds no gate open', () => {
     const link = core.at(5)!;
     meet(link, 5);

@@ -23,6 +23,16 @@ describe('[AG12] a peer of another version is told once, and who has to upgrade'
     );
   });
 
+  test('again when it was understood in between, but not by the dozen', () => {
+    const watch = new VersionWatch('b', 'volume', { min: 1, max: 1 });
+    expect(watch.look(2, 0)?.theirs).toBe(2);
+    expect(watch.look(0, 100_000)).toBeNull();
+    expect(watch.look(2, 200_000)?.theirs).toBe(2);
+    expect(watch.look(0, 200_010)).toBeNull();
+    expect(watch.look(2, 200_020)).toBeNull();
+    expect(watch.look(2, 300_000)?.theirs).toBe(2);
+  });
+
   test('made-up versions by the dozen fill no log', () => {
     const watch = new VersionWatch('b', 'tunnel', { min: 1, max: 1 });
     let told = 0;

@@ -2,7 +2,14 @@ import { beforeEach, expect, test } from 'vitest';
 import { PEER, PEER_TIME, SharedState, sharedStateBytes, type PeerWords } from '../../../agent/queue/shared-state.ts';
 import { Ring, ringBytes } from '../../../agent/queue/ring.ts';
 import { ReaderLoop } from '../../../agent/reader/reader-loop.ts';
-import { BLOCK_BYTES, SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../../agent/volume/layout.ts';
+import {
+  BLOCK_BYTES,
+  HEAD,
+  HEAD_TABLE_OFFSET,
+  SLOT_BYTES_MIN,
+  SLOTS_OFFSET,
+  slotOfTenant,
+} from '../../../agent/volume/layout.ts';
 import { READER_MEMORY_BYTES } from '../../../agent/volume/slot-reader.ts';
 import { WRITER } from '../../../agent/volume/slot-writer.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
@@ -68,4 +75,16 @@ test('a new incarnation is read from its own start, wherever the head of the las
   rounds();
   expect(peer.times[PEER_TIME.headPosition]).toBe(BLOCK_BYTES);
   expect(peer.times[PEER_TIME.readPosition]).toBe(BLOCK_BYTES);
+});
+
+test('[AG12] a head of another version is seen, and forgotten when the peer is rolled back', () => {
+  const writer = new TestWriter(disk, { key: CLUSTER_KEY });
+  const seen = (version: number): number => {
+    writer.head();
+    const at = HEAD_TABLE_OFFSET + slotOfTenant(0) * BLOCK_BYTES + HEAD.at.version;
+    new DataView(disk.content.buffer).setUint16(at, version, true);
+    rounds();
+    return peer.words[PEER.headVersion] ?? -1;
+  };
+  expect([1, 2, 1, 2].map(seen)).toEqual([0, 2, 0, 2]);
 });
