@@ -124,6 +124,23 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     return Gateway.open(settings, seats, this.state, isNew, (event) => this.emit('event', event));
   }
 
+  /** Without a gateway where the host refuses it; the next change of the settings tries again. */
+  #exchangeGateway(): void {
+    const former = this.#gateway;
+    this.#gateway = null;
+    this.#tryGateway(() => former?.close());
+    this.#tryGateway(() => (this.#gateway = this.#openGateway(former === null)));
+  }
+
+  /** A host that refuses `ip` or `nft` must not keep the agent from the rest of what it does. */
+  #tryGateway(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.emit('event', { kind: 'gateway-failed', reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
   /** Starts everything; what was started is stopped again when a later part fails. */
   static async start(settings: Settings): Promise<Agent> {
     const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
@@ -207,8 +224,9 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   ): Promise<SeatChange & { readonly isComplete: boolean }> {
     const former = this.#context;
     const plan = { ...nextPlan(former, settings, seen, this.#busy()), bypass: bypassPlan(settings) };
-    this.#useKeys(keys ?? []);
+    // May throw, so before anything changes.
     if (plan.bypass) setUpBypass(settings);
+    this.#useKeys(keys ?? []);
     const change = seatChange(former.seats, plan.seats);
     for (const { seat } of change.come) clearSeat(this.state.peers[seat] as PeerWords);
     this.#context = { ...former, ...plan };
@@ -226,10 +244,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.state.wake(AGENT.flushWake);
     this.state.wake(AGENT.readerWake);
     this.#bell();
-    if (this.#gateway?.keeps(settings, plan.seats) !== true) {
-      this.#gateway?.close();
-      this.#gateway = this.#openGateway(this.#gateway === null);
-    }
+    if (this.#gateway?.keeps(settings, plan.seats) !== true) this.#exchangeGateway();
     const watched = [...new Set([...plan.receive.map(({ reader }) => reader), ...readers])];
     const isComplete = () => this.#newestOfAll(watched) >= plan.number;
     for (let waitedMs = 0; waitedMs < PLAN_MS_MAX && !isComplete(); waitedMs += 2) await delay(2);
@@ -294,7 +309,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   async close(keepInterface = false, drain = true): Promise<boolean> {
     if (this.#closed) return true;
     this.#closed = true;
-    this.#gateway?.close();
+    this.#tryGateway(() => this.#gateway?.close());
     this.#keyWatch.close();
     const { words } = this.state;
     if (drain) await this.#drain();

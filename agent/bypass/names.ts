@@ -21,6 +21,9 @@ export interface Tables {
   readonly inside: number;
 }
 
+/** Whether a bypass, of any interface, has this table: the gateway's rules bear the same protocol number. */
+export const isBypassTable = (table: number): boolean => table >= TABLES_FROM && table < TABLES_FROM + 2 * TABLES;
+
 export function tablesOf(interfaceName: string): Tables {
   let hash = FNV_OFFSET;
   for (const character of interfaceName) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), FNV_PRIME) >>> 0;

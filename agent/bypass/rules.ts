@@ -5,7 +5,7 @@
 import { ip, ipBatch } from '../platform/iproute.ts';
 import type { InterfaceAddress } from '../settings/settings.ts';
 import { familyOf } from '../settings/address.ts';
-import { METRIC_INSIDE, ROUTE_PROTOCOL, tablesOf, type Tables } from './names.ts';
+import { isBypassTable, METRIC_INSIDE, ROUTE_PROTOCOL, tablesOf, type Tables } from './names.ts';
 import type { Selector } from './selectors.ts';
 
 /** Between the table "local" (0) and the host's own rules, which administrators number upwards from some thousands. */
@@ -86,12 +86,16 @@ export function removeRules(tables: Tables): boolean {
   return found.includes(true);
 }
 
-/** Whether an agent of another interface has rules on this host. */
+/** Whether the bypass of another interface has rules on this host. */
 export const othersHaveRules = (tables: Tables): boolean =>
-  FAMILIES.some((family) => {
-    const rules = rulesOf(family).filter(({ protocol }) => protocol === String(ROUTE_PROTOCOL));
-    return ours(rules, tables).length < rules.length;
-  });
+  FAMILIES.some((family) => hasOthers(rulesOf(family), tables));
+
+export function hasOthers(all: readonly RuleInfo[], tables: Tables): boolean {
+  const rules = all.filter(
+    ({ protocol, table }) => protocol === String(ROUTE_PROTOCOL) && isBypassTable(Number(table)),
+  );
+  return ours(rules, tables).length < rules.length;
+}
 
 const rulesOf = (family: 4 | 6): RuleInfo[] => JSON.parse(ip([`-${family}`, '-json', 'rule', 'show'])) as RuleInfo[];
 

@@ -49,7 +49,7 @@ export interface GatewayStatus {
 }
 
 export class Gateway {
-  readonly #settings: Settings;
+  #settings: Settings;
   #seats: readonly GatewaySeat[];
   readonly #state: SharedState;
   readonly #emit: (event: GatewayEvent) => void;
@@ -110,10 +110,19 @@ export class Gateway {
     return isWanted ? new Gateway(settings, uplink, seats, state, emit) : null;
   }
 
-  /** True when other settings change nothing here but, perhaps, the peers' seats. */
+  /**
+   * True when this gateway goes on with the other settings: peers that come and go, and other probes, break no
+   * connection that goes over it.
+   */
   keeps(settings: Settings, seats: readonly GatewaySeat[]): boolean {
     if (concerns(settings) !== concerns(this.#settings)) return false;
+    this.#settings = settings;
     this.#seats = seats;
+    this.#machine.hold(settings.primary.probe.stableForMs);
+    if (this.#try(() => this.#routes?.follow(settings))) return true;
+    // The tunnel to a new peer could run through itself: all of the routes are made anew at the next look.
+    this.#isPrepared = false;
+    this.#done = { ...this.#done, using: false };
     return true;
   }
 
@@ -229,9 +238,9 @@ export class Gateway {
   }
 }
 
-/** All of the settings that a gateway on the host is made of. */
-const concerns = ({ gateway, vnic, primary, peers }: Settings): string =>
-  JSON.stringify([gateway, vnic, primary, peers.map(({ node, primary: endpoint }) => [node, endpoint])]);
+/** All of the settings that ask for another gateway on the host when they differ. */
+const concerns = ({ gateway, vnic, primary }: Settings): string =>
+  JSON.stringify([gateway, vnic, primary.mode, primary.interface, primary.listen]);
 
 /** Removes everything that a gateway of this interface has on the host, whoever made it. */
 function removeGateway(interfaceName: string): void {

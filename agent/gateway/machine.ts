@@ -63,7 +63,7 @@ const QUIET_MS = 60_000;
 type Verdict = readonly [verdict: 'good' | 'out' | 'unknown', reason: string];
 
 export class GatewayMachine {
-  readonly #rules: GatewayRules;
+  #rules: GatewayRules;
   readonly #startMs: number;
   #goodSinceMs = Infinity;
   #frames = 0;
@@ -73,6 +73,11 @@ export class GatewayMachine {
   constructor(rules: GatewayRules, nowMs: number) {
     this.#rules = rules;
     this.#startMs = nowMs;
+  }
+
+  /** Another time to hold, from the next look on. */
+  hold(stableForMs: number): void {
+    this.#rules = { ...this.#rules, stableForMs };
   }
 
   get state(): GatewayState {

@@ -28,7 +28,7 @@ const NEVER: Readonly<Record<Family, readonly string[]>> = {
 };
 
 export class GatewayRoutes {
-  readonly #settings: Settings;
+  #settings: Settings;
   readonly #names: GatewayNames;
   readonly #families: readonly Family[];
 
@@ -44,6 +44,20 @@ export class GatewayRoutes {
   setUp(): void {
     removeRoutes(this.#names);
     for (const family of this.#families) batch(family, [...this.#table(family), ...this.#rulesBySource(family)]);
+  }
+
+  /** Other peers: only what is thrown back changes, so that no flow meets a gap. */
+  follow(settings: Settings): void {
+    const former = this.#settings;
+    this.#settings = settings;
+    for (const family of this.#families) {
+      const [old, hosts] = [hostsOf(former, family), hostsOf(settings, family)];
+      const come = hosts.filter((host) => !old.includes(host));
+      if (come.length > 0) batch(family, this.#throws(come));
+      for (const host of old.filter((gone) => !hosts.includes(gone))) {
+        tryTool(['ip', `-${family}`, 'route', 'del', 'throw', host, 'table', String(this.#names.table)]);
+      }
+    }
   }
 
   /** New connections take the gateway. */
@@ -81,19 +95,22 @@ export class GatewayRoutes {
   }
 
   #table(family: Family): string[] {
-    const { vnic, peers } = this.#settings;
+    const { vnic } = this.#settings;
     const source = this.#addresses(family)[0] ?? '';
     const suffix = `table ${this.#names.table} protocol ${ROUTE_PROTOCOL}`;
-    const hosts = peers.flatMap(({ primary }) => primary?.host ?? []).filter((host) => familyOf(host) === family);
     const subnets = vnic.addresses.filter((own) => own.family === family);
-    const thrown = [...new Set([...hosts, ...NEVER[family]])];
     return [
       ...this.#prefixes(family).map(
         (prefix) => `route replace ${text(prefix)} dev ${vnic.name} src ${source} ${suffix}`,
       ),
-      ...subnets.map((subnet) => `route replace throw ${networkText(subnet)} ${suffix}`),
-      ...thrown.map((address) => `route replace throw ${address} ${suffix}`),
+      ...this.#throws([...subnets.map(networkText), ...hostsOf(this.#settings, family), ...NEVER[family]]),
     ];
+  }
+
+  /** What the main table decides, though a prefix of ours holds it. */
+  #throws(destinations: readonly string[]): string[] {
+    const suffix = `table ${this.#names.table} protocol ${ROUTE_PROTOCOL}`;
+    return [...new Set(destinations)].map((destination) => `route replace throw ${destination} ${suffix}`);
   }
 
   #rulesBySource(family: Family): string[] {
@@ -120,6 +137,10 @@ const rule = (priority: number, what: string): string =>
   `rule add priority ${priority} ${what} protocol ${ROUTE_PROTOCOL}`;
 
 const familyOf = (host: string): Family => (host.includes(':') ? 6 : 4);
+
+/** Where the tunnel goes. */
+const hostsOf = ({ peers }: Settings, family: Family): string[] =>
+  peers.flatMap(({ primary }) => primary?.host ?? []).filter((host) => familyOf(host) === family);
 
 const text = ({ address, prefix }: InterfaceAddress): string => `${address}/${prefix}`;
 

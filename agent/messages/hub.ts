@@ -51,6 +51,8 @@ export class MessageHub {
   #nextId: number;
   #nextGiven = 1;
   #road: Road | null = null;
+  /** The last road's: without it a restart in place would throw away what waits for a program. */
+  #maxAgeMs = 0;
 
   /** `firstId`: drawn at random, so that a report on a former process's message is not taken for one on ours. */
   constructor(now: () => number, firstId: number) {
@@ -62,6 +64,7 @@ export class MessageHub {
   /** An agent runs: what waited goes. Null: none does; what is written waits for the next one, until its deadline. */
   join(road: Road | null): void {
     this.#road = road;
+    this.#maxAgeMs = road?.maxAgeMs ?? this.#maxAgeMs;
     road?.listen((frame, bornMs) => this.#onFrame(frame, bornMs));
     this.#dispatch.join(road);
   }
@@ -161,7 +164,7 @@ export class MessageHub {
   /** [AGE1] What has become too old while it waited is given to nobody. */
   #expire(): void {
     if (this.#room.count > 0) {
-      this.counters.untaken += this.#room.expire(this.#now() - (this.#road?.maxAgeMs ?? 0));
+      this.counters.untaken += this.#room.expire(this.#now() - this.#maxAgeMs);
     }
     if (this.#room.count > 0 || this.#sweep === null) return;
     clearInterval(this.#sweep);
@@ -181,7 +184,7 @@ export class MessageHub {
     const nowMs = this.#now();
     const { from: peer, type, id } = about;
     const header = { kind: PROGRAM_KIND.report, outcome, from: this.#road?.node ?? '', channel: '', type, id };
-    const untilMs = nowMs + (this.#road?.maxAgeMs ?? 0);
+    const untilMs = nowMs + this.#maxAgeMs;
     this.#dispatch.send({ peer, type, message: { ...header, bytes: NOTHING }, enteredMs: nowMs, untilMs });
   }
 

@@ -178,3 +178,16 @@ test('a frame that is no message of ours is passed over', () => {
   b.onArrival(new Uint8Array(0), 0);
   expect(b.hub.counters.received).toBe(0);
 });
+
+test('[AG9] what waits for a program outlives a restart in place, and grows no older than before', () => {
+  write('x');
+  b.hub.join(null);
+  vi.advanceTimersByTime(500);
+  expect(b.hub.waiting).toBe(1);
+  b.join('b');
+  expect(listen().texts).toEqual(['x']);
+  write('y', { channel: 'other' });
+  b.hub.join(null);
+  vi.advanceTimersByTime(2100);
+  expect(b.hub.waiting).toBe(0);
+});
