@@ -130,7 +130,10 @@ export class GatewayMachine {
     if (frames !== this.#frames) this.#framesMs = nowMs;
     this.#frames = frames;
     const offering = candidates.filter(({ offers }) => offers);
-    const isHeld = nowMs - this.#framesMs < QUIET_MS && offering.some(({ peer }) => peer === this.#state.gateway);
+    // Whoever speaks first after a start is not held: the first in the list may need a moment longer.
+    const isSettled = nowMs - this.#startMs >= START_MS;
+    const isBusy = isSettled && nowMs - this.#framesMs < QUIET_MS;
+    const isHeld = isBusy && offering.some(({ peer }) => peer === this.#state.gateway);
     return isHeld ? this.#state.gateway : (offering[0]?.peer ?? -1);
   }
 }

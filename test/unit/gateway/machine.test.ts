@@ -97,11 +97,18 @@ describe('[AG10] the gateway', () => {
   test('stays while packets go to it, also over the return, and gives way after a minute of quiet', () => {
     const look = machine();
     look({ carrier: false, candidates: offers(0), frames: 0 }, 0);
-    look({ carrier: false, candidates: offers(0), frames: 7 }, 100);
-    expect(look({ frames: 7 }, 200)).toMatchObject({ gateway: 0, using: false, outside: 'good' });
+    look({ carrier: false, candidates: offers(0), frames: 7 }, 5000);
+    expect(look({ frames: 7 }, 5100)).toMatchObject({ gateway: 0, using: false, outside: 'good' });
     expect(look({ frames: 8 }, 60_000)).toMatchObject({ gateway: 0 });
     expect(look({ frames: 8 }, 119_999)).toMatchObject({ gateway: 0 });
     expect(look({ frames: 8 }, 120_000)).toMatchObject({ gateway: 1 });
+  });
+
+  test('is not held at the start, where the second may have spoken first', () => {
+    const look = machine();
+    look({ candidates: offers(0), frames: 0 }, 0);
+    look({ candidates: offers(0), frames: 3 }, 100);
+    expect(look({ candidates: offers(0, 1), frames: 4 }, 200)).toMatchObject({ gateway: 1 });
   });
 
   test('is none for a node that only offers; a node that only takes never offers', () => {
