@@ -94,6 +94,8 @@ export class GatewayMachine {
     const isSame =
       old.outside === outside && old.gateway === gateway && old.using === using && old.offering === offering;
     if (isSame) return null;
+    // What went to the former one holds nobody.
+    if (old.gateway !== gateway) this.#framesMs = -Infinity;
     this.#state = { outside, offering, gateway, using, reason };
     return this.#state;
   }

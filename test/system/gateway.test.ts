@@ -144,7 +144,7 @@ describe('[AG10] gateway', () => {
   test('what killed agents leave on their hosts is cleaned up by the next ones, and all is as it was found', async () => {
     const { lab } = cluster;
     await outside.isolate('a');
-    await untilUsing('a', 'b');
+    await eventually('a uses a gateway', SOON_MS, async () => (await gatewayOf('a')).using !== null);
     await Promise.all(lab.nodes.map(async (node) => lab.stopAgent(node, 'SIGKILL')));
     for (const node of lab.nodes) expect(await hostState(node)).not.toBe(asFound.get(node));
     await lab.heal();

@@ -111,6 +111,15 @@ describe('[AG10] the gateway', () => {
     expect(look({ candidates: offers(0, 1), frames: 4 }, 200)).toMatchObject({ gateway: 1 });
   });
 
+  test('that was lost is not held when it is the first to speak again', () => {
+    const look = machine();
+    look({ candidates: offers(0), frames: 0 }, 5000);
+    look({ candidates: offers(0), frames: 9 }, 5100);
+    expect(look({ candidates: offers(), frames: 9 }, 5200)).toMatchObject({ gateway: -1 });
+    expect(look({ candidates: offers(0), frames: 9 }, 5300)).toMatchObject({ gateway: 0 });
+    expect(look({ candidates: offers(0, 1), frames: 9 }, 5400)).toMatchObject({ gateway: 1 });
+  });
+
   test('is none for a node that only offers; a node that only takes never offers', () => {
     expect(machine({ use: false })({ carrier: false }, 0)).toMatchObject({ gateway: -1, using: false });
     expect(machine({ offer: false })({}, 0)).toMatchObject({ offering: false, outside: 'good' });
