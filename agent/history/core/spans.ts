@@ -1,0 +1,183 @@
+/**
+ * Which states can be restored ([HI1]), and which mark a time means ([HI6]). A gap is what lies between: marks that are missing, or
+ * of which control or data is.
+ */
+import { isEntry } from '../wire/record.ts';
+import type { RecordTable, WholePoint } from './table.ts';
+
+/** Marks from `from` to `to` can be restored, both included. Times in microseconds since 1970, by the recorder's clock. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly fromUs: number;
+  readonly toUs: number;
+}
+
+export interface Gap {
+  readonly first: number;
+  readonly last: number;
+  readonly fromUs: number;
+  /** Null: nothing behind it can be restored yet. */
+  readonly untilUs: number | null;
+  /** What is missing of it. */
+  readonly lacks: 'all' | 'control' | 'data' | 'base';
+}
+
+export interface Extent {
+  readonly spans: readonly Span[];
+  readonly gaps: readonly Gap[];
+}
+
+/** By how much the monitor's clock was ahead where this mark was given. Less than a second is no news of its clock. */
+export function aheadUs({ clocks }: RecordTable, mark: number): number {
+  let ahead = 0;
+  for (const note of clocks) if (note.mark <= mark) ahead = note.aheadUs;
+  return Math.abs(ahead) < 1_000_000 ? 0 : ahead;
+}
+
+/** The times of `order`, corrected, and never going back. */
+export function correctedTimes(table: RecordTable, floorUs = 0): Float64Array {
+  const times = new Float64Array(table.count);
+  const clocks = table.clocks.toSorted((a, b) => a.mark - b.mark);
+  let [next, ahead, newest] = [0, 0, floorUs];
+  for (let i = 0; i < times.length; i++) {
+    const record = table.order[i] ?? 0;
+    const mark = table.mark(record);
+    while (next < clocks.length && (clocks[next]?.mark ?? Infinity) <= mark) {
+      const found = clocks[next++]?.aheadUs ?? 0;
+      ahead = Math.abs(found) < 1_000_000 ? 0 : found;
+    }
+    if (isEntry(table.kind(record))) newest = Math.max(newest, table.timeUs(record) - ahead);
+    times[i] = newest;
+  }
+  return times;
+}
+
+export function extentOf(table: RecordTable, base: WholePoint | null, times: Float64Array): Extent {
+  const wholes = table.wholes.filter(({ mark }) => base !== null && mark > base.mark);
+  // Without a base nothing that is known later is a state.
+  const starts = base ? [base, ...wholes] : [];
+  const spans: Span[] = [];
+  let place = 0;
+  for (const { mark: from, timeUs: fromUs } of starts) {
+    const former = spans.at(-1);
+    if (former && from <= former.to) continue;
+    while (place < table.count && table.mark(table.order[place] ?? 0) <= from) place++;
+    let [to, toUs] = [from, fromUs];
+    for (; place < table.count; place++) {
+      const record = table.order[place] ?? 0;
+      const mark = table.mark(record);
+      if (!isEntry(table.kind(record))) continue;
+      if (mark !== to + 1 || !table.isComplete(record)) break;
+      to = mark;
+      toUs = Math.max(toUs, times[place] ?? toUs);
+    }
+    spans.push({ from, to, fromUs, toUs });
+  }
+  return { spans, gaps: gapsOf(table, spans, times) };
+}
+
+function gapsOf(table: RecordTable, spans: readonly Span[], times: Float64Array): Gap[] {
+  const gaps: Gap[] = [];
+  const lastRecord = table.order.at(-1);
+  const newest = Math.max(lastRecord === undefined ? 0 : table.mark(lastRecord), table.orphans.at(-1) ?? 0);
+  spans.forEach((span, i) => {
+    const next = spans[i + 1];
+    const last = next ? next.from - 1 : newest;
+    if (last > span.to) gaps.push(gapFrom(table, times, span.to + 1, last, span.toUs, next?.fromUs ?? null));
+  });
+  const first = table.order[0];
+  if (spans.length === 0 && newest > 0) {
+    const mark = first === undefined ? (table.orphans[0] ?? 1) : table.mark(first);
+    gaps.push({ first: mark, last: newest, fromUs: times[0] ?? 0, untilUs: null, lacks: 'base' });
+  }
+  return gaps;
+}
+
+function gapFrom(
+  table: RecordTable,
+  times: Float64Array,
+  first: number,
+  last: number,
+  fromUs: number,
+  untilUs: number | null,
+): Gap {
+  let [control, data] = [false, false];
+  let [here, knownUs] = [0, fromUs];
+  for (let place = table.placeOf(first - 1) + 1; place < table.count; place++) {
+    const record = table.order[place] ?? 0;
+    if (table.mark(record) > last) break;
+    if (!isEntry(table.kind(record))) continue;
+    here++;
+    if (!table.isComplete(record)) data = true;
+    // Its time is known: before it nothing is missing.
+    if (table.mark(record) === first) knownUs = (times[place] ?? fromUs) - 0.5;
+  }
+  const orphaned = table.orphans.filter((mark) => mark >= first && mark <= last).length;
+  if (here + orphaned === last - first + 1) control = orphaned > 0;
+  const lacks = here + orphaned < last - first + 1 ? 'all' : data && !control ? 'data' : control ? 'control' : 'base';
+  return { first, last, fromUs: knownUs, untilUs, lacks };
+}
+
+/** A mark, or a time. */
+export type When = { readonly mark: number } | { readonly timeUs: number };
+
+export type Found =
+  | { readonly ok: true; readonly mark: number; readonly timeUs: number }
+  /** `why` is what is wrong, for an operator; `earliest` and `latest` what there is. */
+  | { readonly ok: false; readonly why: string };
+
+export function findMark(
+  table: RecordTable,
+  { spans, gaps }: Extent,
+  times: Float64Array,
+  when: When,
+  nowUs: number,
+): Found {
+  const [first, last] = [spans[0], spans.at(-1)];
+  if (!first || !last) return { ok: false, why: 'nothing can be restored yet: the base is not all there' };
+  if ('mark' in when) return byMark(table, spans, gaps, times, when.mark);
+  const { timeUs } = when;
+  if (timeUs > nowUs) return { ok: false, why: `${timeText(timeUs)} is in the future` };
+  if (timeUs < first.fromUs) return { ok: false, why: beginning(timeText(timeUs), first) };
+  const inGap = gaps.find(({ fromUs, untilUs }) => timeUs > fromUs && timeUs < (untilUs ?? Infinity));
+  if (inGap) return { ok: false, why: `${timeText(timeUs)} lies in a gap: ${gapText(inGap)}` };
+  const span = spans.findLast(({ fromUs }) => fromUs <= timeUs) ?? first;
+  let place = table.placeOf(span.to);
+  while (place >= 0 && (times[place] ?? 0) > timeUs && table.mark(table.order[place] ?? 0) > span.from) place--;
+  const mark = place < 0 ? span.from : Math.max(span.from, table.mark(table.order[place] ?? 0));
+  return { ok: true, mark, timeUs: mark === span.from ? span.fromUs : (times[place] ?? span.fromUs) };
+}
+
+function byMark(
+  table: RecordTable,
+  spans: readonly Span[],
+  gaps: readonly Gap[],
+  times: Float64Array,
+  mark: number,
+): Found {
+  const span = spans.find(({ from, to }) => from <= mark && mark <= to);
+  if (span) return { ok: true, mark, timeUs: mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? 0) };
+  const gap = gaps.find((one) => one.first <= mark && mark <= one.last);
+  if (gap) return { ok: false, why: `mark ${mark} lies in a gap: ${gapText(gap)}` };
+  const [first, last] = [spans[0], spans.at(-1)];
+  if (first && mark < first.from) return { ok: false, why: beginning(`mark ${mark}`, first) };
+  return { ok: false, why: `mark ${mark} is not recorded yet: the newest is ${last?.to ?? 0}` };
+}
+
+const beginning = (what: string, first: Span): string =>
+  `${what} lies before the beginning of what is kept: the earliest is ${timeText(first.fromUs)}, mark ${first.from}`;
+
+const LACKS: Readonly<Record<Gap['lacks'], string>> = {
+  all: 'were never recorded',
+  control: 'have data and no control',
+  data: 'have control and no data',
+  base: 'have no base that they stand on',
+};
+
+export function gapText({ first, last, fromUs, untilUs, lacks }: Gap): string {
+  const until = untilUs === null ? 'on' : `to ${timeText(untilUs)}`;
+  return `marks ${first} to ${last}, from ${timeText(fromUs)} ${until}, ${LACKS[lacks]}`;
+}
+
+export const timeText = (us: number): string => new Date(Math.floor(us / 1000)).toISOString();

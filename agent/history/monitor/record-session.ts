@@ -1,0 +1,385 @@
+/**
+ * One recorder as its monitor sees it: dials it, sends it control and data over connections of their own, and first the volumes as
+ * they are where it has no base or has missed something. Never stands in the way: past half of the ring it is let go of.
+ */
+import { randomInt } from 'node:crypto';
+import { AgentError } from '../../base/errors.ts';
+import { RegionSet } from '../../mirror/core/region-set.ts';
+import type { Point } from '../../mirror/core/meeting.ts';
+import { LinkConnection } from '../../mirror/link/connection.ts';
+import { decodeStop, encodeStop, GreetingError } from '../../mirror/link/greeting.ts';
+import type { Address } from '../../mirror/link/tls.ts';
+import { sleep } from '../../mirror/machine.ts';
+import { Expected } from '../../mirror/source/expected.ts';
+import { ready } from '../../mirror/source/inquiry.ts';
+import type { SourceJournal } from '../../mirror/source/journal.ts';
+import { RingCursor } from '../../mirror/source/ring-cursor.ts';
+import { Sent } from '../../mirror/source/sent.ts';
+import type { SessionHost } from '../../mirror/source/session-host.ts';
+import type { RingPlace } from '../../mirror/store/ring.ts';
+import { FRAME_KIND, type Frame, type FrameKind } from '../../mirror/wire/frame.ts';
+import { decodeRecordingState, encodeRecordHello, encodeTake, type RecordHello, type Take } from '../wire/greeting.ts';
+import { DataFolderWriter } from './data-folder.ts';
+import type { Follower } from './follower.ts';
+import { recorderLink } from '../wire/link-name.ts';
+import { durableRing, KEPT_SHARE, placeFor } from './ring.ts';
+import { splitEntries } from './split.ts';
+import { sendImages, type ImageProgress } from './volume-images.ts';
+
+export interface RecordOptions {
+  readonly name: string;
+  readonly address: Address;
+  /** That carry data, beside the one for control. */
+  readonly connections: number;
+  /** Writers wait when the ring is full of what it lacks, as for a target. */
+  readonly wait: boolean;
+  /** Data goes into this folder instead: another way than control. */
+  readonly dataFolder: string | null;
+}
+
+const AGAIN_MS_MIN = 200;
+const AGAIN_MS_MAX = 3000;
+const REFUSED_AGAIN_MS = 5000;
+const GREETING_MS = 5000;
+const BATCH_BYTES = 256 * 1024;
+const LOOK_MS = 5;
+
+export class RecordSession implements Follower {
+  readonly name: string;
+  readonly #options: RecordOptions;
+  readonly #host: SessionHost;
+  readonly #journal: SourceJournal;
+  readonly #sent: Sent = new Sent();
+  /** Written to since `#changedFrom`. */
+  readonly #changed: RegionSet;
+  #changedFrom = Infinity;
+  #control: LinkConnection | null = null;
+  #data: LinkConnection[] = [];
+  #folder: DataFolderWriter | null = null;
+  #turn = 0;
+  #cursor: RingCursor | null = null;
+  #greeting: Expected;
+  #freed: number;
+  #kept = 0;
+  #isLoading = false;
+  #isLetGo = false;
+  #isStopped = false;
+  #images: ImageProgress | null = null;
+  #state: 'away' | 'filling' | 'recording' = 'away';
+  #problem: string | null = null;
+  #told = '';
+  #isRefused = false;
+  #gaps = 0;
+
+  constructor(options: RecordOptions, journal: SourceJournal, host: SessionHost) {
+    this.name = options.name;
+    this.#options = options;
+    this.#host = host;
+    this.#journal = journal;
+    this.#greeting = new Expected(host.machine);
+    this.#changed = new RegionSet(journal.superblock.volumes);
+    this.#freed = journal.oldest.position;
+    void this.#run();
+  }
+
+  get freed(): number {
+    if (this.#options.wait) return this.#freed;
+    return this.#isLetGo ? Infinity : this.#freed;
+  }
+
+  note(volume: number, offset: number, length: number): void {
+    this.#changed.mark(volume, offset, length);
+  }
+
+  progress(): void {
+    this.#letGoIfBehind();
+    if (this.#state === 'recording' && this.#changed.count > 0 && this.#kept === this.#journal.end.mark)
+      this.#restartChanged();
+    this.#pump();
+  }
+
+  status(): Readonly<Record<string, unknown>> {
+    return {
+      name: this.name,
+      state: this.#state,
+      kept: this.#kept,
+      lagBytes: this.#isLetGo ? null : Math.max(0, this.#journal.head - this.#freed),
+      images: this.#images,
+      letGo: this.#gaps,
+      problem: this.#control && this.#state !== 'away' ? null : this.#problem,
+    };
+  }
+
+  stop(reason: string): void {
+    this.#isStopped = true;
+    this.#control?.send(FRAME_KIND.stop, 0, 0, 0, encodeStop({ reason, again: true }));
+    this.#end(reason);
+  }
+
+  /** The mirror never waits for who only records. */
+  #letGoIfBehind(): void {
+    if (this.#options.wait || this.#isLetGo) return;
+    if (this.#journal.head - this.#freed <= this.#journal.ringBytes * KEPT_SHARE) return;
+    this.#isLetGo = true;
+    this.#gaps++;
+    this.#end('it is behind by half of the journal: it is let go of, and what it misses is a gap');
+  }
+
+  async #run(): Promise<void> {
+    const { machine } = this.#host;
+    let pauseMs = AGAIN_MS_MIN;
+    while (!this.#isStopped) {
+      const beganMs = machine.clock.monotonicMs();
+      this.#isRefused = false;
+      const reason = await this.#session().catch((error: unknown) => error);
+      this.#lost(reason instanceof Error ? reason.message : String(reason));
+      const heldMs = machine.clock.monotonicMs() - beganMs;
+      pauseMs = heldMs > AGAIN_MS_MAX ? AGAIN_MS_MIN : Math.min(2 * pauseMs, AGAIN_MS_MAX);
+      if (!this.#isStopped) await sleep(machine, this.#isRefused ? REFUSED_AGAIN_MS : pauseMs);
+    }
+  }
+
+  #lost(reason: string): void {
+    this.#end(reason);
+    this.#control = null;
+    this.#data = [];
+    this.#cursor = null;
+    this.#images = null;
+    this.#folder?.close();
+    this.#folder = null;
+    this.#state = 'away';
+    this.#problem = reason;
+    if (this.#isStopped || reason === this.#told) return;
+    this.#told = reason;
+    this.#host.tell({ kind: 'recorder-lost', target: this.name, reason });
+  }
+
+  #end(reason: string): void {
+    for (const connection of [this.#control, ...this.#data]) connection?.end(reason);
+    this.#greeting.fail(reason);
+  }
+
+  async #session(): Promise<string> {
+    let end: (reason: string) => void = () => {};
+    const closed = new Promise<string>((resolve) => (end = resolve));
+    const ended = (reason: string): void => {
+      this.#greeting.fail(reason);
+      end(reason);
+    };
+    const session = randomInt(1, 2 ** 47);
+    const control = await this.#dial(ended);
+    this.#control = control;
+    const looking = this.#host.machine.timers.every(LOOK_MS, () => this.progress());
+    try {
+      await this.#greet(control, session, ended);
+      return await closed;
+    } finally {
+      looking();
+      this.#end('the session is over');
+    }
+  }
+
+  async #dial(ended: (reason: string) => void): Promise<LinkConnection> {
+    const { machine } = this.#host;
+    const { address, name } = this.#options;
+    const socket = machine.network.dial(address, this.#host.key(), recorderLink(name));
+    const inTime = machine.timers.after(GREETING_MS, () => socket.destroy(new Error('no connection in time')));
+    try {
+      await ready(socket);
+    } catch (error) {
+      const { message } = error as Error;
+      throw new AgentError('primary', `recorder ${name} at ${address.host}:${address.port}: ${message}`, {
+        cause: error,
+      });
+    } finally {
+      inTime();
+    }
+    const events = {
+      frame: (frame: Frame, body: Uint8Array) => this.#frame(frame, body),
+      drain: () => this.#pump(),
+      closed: ended,
+    };
+    return new LinkConnection(socket, events, machine.timers.soon);
+  }
+
+  async #greet(control: LinkConnection, session: number, ended: (reason: string) => void): Promise<void> {
+    const host = this.#host;
+    // From here on the ring is kept for it again.
+    if (this.#isLetGo) this.#freed = this.#journal.head;
+    this.#isLetGo = false;
+    const present = await host.durable();
+    const { oldest } = host;
+    const hello: RecordHello = {
+      monitor: host.group,
+      volumes: host.shape.volumes,
+      generation: host.shape.generation,
+      ancestry: host.shape.ancestry,
+      tail: pointOf(oldest),
+      durable: pointOf(present),
+      session,
+      carries: 'control',
+      dataFolder: this.#options.dataFolder,
+    };
+    const answer = this.#greeting.wait(GREETING_MS);
+    control.send(FRAME_KIND.record, session, 0, 0, encodeRecordHello(hello));
+    const { prefix, isWhole } = decodeRecordingState(await answer);
+    const { take, cursor } = await this.#meet(prefix, isWhole, present);
+    await this.#openData(hello, ended);
+    control.send(
+      FRAME_KIND.take,
+      session,
+      0,
+      0,
+      encodeTake({ ...take, clockMs: Math.round(host.machine.clock.wallMs()) }),
+    );
+    this.#freed = cursor.place.position;
+    this.#sent.begin(cursor.place.position);
+    this.#kept = take.from.mark;
+    this.#cursor = cursor;
+    this.#told = '';
+    this.#state = take.how === 'replay' ? 'recording' : 'filling';
+    host.tell({ kind: 'recorder-linked', target: this.name, how: take.how, from: take.from.mark });
+    this.#pump();
+    if (take.how !== 'replay')
+      void this.#fill(control, take, present).catch((error: Error) => control.end(error.message));
+    else if (this.#changedFrom === Infinity) this.#restartChanged();
+  }
+
+  /** From where on it is sent what, and whether it needs the volumes as they are. */
+  async #meet(
+    prefix: Point,
+    isWhole: boolean,
+    present: RingPlace,
+  ): Promise<{ readonly take: Omit<Take, 'clockMs'>; readonly cursor: RingCursor }> {
+    const { readFile } = this.#host;
+    const ring = durableRing(this.#journal);
+    const { oldest } = this.#journal;
+    if (isWhole && prefix.mark >= oldest.mark && prefix.mark <= present.mark) {
+      const cursor = new RingCursor(ring, placeFor(this.#journal, prefix.mark), readFile);
+      await cursor.seek(prefix.mark);
+      if (cursor.place.chain === prefix.chain) return { take: { how: 'replay', from: prefix }, cursor };
+    }
+    const isKnown = isWhole && prefix.mark >= this.#changedFrom;
+    const how = isKnown ? 'changed' : 'base';
+    return { take: { how, from: pointOf(present) }, cursor: new RingCursor(ring, present, readFile) };
+  }
+
+  async #openData(hello: RecordHello, ended: (reason: string) => void): Promise<void> {
+    const { dataFolder, connections } = this.#options;
+    if (dataFolder !== null) {
+      this.#folder = await DataFolderWriter.open(dataFolder, hello.session, (error) =>
+        this.#control?.end(error.message),
+      );
+      return;
+    }
+    for (let i = 0; i < connections; i++) {
+      const connection = await this.#dial(ended);
+      connection.send(FRAME_KIND.record, hello.session, 0, 0, encodeRecordHello({ ...hello, carries: 'data' }));
+      this.#data.push(connection);
+    }
+  }
+
+  /** Sends the volumes, or what of them may have changed; whole with the mark at the end, once the recorder has all up to it. */
+  async #fill(control: LinkConnection, { how }: Pick<Take, 'how'>, present: RingPlace): Promise<void> {
+    const { volumes } = this.#journal.superblock;
+    const regions = how === 'base' ? RegionSet.all(volumes) : new RegionSet(volumes);
+    if (how === 'changed') regions.add(this.#changed);
+    await this.#host.stored(present.position);
+    const isOver = (): boolean => this.#control !== control || !control.isOpen;
+    const isDone = await sendImages(this.#journal, regions, {
+      isOver,
+      progress: (images) => (this.#images = images),
+      send: async (data) => {
+        control.send(FRAME_KIND.data, 0, 0, 1, data);
+        while (control.isFull && !isOver()) await sleep(this.#host.machine, LOOK_MS);
+      },
+    });
+    if (!isDone) return;
+    const { mark } = this.#journal.end;
+    while (this.#kept < mark && !isOver()) await sleep(this.#host.machine, LOOK_MS);
+    if (isOver()) return;
+    control.send(FRAME_KIND.whole, 0, mark);
+    this.#images = null;
+    this.#state = 'recording';
+    this.#restartChanged();
+  }
+
+  /** What is written from now on is noted anew: who has everything up to here lacks nothing else. */
+  #restartChanged(): void {
+    this.#changed.clear();
+    this.#changedFrom = this.#journal.end.mark;
+  }
+
+  #frame({ kind, id }: Frame, body: Uint8Array): void {
+    if (kind === FRAME_KIND.recording) return this.#greeting.come(body);
+    if (kind === FRAME_KIND.kept) {
+      this.#kept = Math.max(this.#kept, id);
+      this.#freed = Math.max(this.#freed, this.#sent.stored(id, id));
+      this.#host.changed();
+      return undefined;
+    }
+    let reason = 'the recorder ended the session';
+    if (kind === FRAME_KIND.stop) {
+      try {
+        const stop = decodeStop(body);
+        this.#isRefused = !stop.again;
+        reason = stop.reason;
+      } catch (error) {
+        if (!(error instanceof GreetingError)) throw error;
+      }
+    }
+    this.#greeting.fail(reason);
+    return this.#control?.end(reason);
+  }
+
+  get #isFull(): boolean {
+    if (this.#control?.isFull !== false) return true;
+    return this.#folder ? this.#folder.isFull : this.#data.some(({ isFull }) => isFull);
+  }
+
+  #pump(): void {
+    const [control, cursor] = [this.#control, this.#cursor];
+    if (!control || !cursor || this.#isLoading) return;
+    try {
+      while (control.isOpen && !this.#isFull) {
+        const batch = cursor.take(BATCH_BYTES);
+        if (!batch) break;
+        this.#send(control, cursor, batch.bytes);
+      }
+    } catch (error) {
+      return control.end((error as Error).message);
+    }
+    if (!this.#isFull && !cursor.isAtEnd) void this.#load(control, cursor);
+    return undefined;
+  }
+
+  /** What the window has lost comes from the file. */
+  async #load(control: LinkConnection, cursor: RingCursor): Promise<void> {
+    this.#isLoading = true;
+    try {
+      const batch = await cursor.load(BATCH_BYTES);
+      if (batch && control === this.#control && cursor === this.#cursor) this.#send(control, cursor, batch.bytes);
+    } catch (error) {
+      control.end((error as Error).message);
+      return;
+    } finally {
+      this.#isLoading = false;
+    }
+    if (control === this.#control) this.#pump();
+  }
+
+  #send(control: LinkConnection, { place }: RingCursor, bytes: Uint8Array): void {
+    const split = splitEntries(bytes);
+    control.send(FRAME_KIND.control, 0, 0, split.controlCount, split.control);
+    if (split.dataCount > 0) this.#sendData(FRAME_KIND.data, split.dataCount, split.data);
+    this.#sent.sent(place.mark, place.position);
+  }
+
+  #sendData(kind: FrameKind, count: number, data: Uint8Array): void {
+    if (this.#folder) return this.#folder.put(data);
+    const connection = this.#data[this.#turn++ % this.#data.length];
+    return connection?.send(kind, 0, 0, count, data);
+  }
+}
+
+const pointOf = ({ mark, chain }: RingPlace): Point => ({ mark, chain });

@@ -1,0 +1,249 @@
+/** What one monitor sends, into its recording: over which connections, from where on, and how far it is kept. */
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { clockAhead } from '../core/clock.ts';
+import { kinship, short } from '../../mirror/core/generation.ts';
+import type { Peer } from '../../mirror/target/session.ts';
+import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
+import { isRecording, readHead } from '../store/files.ts';
+import { Recording, type Retention } from '../store/recording.ts';
+import { restoreFrom, type Restored } from '../store/restore-from.ts';
+import { decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
+
+export interface IntakeOptions {
+  readonly folder: string;
+  /** Its log device; null without. */
+  readonly logFolder: string | null;
+  readonly monitor: string;
+  /** Null for a recording that is there. */
+  readonly hello: RecordHello | null;
+  readonly retention: Retention;
+  readonly log: (line: string) => void;
+  readonly nowMs: () => number;
+}
+
+/** More is not read while so much is not written. */
+const PENDING_BYTES_MAX = 32 * 1024 * 1024;
+
+export class Intake {
+  readonly #options: IntakeOptions;
+  readonly recording: Recording;
+  /** The session that runs: its number, and its connections. */
+  #session = 0;
+  /** When it was answered how far its recording is. */
+  #askedMs = 0;
+  #control: Peer | null = null;
+  readonly #peers = new Set<Peer>();
+  #isTaking = false;
+  #isPaused = false;
+  #told = -1;
+  #dataFolder: string | null = null;
+  #restored: Restored | null = null;
+
+  private constructor(options: IntakeOptions, recording: Recording) {
+    this.#options = options;
+    this.recording = recording;
+  }
+
+  /** Throws an AgentError that says what to do. */
+  static async open(options: IntakeOptions): Promise<Intake> {
+    const { folder, monitor, hello, retention, log, nowMs } = options;
+    const shape = isRecording(folder) ? readHead(folder) : hello;
+    let intake: Intake | null = null;
+    const recording = await Recording.open({
+      folder,
+      monitor,
+      volumes: (hello ?? shape)?.volumes ?? [],
+      generation: (shape ?? hello)?.generation ?? '',
+      keepsBase: true,
+      retention,
+      nowMs,
+      log,
+      progress: () => intake?.progress(),
+    });
+    intake = new Intake(options, recording);
+    await intake.#restore();
+    return intake;
+  }
+
+  status(): Readonly<Record<string, unknown>> {
+    const { recording } = this;
+    return {
+      monitor: this.#options.monitor,
+      folder: this.#options.folder,
+      linked: this.#control !== null,
+      kept: recording.prefix.mark,
+      base: recording.base,
+      waiting: recording.waiting,
+      storedBytes: recording.storedBytes,
+      pendingBytes: recording.pendingBytes,
+      fault: recording.fault,
+      restored: this.#restored,
+    };
+  }
+
+  /** Why it cannot be had, or null. */
+  async greet(peer: Peer, hello: RecordHello): Promise<string | null> {
+    if (hello.carries === 'data') {
+      if (hello.session !== this.#session) return `session ${hello.session} does not run here`;
+      this.#peers.add(peer);
+      return null;
+    }
+    const fault = this.#kin(hello);
+    if (fault !== null) return fault;
+    for (const former of this.#peers) former.stop({ reason: 'another session was begun', again: true });
+    this.#peers.clear();
+    this.#isTaking = false;
+    this.#session = hello.session;
+    this.#control = peer;
+    this.#peers.add(peer);
+    this.#dataFolder = hello.dataFolder;
+    await this.recording.settled();
+    await this.#restore();
+    const { prefix, isWhole } = this.recording;
+    this.#askedMs = this.#options.nowMs();
+    peer.send(FRAME_KIND.recording, 0, 0, encodeRecordingState({ prefix, isWhole }));
+    return null;
+  }
+
+  frame(peer: Peer, { kind, id }: Frame, body: Uint8Array): void {
+    if (!this.#peers.has(peer)) return;
+    const fault = this.#take(peer, kind, id, body);
+    if (fault !== null) this.#trip(fault);
+    else if (this.recording.pendingBytes > PENDING_BYTES_MAX && !this.#isPaused) {
+      this.#isPaused = true;
+      for (const one of this.#peers) one.pause();
+    }
+  }
+
+  disconnected(peer: Peer, reason: string): void {
+    if (!this.#peers.delete(peer)) return;
+    // A session that has lost one of its ways lacks what was on it.
+    this.#trip(`a connection from ${peer.address} is gone: ${reason}`);
+  }
+
+  /** From time to time. */
+  look(): void {
+    if (this.#dataFolder !== null && this.#isTaking) this.#takeFromFolder(this.#dataFolder);
+  }
+
+  /** More is durable. */
+  progress(): void {
+    const { recording } = this;
+    if (this.#isPaused && recording.pendingBytes < PENDING_BYTES_MAX / 2) {
+      this.#isPaused = false;
+      for (const one of this.#peers) one.resume();
+    }
+    const { mark } = recording.prefix;
+    if (mark === this.#told || !this.#isTaking) return;
+    this.#told = mark;
+    this.#control?.send(FRAME_KIND.kept, 0, mark);
+  }
+
+  async close(): Promise<void> {
+    this.#isTaking = false;
+    this.#control = null;
+    await this.recording.close();
+  }
+
+  #take(peer: Peer, kind: number, id: number, body: Uint8Array): string | null {
+    const { recording } = this;
+    if (kind === FRAME_KIND.take && peer === this.#control) return this.#begin(body);
+    if (!this.#isTaking && peer === this.#control) return 'a monitor has to say first what it sends';
+    if (kind === FRAME_KIND.control) return recording.control(body);
+    if (kind === FRAME_KIND.data) return recording.data(body);
+    if (kind === FRAME_KIND.whole) {
+      if (id > recording.prefix.mark) return `mark ${id} is whole, and ${recording.prefix.mark} is all that is here`;
+      recording.whole(id);
+      return null;
+    }
+    return `a frame of kind ${kind}, which a recorder does not take`;
+  }
+
+  #begin(body: Uint8Array): string | null {
+    const { how, from, clockMs } = decodeTake(body);
+    const { recording } = this;
+    const { mark, chain } = recording.prefix;
+    if (how === 'replay' && (from.mark !== mark || from.chain !== chain))
+      return `mark ${from.mark} is not where it ends here`;
+    if (how !== 'replay') {
+      if (recording.isWhole && from.mark > mark) {
+        this.#options.log(
+          `marks ${mark + 1} to ${from.mark} were missed: they are a gap, until the volumes are compared`,
+        );
+      }
+      if (how === 'base' && !recording.isWhole) recording.fill(from.mark);
+      recording.startAt(from.mark, from.chain);
+    }
+    const aheadMs = clockAhead(clockMs, this.#askedMs, this.#options.nowMs());
+    recording.clock(from.mark, BigInt(Math.round(aheadMs)) * 1_000_000n);
+    this.#isTaking = true;
+    this.#told = -1;
+    this.#options.log(
+      `recording behind mark ${from.mark}${how === 'replay' ? '' : `, with ${how === 'base' ? 'all of the volumes' : 'what has changed'}`}`,
+    );
+    this.progress();
+    return null;
+  }
+
+  /** [HI5] */
+  #kin(hello: RecordHello): string | null {
+    const { recording } = this;
+    const ours = { generation: recording.generation, ancestry: [] };
+    const kin = kinship(hello, ours);
+    if (kin.kin === 'same') return null;
+    if (kin.kin !== 'successor') {
+      return `the recording here is of generation ${short(ours.generation)}, and ${short(hello.generation)} does not come from it: remove the folder ${this.#options.folder}, or name another store`;
+    }
+    if (recording.prefix.mark > kin.until.mark) {
+      this.#options.log(
+        `marks ${kin.until.mark + 1} to ${recording.prefix.mark} were given up by a takeover: they can be restored no more`,
+      );
+      recording.branch(hello.generation, kin.until);
+    } else recording.adopt(hello.generation);
+    return null;
+  }
+
+  #trip(reason: string): void {
+    if (this.#control === null) return;
+    this.#options.log(`session ends: ${reason}`);
+    this.#isTaking = false;
+    this.#control = null;
+    for (const peer of this.#peers) peer.stop({ reason, again: true });
+    this.#peers.clear();
+  }
+
+  /** [HI7] */
+  async #restore(): Promise<void> {
+    const { logFolder, log } = this.#options;
+    if (logFolder === null) return;
+    try {
+      const restored = await restoreFrom(this.recording, logFolder);
+      if (restored.control + restored.data === 0) return;
+      this.#restored = restored;
+      log(
+        `${restored.control} records of control and ${restored.data} of data were restored from the log device ${logFolder}`,
+      );
+    } catch (error) {
+      log(`nothing can be restored from the log device: ${(error as Error).message}`);
+    }
+  }
+
+  /** [OS7] What came by the folder. */
+  #takeFromFolder(folder: string): void {
+    let names: string[];
+    try {
+      names = readdirSync(folder).filter((name) => name.endsWith('.data'));
+    } catch {
+      return;
+    }
+    for (const name of names.sort()) {
+      if (this.recording.pendingBytes > PENDING_BYTES_MAX) return;
+      const path = join(folder, name);
+      const fault = this.recording.data(readFileSync(path));
+      if (fault !== null) this.#options.log(`${path}: ${fault}: it is passed over`);
+      // Its marks are asked for again where a crash takes them now: the monitor keeps what is not durable here.
+      rmSync(path, { force: true });
+    }
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * [HI4] The oldest segment goes into the base: what was written in it becomes what the base shows, block by block, and the
+ * earliest state that can be restored moves on. A crash anywhere is mended by doing it again: the head names the mark first.
+ */
+import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { setImmediate as breath } from 'node:timers/promises';
+import { isEntry, RECORD_KIND } from '../wire/record.ts';
+import { VERSION_BYTES } from '../wire/layout.ts';
+import type { Span } from '../core/spans.ts';
+import type { RecordTable } from '../core/table.ts';
+import { basePath, controlPath, dataPath, flushFolder, writeHead, type Base } from './files.ts';
+import { loadRecording, type Loaded, type SegmentFacts } from './load.ts';
+import { State } from './state.ts';
+
+export interface Folded {
+  readonly base: Base;
+  /** Segments that are gone. */
+  readonly removed: readonly number[];
+  /** Bytes of these. */
+  readonly bytes: number;
+}
+
+/** Blocks between two looks at the rest of the world. */
+const BLOCKS_A_TURN = 256;
+
+/** Folds the oldest of the segments before `current`; null when that cannot be: there is none, or no base to fold it into. */
+export async function foldOldest(folder: string, current: number): Promise<Folded | null> {
+  for (let most = 2; ; most *= 2) {
+    const loaded = loadRecording(folder, most);
+    const [oldest] = loaded.segments;
+    if (!oldest || oldest.segment >= current) return null;
+    const wanted = lastMark(loaded.table, oldest);
+    const span = loaded.extent.spans.find(({ to }) => to >= wanted);
+    const isAll = loaded.segments.length < most || (loaded.segments.at(-1)?.segment ?? current) >= current;
+    if (span) return foldTo(loaded, Math.max(wanted, span.from), current, span);
+    if (isAll) return null;
+  }
+}
+
+/** Goes on with a fold that a crash cut off. */
+export async function finishFold(folder: string): Promise<void> {
+  const loaded = loadRecording(folder);
+  if (loaded.head.base.state === 'folding') await bring(loaded, loaded.head.base);
+}
+
+/** Folds everything up to `mark`, which can be restored; segments that hold nothing beyond it go, but for those from `current` on. */
+export async function foldTo(loaded: Loaded, mark: number, current: number, span: Span): Promise<Folded> {
+  const { folder, table, times, head } = loaded;
+  const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
+  const base: Base = { mark, timeUs, over: head.base.over, state: 'folding' };
+  if (mark > head.base.mark || mark > head.base.over) await bring(loaded, base);
+  const removed: number[] = [];
+  let bytes = 0;
+  for (const facts of loaded.segments) {
+    if (facts.segment >= current || lastMark(table, facts) > mark) break;
+    rmSync(controlPath(folder, facts.segment), { force: true });
+    rmSync(dataPath(folder, facts.segment), { force: true });
+    removed.push(facts.segment);
+    bytes += facts.controlBytes + facts.dataBytes;
+  }
+  flushFolder(folder);
+  return { base: brought(base), removed, bytes };
+}
+
+async function bring(loaded: Loaded, base: Base): Promise<void> {
+  const { folder, head } = loaded;
+  writeHead(folder, { ...head, base });
+  const state = new State(loaded, base.mark);
+  try {
+    for (const [volume, { bytes }] of head.volumes.entries()) {
+      const fd = openSync(basePath(folder, volume), 'r+');
+      try {
+        let done = 0;
+        for (const { from, to } of runs(state.touched(volume), bytes)) {
+          const content = new Uint8Array(to - from);
+          state.read(volume, from, content);
+          for (let at = 0; at < content.length;) at += writeSync(fd, content, at, content.length - at, from + at);
+          done += (to - from) / VERSION_BYTES;
+          if (done > BLOCKS_A_TURN) {
+            done = 0;
+            await breath();
+          }
+        }
+        fdatasyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+    }
+  } finally {
+    state.close();
+  }
+  writeHead(folder, { ...head, base: brought(base) });
+}
+
+const brought = (base: Base): Base => ({ ...base, over: base.mark, state: 'whole' });
+
+/** Neighbouring blocks in one piece, of a MiB at most. */
+function runs(blocks: readonly number[], bytes: number): { from: number; to: number }[] {
+  const found: { from: number; to: number }[] = [];
+  for (const block of blocks) {
+    const from = block * VERSION_BYTES;
+    const to = Math.min(bytes, from + VERSION_BYTES);
+    const last = found.at(-1);
+    if (last && last.to === from && to - last.from <= BLOCKS_A_TURN * VERSION_BYTES) last.to = to;
+    else found.push({ from, to });
+  }
+  return found;
+}
+
+/** The last mark that anything in a segment says something of: what it has control of, and what it has data of. */
+function lastMark(table: RecordTable, { segment, recordFrom, recordTo }: SegmentFacts): number {
+  let last = 0;
+  for (let record = recordFrom; record < recordTo; record++) {
+    const kind = table.kind(record);
+    const counts =
+      isEntry(kind) || kind === RECORD_KIND.image || kind === RECORD_KIND.place || kind === RECORD_KIND.whole;
+    if (counts) last = Math.max(last, table.mark(record));
+  }
+  for (const record of table.order) {
+    const { mark, segment: lies } = table.record(record);
+    if (lies === segment) last = Math.max(last, mark);
+  }
+  return last;
+}

@@ -1,0 +1,150 @@
+/**
+ * Control and data of each mark, put together in whatever order they came ([HI2]); and how far both are there without a hole. Knows
+ * no disk: what it is given is about to be durable, and `done` says that it is.
+ */
+import { MarkPrefix } from '../../mirror/core/prefix.ts';
+import type { RecordTable } from '../core/table.ts';
+import type { DataHeader } from '../wire/data.ts';
+import {
+  decodeRecord,
+  EMPTY_RECORD,
+  encodeRecord,
+  isEntry,
+  RECORD,
+  RECORD_KIND,
+  type ControlRecord,
+} from '../wire/record.ts';
+
+/** Where a payload lies. */
+export interface Place {
+  readonly segment: number;
+  readonly position: number;
+  readonly header: DataHeader;
+}
+
+export interface Joined {
+  /** For the control file. */
+  readonly records: Uint8Array[];
+  /** They are durable. */
+  readonly done: () => void;
+}
+
+export class Joiner {
+  #complete: MarkPrefix = new MarkPrefix(0);
+  /** The chain at the end of what is complete, and of marks beyond it. */
+  #chain = 0n;
+  readonly #chains = new Map<number, bigint>();
+  readonly #awaitingData = new Map<number, Uint8Array>();
+  readonly #awaitingControl = new Map<number, Place>();
+
+  /** All up to here is whole, from the mark on that it was started at. */
+  get prefix(): { readonly mark: number; readonly chain: bigint } {
+    return { mark: this.#complete.upTo, chain: this.#chain };
+  }
+
+  /** Marks of which control, or data, waits for the other. */
+  get waiting(): { readonly control: number; readonly data: number } {
+    return { control: this.#awaitingData.size, data: this.#awaitingControl.size };
+  }
+
+  startAt(mark: number, chain: bigint): void {
+    this.#complete = new MarkPrefix(mark);
+    this.#chain = chain;
+    this.#awaitingControl.clear();
+    this.#awaitingData.clear();
+    this.#chains.clear();
+  }
+
+  /** What a recording holds, of which all is whole up to this mark. */
+  takeOver(table: RecordTable, upTo: number): void {
+    this.startAt(upTo, 0n);
+    for (const number of table.order) {
+      const record = table.record(number);
+      if (!isEntry(record.kind)) continue;
+      if (record.mark === upTo) this.#chain = record.chain;
+      if (record.mark <= upTo) continue;
+      if (table.isComplete(number)) this.#isWhole(record.mark, record.chain);
+      else this.#awaitingData.set(record.mark, table.bytes.slice(number * RECORD.bytes, (number + 1) * RECORD.bytes));
+    }
+  }
+
+  /** Marks beyond it are void. */
+  cut(until: number, chain: bigint): void {
+    for (const map of [this.#awaitingControl, this.#awaitingData, this.#chains]) {
+      for (const mark of map.keys()) if (mark > until) map.delete(mark);
+    }
+    if (this.#complete.upTo >= until) this.#chain = chain;
+    this.#complete.cut(until);
+  }
+
+  lacksControl(mark: number): boolean {
+    return !this.#complete.has(mark) && !this.#awaitingData.has(mark);
+  }
+
+  lacksData(mark: number): boolean {
+    return !this.#complete.has(mark) && !this.#awaitingControl.has(mark);
+  }
+
+  /** `fresh`: control that came. `places`: data that came, by mark; it is emptied. */
+  put(fresh: readonly Uint8Array[], places: Map<number, Place>): Joined {
+    const records: Uint8Array[] = [];
+    const whole: { readonly mark: number; readonly chain: bigint }[] = [];
+    const alone: [number, Uint8Array][] = [];
+    const placed: [number, Place][] = [];
+    const join = (record: ControlRecord, { header, segment, position }: Place): void => {
+      // Of another write with this mark: what is missing is asked for again.
+      if (header.payloadCrc !== record.payloadCrc || header.payloadBytes !== record.payloadBytes) return;
+      records.push(encoded({ ...record, segment, position }));
+      whole.push({ mark: record.mark, chain: record.chain });
+    };
+    for (const bytes of fresh) {
+      const record = decodeRecord(bytes, 0);
+      const { mark, payloadBytes, chain } = record;
+      const place = places.get(mark) ?? this.#awaitingControl.get(mark);
+      places.delete(mark);
+      if (payloadBytes > 0 && place) join(record, place);
+      else {
+        records.push(encoded({ ...record, segment: 0, position: 0 }));
+        if (payloadBytes === 0) whole.push({ mark, chain });
+        else alone.push([mark, bytes.slice()]);
+      }
+    }
+    for (const [mark, place] of places) {
+      const known = this.#awaitingData.get(mark);
+      if (known) join(decodeRecord(known, 0), place);
+      else {
+        records.push(placeRecord(place, RECORD_KIND.place));
+        placed.push([mark, place]);
+      }
+    }
+    const done = (): void => {
+      for (const [mark, bytes] of alone) this.#awaitingData.set(mark, bytes);
+      for (const [mark, place] of placed) this.#awaitingControl.set(mark, place);
+      for (const { mark, chain } of whole) {
+        this.#awaitingControl.delete(mark);
+        this.#awaitingData.delete(mark);
+        this.#isWhole(mark, chain);
+      }
+    };
+    return { records, done };
+  }
+
+  #isWhole(mark: number, chain: bigint): void {
+    const before = this.#complete.upTo;
+    if (!this.#complete.add(mark, mark)) return;
+    const { upTo } = this.#complete;
+    this.#chains.set(mark, chain);
+    if (upTo === before) return;
+    this.#chain = this.#chains.get(upTo) ?? chain;
+    for (let known = before + 1; known <= upTo; known++) this.#chains.delete(known);
+  }
+}
+
+export const encoded = (record: ControlRecord): Uint8Array => {
+  const bytes = new Uint8Array(RECORD.bytes);
+  encodeRecord(record, bytes, 0);
+  return bytes;
+};
+
+export const placeRecord = ({ segment, position, header }: Place, kind: number): Uint8Array =>
+  encoded({ ...EMPTY_RECORD, ...header, kind, segment, position });

@@ -1,0 +1,172 @@
+/** What a recording holds, as anybody may read it while it grows: its records in order, and what of it can be restored. */
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
+import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
+import { decodeData, DATA, dataBytes } from '../wire/data.ts';
+import { CONTROL_FRAME, EMPTY_RECORD, encodeRecord, readControlFrame, RECORD, RECORD_KIND } from '../wire/record.ts';
+import { controlPath, dataPath, readHead, segmentsIn, type RecordingHead } from './files.ts';
+
+export interface Loaded {
+  readonly folder: string;
+  readonly head: RecordingHead;
+  readonly table: RecordTable;
+  readonly extent: Extent;
+  /** Of the table's order, corrected: microseconds since 1970 by the recorder's clock. */
+  readonly times: Float64Array;
+  readonly segments: readonly SegmentFacts[];
+  /** What of it is damaged, in words. */
+  readonly damage: readonly string[];
+}
+
+export interface SegmentFacts {
+  readonly segment: number;
+  readonly controlBytes: number;
+  readonly dataBytes: number;
+  /** Of the frames in it. */
+  readonly lastSequence: number;
+  /** The end of the last whole frame. */
+  readonly controlEnd: number;
+  /** Its records in the table: from this one up to, and without, that one. */
+  readonly recordFrom: number;
+  readonly recordTo: number;
+}
+
+/** `most`: of the oldest segments. Throws an AgentError for what is no recording. */
+export function loadRecording(folder: string, most = Infinity): Loaded {
+  const head = readHead(folder);
+  const damage: string[] = [];
+  const control = new Set(segmentsIn(folder, 'control'));
+  const data = new Set(segmentsIn(folder, 'data'));
+  const pieces: Uint8Array[] = [];
+  const segments: SegmentFacts[] = [];
+  const all = [...new Set([...control, ...data])].sort((a, b) => a - b);
+  let count = 0;
+  for (const segment of all.slice(0, most)) {
+    const recordFrom = count;
+    const put = (...more: readonly Uint8Array[]): void => {
+      pieces.push(...more);
+      count += more.reduce((sum, { length }) => sum + length / RECORD.bytes, 0);
+    };
+    const read = control.has(segment) ? readControl(folder, segment, segment === all.at(-1), damage) : null;
+    if (read) put(...read.records);
+    const size = data.has(segment) ? sizeOf(dataPath(folder, segment)) : 0;
+    // Control that is gone, or does not hold: the data says which marks it is of.
+    if (!read || read.isDamaged) put(placesIn(folder, segment));
+    segments.push({
+      segment,
+      controlBytes: read?.bytes ?? 0,
+      dataBytes: size,
+      lastSequence: read?.lastSequence ?? 0,
+      controlEnd: read?.end ?? 0,
+      recordFrom,
+      recordTo: count,
+    });
+  }
+  const table = buildTable(joined(pieces), (segment) => data.has(segment));
+  const times = correctedTimes(table, head.base.timeUs);
+  return { folder, head, table, times, extent: extentOf(table, basePoint(head), times), segments, damage };
+}
+
+/** What is being folded can be restored from where it will be. */
+export const basePoint = ({ base }: RecordingHead): WholePoint | null =>
+  base.state === 'whole' || base.state === 'folding' ? { mark: base.mark, timeUs: base.timeUs } : null;
+
+interface ControlRead {
+  readonly records: Uint8Array[];
+  readonly bytes: number;
+  readonly end: number;
+  readonly lastSequence: number;
+  readonly isDamaged: boolean;
+}
+
+/** Frames one behind the other; behind damage it goes on at the next one that holds. */
+function readControl(folder: string, segment: number, isLast: boolean, damage: string[]): ControlRead {
+  const path = controlPath(folder, segment);
+  const bytes = readAll(path);
+  const records: Uint8Array[] = [];
+  let [at, end, lastSequence, isDamaged] = [0, 0, 0, false];
+  while (at + CONTROL_FRAME.bytes <= bytes.length) {
+    const frame = readControlFrame(bytes, at);
+    if (!frame || frame.segment !== segment) {
+      at += RECORD.bytes;
+      continue;
+    }
+    if (at !== end) {
+      isDamaged = true;
+      damage.push(`${path} is damaged from byte ${end} to ${at}: the marks there are missing`);
+    }
+    const from = at + CONTROL_FRAME.bytes;
+    at = from + frame.count * RECORD.bytes;
+    records.push(bytes.subarray(from, at));
+    end = at;
+    lastSequence = frame.sequence;
+  }
+  // A torn end is what a crash leaves, in the last one.
+  if (end < bytes.length && !isLast) {
+    isDamaged = true;
+    damage.push(`${path} is damaged from byte ${end} on: the marks there are missing`);
+  }
+  return { records, bytes: bytes.length, end, lastSequence, isDamaged };
+}
+
+/** The places of the data in a segment, by its headers alone. */
+export function placesIn(folder: string, segment: number): Uint8Array {
+  const path = dataPath(folder, segment);
+  if (!existsSync(path)) return new Uint8Array(0);
+  const found: Uint8Array[] = [];
+  const fd = openSync(path, 'r');
+  const header = new Uint8Array(DATA.bytes);
+  try {
+    const { size } = fstatSync(fd);
+    for (let at = 0; at + DATA.bytes <= size;) {
+      if (readSync(fd, header, 0, DATA.bytes, at) < DATA.bytes) break;
+      const data = decodeData(header, 0);
+      if (!data || at + DATA.bytes + data.payloadBytes > size) break;
+      const isImage = data.kind === RECORD_KIND.image;
+      const record = new Uint8Array(RECORD.bytes);
+      const kind = isImage ? RECORD_KIND.image : RECORD_KIND.place;
+      encodeRecord({ ...EMPTY_RECORD, ...data, kind, segment, position: at }, record, 0);
+      found.push(record);
+      at += dataBytes(data.payloadBytes);
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return joined(found);
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  if (pieces.length === 1 && pieces[0]) return Uint8Array.from(pieces[0]);
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
+function sizeOf(path: string): number {
+  const fd = openSync(path, 'r');
+  try {
+    return fstatSync(fd).size;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readAll(path: string): Uint8Array {
+  const fd = openSync(path, 'r');
+  try {
+    const bytes = new Uint8Array(fstatSync(fd).size);
+    let done = 0;
+    while (done < bytes.length) {
+      const count = readSync(fd, bytes, done, bytes.length - done, done);
+      if (count === 0) break;
+      done += count;
+    }
+    return bytes.subarray(0, done);
+  } finally {
+    closeSync(fd);
+  }
+}

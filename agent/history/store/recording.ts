@@ -1,0 +1,566 @@
+/**
+ * The one who writes a recording: takes control and data as they come, in any order ([HI2], OS2), makes them durable in groups
+ * ([HI3]), says how far both are whole, and keeps within the retention ([HI4]).
+ */
+import { closeSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { AgentError } from '../../base/errors.ts';
+import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.ts';
+import {
+  decodeRecord,
+  EMPTY_RECORD,
+  encodeControlFrame,
+  isEntry,
+  isSane,
+  RECORD,
+  RECORD_KIND,
+  type ControlRecord,
+} from '../wire/record.ts';
+import {
+  basePath,
+  controlPath,
+  dataPath,
+  flushFolder,
+  isRecording,
+  makeFolder,
+  readHead,
+  reservePath,
+  segmentsIn,
+  writeHead,
+  type Base,
+  type RecordingHead,
+} from './files.ts';
+import type { RecordTable } from '../core/table.ts';
+import { finishFold, foldOldest } from './fold.ts';
+import { encoded, Joiner, placeRecord, type Place } from './joiner.ts';
+import { loadRecording, type Loaded } from './load.ts';
+import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, type Owner } from './make.ts';
+
+export interface Retention {
+  /** Older is folded into the base; 0: not by time. */
+  readonly hours: number;
+  /** Of segments, beside the base; 0: no bound. */
+  readonly bytes: number;
+}
+
+export interface RecordingOptions extends Owner {
+  readonly retention: Retention;
+  readonly nowMs: () => number;
+  /** For the operator's log. */
+  readonly log: (line: string) => void;
+  /** More is durable. */
+  readonly progress: () => void;
+}
+
+/** A payload that has come. */
+interface Arrived {
+  readonly header: DataHeader;
+  /** In its body. */
+  readonly offset: number;
+}
+
+const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
+const SEGMENT_BYTES_MIN = 256 * 1024;
+const AGAIN_MS = 1000;
+
+export class Recording {
+  readonly #options: RecordingOptions;
+  readonly #lock: number;
+  readonly #sizes: readonly number[];
+  readonly #segmentBytes: number;
+  #head: RecordingHead;
+  #segment = 0;
+  #segmentSinceMs = 0;
+  #control: FileHandle | null = null;
+  #data: FileHandle | null = null;
+  #controlEnd = 0;
+  #dataEnd = 0;
+  #sequence = 0;
+  readonly #joiner = new Joiner();
+  /** Not written yet. */
+  #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
+  #records: Uint8Array[] = [];
+  #words: ControlRecord[] = [];
+  #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
+  #pendingBytes = 0;
+  #storedBytes = 0;
+  #wholeFrom = 0;
+  #isWriting = false;
+  #isClosing = false;
+  #isClosed = false;
+  /** Of the last write; null while it is well. */
+  #fault: string | null = null;
+  #idle: Promise<void> = Promise.resolve();
+
+  private constructor(options: RecordingOptions, lock: number, loaded: Loaded) {
+    this.#options = options;
+    this.#lock = lock;
+    this.#head = loaded.head;
+    this.#sizes = loaded.head.volumes.map(({ bytes }) => bytes);
+    const { bytes } = options.retention;
+    const wanted = bytes === 0 ? SEGMENT_BYTES_MAX : Math.floor(bytes / 8);
+    this.#segmentBytes = Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, wanted));
+    this.#takeOver(loaded);
+  }
+
+  /** Makes the folder where there is none. Throws an AgentError that says what to do. */
+  static async open(options: RecordingOptions): Promise<Recording> {
+    const { folder, keepsBase } = options;
+    makeFolder(folder);
+    const lock = holdFolder(folder);
+    try {
+      if (!isRecording(folder)) formatRecording(options);
+      const head = readHead(folder);
+      checkOwner(head, options);
+      if (head.base.state === 'folding') await finishFold(folder);
+      const recording = new Recording(options, lock, loadRecording(folder));
+      if (keepsBase) recording.#makeReserve();
+      return recording;
+    } catch (error) {
+      closeSync(lock);
+      throw error;
+    }
+  }
+
+  get folder(): string {
+    return this.#options.folder;
+  }
+
+  get base(): Base {
+    return this.#head.base;
+  }
+
+  get generation(): string {
+    return this.#head.generation;
+  }
+
+  /** All up to here is whole and durable, from the last whole mark on. */
+  get prefix(): Joiner['prefix'] {
+    return this.#joiner.prefix;
+  }
+
+  /** Marks of which control, or data, waits for the other. */
+  get waiting(): Joiner['waiting'] {
+    return this.#joiner.waiting;
+  }
+
+  /** Bytes that have been taken and are not written. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  get storedBytes(): number {
+    return this.#storedBytes;
+  }
+
+  get fault(): string | null {
+    return this.#fault;
+  }
+
+  /** The whole mark that the newest states stand on. */
+  get wholeFrom(): number {
+    return this.#wholeFrom;
+  }
+
+  /** It has a base. */
+  get isWhole(): boolean {
+    const { state } = this.#head.base;
+    return state === 'whole' || state === 'folding';
+  }
+
+  /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap. */
+  startAt(mark: number, chain: bigint): void {
+    this.#joiner.startAt(mark, chain);
+  }
+
+  /** The base is filled by the images that come now. */
+  fill(mark: number): void {
+    const timeUs = this.#options.nowMs() * 1000;
+    this.#setHead({ ...this.#head, base: { mark, timeUs, over: mark, state: 'filling' } });
+    // What an attempt before put there may be zeros by now, and those are not written.
+    emptyBase(this.folder, this.#head.volumes);
+  }
+
+  /** [HI5] Marks beyond it are another's. */
+  branch(generation: string, { mark: until, chain }: { readonly mark: number; readonly chain: bigint }): void {
+    this.#dropPending(until);
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until });
+    const { base } = this.#head;
+    // Folded into it, and void: there is no state that it is.
+    const isVoid = base.state !== 'none' && Math.max(base.mark, base.over) > until;
+    this.#setHead({ ...this.#head, generation, base: isVoid ? { ...base, state: 'filling' } : base });
+    this.#joiner.cut(until, chain);
+    this.#start();
+  }
+
+  /** Of what is void now nothing is written behind the word that voids it. */
+  #dropPending(until: number): void {
+    this.#records = this.#records.filter((bytes) => decodeRecord(bytes, 0).mark <= until);
+    this.#words = this.#words.filter(({ mark }) => mark <= until);
+    this.#bodies = this.#bodies.map(({ body, arrived }) => ({
+      body,
+      arrived: arrived.filter(({ header }) => header.mark <= until),
+    }));
+  }
+
+  adopt(generation: string): void {
+    this.#setHead({ ...this.#head, generation });
+  }
+
+  clock(mark: number, aheadNs: bigint): void {
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, time: aheadNs });
+    this.#start();
+  }
+
+  /** Control: `RECORD`s. Answers what is wrong with them, or null. */
+  control(bytes: Uint8Array): string | null {
+    if (bytes.length % RECORD.bytes !== 0) return 'control that is no whole number of records';
+    for (let offset = 0; offset < bytes.length; offset += RECORD.bytes) {
+      const record = decodeRecord(bytes, offset);
+      if (!isEntry(record.kind) || !isSane(record, this.#sizes)) return 'control with impossible values';
+      if (!this.#joiner.lacksControl(record.mark)) continue;
+      this.#records.push(bytes.subarray(offset, offset + RECORD.bytes));
+    }
+    this.#pendingBytes += bytes.length;
+    this.#start();
+    return null;
+  }
+
+  /** Data records, one behind the other; the bytes are kept. Answers what is wrong with them, or null. */
+  data(body: Uint8Array): string | null {
+    const arrived: Arrived[] = [];
+    for (let offset = 0; offset < body.length;) {
+      const header = decodeData(body, offset);
+      const payload = header && payloadOf(body, offset, header);
+      if (!header || !payload || header.mark === Infinity) return 'data that is damaged';
+      if (header.kind === RECORD_KIND.image) {
+        if (!isSane({ ...EMPTY_RECORD, ...header }, this.#sizes)) return 'an image with impossible values';
+        if (this.#head.base.state === 'filling') this.#images.push({ header, payload });
+        else arrived.push({ header, offset });
+      } else if (this.#joiner.lacksData(header.mark)) arrived.push({ header, offset });
+      offset += dataBytes(header.payloadBytes);
+    }
+    if (arrived.length > 0) this.#bodies.push({ body, arrived });
+    this.#pendingBytes += body.length;
+    this.#start();
+    return null;
+  }
+
+  /** What was lost here and is known elsewhere: control and data of a mark together, also of one that lies in a gap. */
+  restored(control: Uint8Array, data: Uint8Array | null): string | null {
+    const header = data && decodeData(data, 0);
+    if (data && (!header || !payloadOf(data, 0, header))) return 'data that is damaged';
+    this.#records.push(control);
+    if (data && header) this.#bodies.push({ body: data, arrived: [{ header, offset: 0 }] });
+    this.#pendingBytes += control.length + (data?.length ?? 0);
+    this.#start();
+    return null;
+  }
+
+  /** All of the volumes is known at this mark, when everything up to it is here. */
+  whole(mark: number): void {
+    const time = BigInt(Math.round(this.#options.nowMs())) * 1_000_000n;
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.whole, mark, time });
+    this.#start();
+  }
+
+  /** Resolves when all that was taken is durable, or cannot be made so. */
+  async settled(): Promise<void> {
+    while (this.#isWriting) await this.#idle;
+  }
+
+  /** Folds what is older than `before` (microseconds) now, by whole segments; answers what is gone. */
+  async prune(beforeUs: number, bytes: number): Promise<{ readonly segments: number; readonly bytes: number }> {
+    await this.settled();
+    await this.#roll();
+    const gone = { segments: 0, bytes: 0 };
+    for (;;) {
+      if (this.#storedBytes <= bytes && !this.#isOldestBefore(beforeUs)) return gone;
+      const folded = await this.#dropOldest();
+      if (folded === null) return gone;
+      gone.segments += folded.segments;
+      gone.bytes += folded.bytes;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.settled();
+    this.#isClosed = true;
+    await this.#control?.close();
+    await this.#data?.close();
+    closeSync(this.#lock);
+  }
+
+  /** What a start finds. */
+  #takeOver({ table, extent, segments, head }: Loaded): void {
+    const last = extent.spans.at(-1);
+    const upTo = head.base.state === 'none' ? lastRunFrom(table) : (last?.to ?? head.base.mark);
+    this.#joiner.takeOver(table, upTo);
+    this.#wholeFrom = last?.from ?? 0;
+    this.#storedBytes = segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0);
+    this.#sequence = Math.max(0, ...segments.map(({ lastSequence }) => lastSequence));
+    const newest = segments.at(-1);
+    // What a crash cut off is written over by nothing: a new segment is begun, and the torn end goes.
+    if (newest && newest.controlEnd < newest.controlBytes)
+      cutFile(controlPath(this.folder, newest.segment), newest.controlEnd);
+    this.#segment = newest?.segment ?? 0;
+  }
+
+  #setHead(head: RecordingHead): void {
+    this.#head = head;
+    writeHead(this.folder, head);
+  }
+
+  #start(): void {
+    if (this.#isWriting || this.#isClosed) return;
+    this.#isWriting = true;
+    this.#idle = this.#run();
+  }
+
+  get #hasWork(): boolean {
+    return this.#bodies.length + this.#records.length + this.#words.length + this.#images.length > 0;
+  }
+
+  async #run(): Promise<void> {
+    // All that comes in one turn is one group.
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      while (this.#hasWork && !this.#isClosed && (await this.#writeGroup()));
+    } finally {
+      // In the same step as the last look: what comes between the two would wait for ever.
+      this.#isWriting = false;
+    }
+  }
+
+  /** All that has come so far. False when nothing is to be written any more. */
+  async #writeGroup(): Promise<boolean> {
+    const group = {
+      bodies: this.#bodies.splice(0),
+      records: this.#records.splice(0),
+      words: this.#words.splice(0),
+      images: this.#images.splice(0),
+    };
+    const bytes = this.#pendingBytes;
+    for (;;) {
+      try {
+        await this.#write(group);
+        this.#fault = null;
+        break;
+      } catch (error) {
+        if (!(await this.#recover(error as NodeJS.ErrnoException))) return false;
+      }
+    }
+    this.#pendingBytes -= bytes;
+    this.#options.progress();
+    await this.#keepWithin();
+    return true;
+  }
+
+  /** A write failed: makes room where that is what is missing. False when nothing is to be written any more. */
+  async #recover(error: NodeJS.ErrnoException): Promise<boolean> {
+    const { log, folder } = { ...this.#options };
+    const { code } = error;
+    if (this.#fault !== (code ?? error.message))
+      log(`recording ${folder} cannot be written (${code ?? error.message})`);
+    this.#fault = code ?? error.message;
+    if (code === 'ENOSPC' || code === 'EDQUOT') {
+      rmSync(reservePath(folder), { force: true });
+      await this.#roll().catch(() => {});
+      const gone = await this.#dropOldest().catch(() => null);
+      if (gone) {
+        log(
+          `recording ${folder}: the storage is full: the oldest ${gone.bytes} bytes went before their time; the earliest that is kept is mark ${this.base.mark}`,
+        );
+        this.#makeReserve();
+        return true;
+      }
+    }
+    this.#options.progress();
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    return !this.#isClosing;
+  }
+
+  async #write(group: {
+    readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
+    readonly records: readonly Uint8Array[];
+    readonly words: readonly ControlRecord[];
+    readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
+  }): Promise<void> {
+    // Open files would take everything where the storage is gone, or another's.
+    if (!isRecording(this.folder)) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' });
+    if (!this.#control || !this.#data) await this.#openSegment();
+    if (group.images.length > 0) await this.#writeImages(group.images);
+    const places = await this.#writeData(group.bodies);
+    const { records, done } = this.#joiner.put(group.records, places.entries);
+    for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
+    const wholes = group.words.filter(({ kind }) => kind === RECORD_KIND.whole);
+    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
+    // It voids what stands before it, and what came since is of the new generation.
+    records.unshift(...group.words.filter(isBranch).map(encoded));
+    records.push(...group.words.filter((one) => !isBranch(one)).map(encoded));
+    if (records.length === 0) return;
+    const frame = encodeControlFrame(records, {
+      sequence: this.#sequence + 1,
+      segment: this.#segment,
+      writtenAt: BigInt(Math.round(this.#options.nowMs())) * 1_000_000n,
+    });
+    await writeAll(this.#control, [frame], this.#controlEnd);
+    await this.#control?.datasync();
+    this.#sequence++;
+    this.#controlEnd += frame.length;
+    this.#storedBytes += frame.length;
+    done();
+    for (const { mark } of wholes) {
+      this.#wholeFrom = mark;
+      this.#becomeWhole(mark);
+    }
+  }
+
+  /** The base files are what this mark and all behind it stand on. */
+  #becomeWhole(mark: number): void {
+    const { base } = this.#head;
+    if (base.state !== 'filling') return;
+    this.#setHead({ ...this.#head, base: { ...base, mark, timeUs: this.#options.nowMs() * 1000, state: 'whole' } });
+  }
+
+  async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {
+    const touched = new Map<number, FileHandle>();
+    try {
+      for (const { header, payload } of images) {
+        // What is zeros there is a hole.
+        if (payload.length === 0) continue;
+        const file = touched.get(header.volume) ?? (await open(basePath(this.folder, header.volume), 'r+'));
+        touched.set(header.volume, file);
+        await writeAll(file, [payload], header.offset);
+      }
+      for (const file of touched.values()) await file.datasync();
+    } finally {
+      for (const file of touched.values()) await file.close();
+    }
+  }
+
+  async #writeData(
+    bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[],
+  ): Promise<{ readonly entries: Map<number, Place>; readonly images: readonly Place[] }> {
+    const entries = new Map<number, Place>();
+    const images: Place[] = [];
+    if (bodies.length === 0) return { entries, images };
+    let position = this.#dataEnd;
+    for (const { body, arrived } of bodies) {
+      for (const { header, offset } of arrived) {
+        const place = { segment: this.#segment, position: position + offset, header };
+        if (header.kind === RECORD_KIND.image) images.push(place);
+        else entries.set(header.mark, place);
+      }
+      position += body.length;
+    }
+    await writeAll(
+      this.#data,
+      bodies.map(({ body }) => body),
+      this.#dataEnd,
+    );
+    await this.#data?.datasync();
+    this.#storedBytes += position - this.#dataEnd;
+    this.#dataEnd = position;
+    return { entries, images };
+  }
+
+  async #openSegment(): Promise<void> {
+    await this.#control?.close();
+    await this.#data?.close();
+    this.#segment++;
+    this.#control = await open(controlPath(this.folder, this.#segment), 'w', 0o600);
+    this.#data = await open(dataPath(this.folder, this.#segment), 'w', 0o600);
+    this.#controlEnd = 0;
+    this.#dataEnd = 0;
+    this.#segmentSinceMs = this.#options.nowMs();
+    flushFolder(this.folder);
+  }
+
+  async #roll(): Promise<void> {
+    // What a start found and has not written to is full as well.
+    const isFound = this.#control === null && this.#segment > 0;
+    if (this.#controlEnd > 0 || isFound) await this.#openSegment();
+  }
+
+  /** Begins a segment when the present one is full, and drops the oldest when there is too much. */
+  async #keepWithin(): Promise<void> {
+    const { hours, bytes } = this.#options.retention;
+    const nowMs = this.#options.nowMs();
+    const isOld = hours > 0 && nowMs - this.#segmentSinceMs > (hours * 3_600_000) / 16;
+    const isFull = this.#dataEnd >= this.#segmentBytes || this.#controlEnd >= this.#segmentBytes / 2;
+    try {
+      if (isFull || isOld) await this.#roll();
+      else return;
+      const cutoffUs = hours > 0 ? (nowMs - hours * 3_600_000) * 1000 : -Infinity;
+      const isTooMuch = (): boolean => bytes > 0 && this.#storedBytes > bytes;
+      while (isTooMuch() || this.#isOldestBefore(cutoffUs)) if ((await this.#dropOldest()) === null) break;
+    } catch (error) {
+      const { message } = error as Error;
+      if (this.#fault !== message) this.#options.log(`recording ${this.folder}: ${message}`);
+      this.#fault = message;
+    }
+  }
+
+  /** Whether all of the oldest segment was written before. */
+  #isOldestBefore(us: number): boolean {
+    const [oldest = Infinity] = segmentsIn(this.folder, 'control');
+    if (oldest >= this.#segment) return false;
+    return statSync(controlPath(this.folder, oldest)).mtimeMs * 1000 < us;
+  }
+
+  async #dropOldest(): Promise<{ readonly segments: number; readonly bytes: number } | null> {
+    if (!this.#options.keepsBase) return this.#removeOldest();
+    const folded = await foldOldest(this.folder, this.#segment);
+    if (!folded) return null;
+    this.#head = { ...this.#head, base: folded.base };
+    this.#storedBytes -= folded.bytes;
+    return { segments: folded.removed.length, bytes: folded.bytes };
+  }
+
+  #removeOldest(): { readonly segments: number; readonly bytes: number } | null {
+    const [oldest = Infinity] = segmentsIn(this.folder, 'control');
+    if (oldest >= this.#segment) return null;
+    let bytes = 0;
+    for (const path of [controlPath(this.folder, oldest), dataPath(this.folder, oldest)]) {
+      if (existsSync(path)) bytes += statSync(path).size;
+      rmSync(path, { force: true });
+    }
+    this.#storedBytes -= bytes;
+    return { segments: 1, bytes };
+  }
+
+  /** Room for a fold when the storage is full. */
+  #makeReserve(): void {
+    const path = reservePath(this.folder);
+    try {
+      if (!existsSync(path)) writeFileSync(path, Buffer.alloc(this.#segmentBytes), { mode: 0o600 });
+    } catch {
+      rmSync(path, { force: true });
+    }
+  }
+}
+
+/** Where there is no base: the mark before the last run of marks without a hole. */
+function lastRunFrom(table: RecordTable): number {
+  let [from, upTo] = [0, 0];
+  for (const record of table.order) {
+    const mark = table.mark(record);
+    if (mark !== upTo + 1 || !table.isComplete(record)) from = table.isComplete(record) ? mark - 1 : mark;
+    upTo = mark;
+  }
+  return from;
+}
+
+async function writeAll(file: FileHandle | null, pieces: readonly Uint8Array[], position: number): Promise<void> {
+  let at = position;
+  for (const piece of pieces) {
+    for (let done = 0; done < piece.length;) {
+      const { bytesWritten } = (await file?.write(piece, done, piece.length - done, at + done)) ?? { bytesWritten: 0 };
+      if (bytesWritten === 0) throw new AgentError('volume', 'the storage takes nothing');
+      done += bytesWritten;
+    }
+    at += piece.length;
+  }
+}

@@ -1,0 +1,136 @@
+/** Regions of a group's volumes that are still to be compared, and where that is kept, which chunks of them. */
+import { ChunkMap } from './chunk-map.ts';
+import { COMPARE_LEVEL, levelBytes } from '../wire/compare.ts';
+import { BLOCK_BYTES, CHUNK_BYTES, REGION_BYTES } from '../wire/layout.ts';
+import type { RegionRun, VolumeShape } from './meeting.ts';
+
+type Sizes = readonly Pick<VolumeShape, 'bytes'>[];
+
+/** Where a comparison begins: with the digests of whole regions, or of the blocks of chunks that were written to. */
+export interface RegionPart {
+  readonly level: typeof COMPARE_LEVEL.regions | typeof COMPARE_LEVEL.blocks;
+  /** Consecutive ones of the level, from number `first` on. */
+  readonly first: number;
+  readonly count: number;
+}
+
+const CHUNKS_A_REGION = REGION_BYTES / CHUNK_BYTES;
+const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
+
+export class RegionSet {
+  readonly #sizes: Sizes;
+  readonly #maps: readonly ChunkMap[];
+  /** Of the regions that are set, what was marked of them; null: nobody asks. */
+  readonly #chunks: readonly ChunkMap[] | null;
+  /** Of each volume: nothing before this region is set. */
+  readonly #from: number[];
+
+  /** `isFine`: for `takeParts`. */
+  constructor(sizes: Sizes, isFine = false) {
+    this.#sizes = sizes;
+    this.#chunks = isFine ? sizes.map(({ bytes }) => new ChunkMap(bytes)) : null;
+    this.#maps = sizes.map(({ bytes }) => new ChunkMap(bytes, undefined, REGION_BYTES));
+    this.#from = sizes.map(() => 0);
+  }
+
+  /** All that there are. */
+  static all(sizes: Sizes, isFine = false): RegionSet {
+    const all = new RegionSet(sizes, isFine);
+    sizes.forEach(({ bytes }, volume) => all.mark(volume, 0, bytes));
+    return all;
+  }
+
+  get count(): number {
+    return this.#maps.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  has(volume: number, region: number): boolean {
+    return this.#maps[volume]?.has(region) ?? false;
+  }
+
+  /** Bytes. */
+  mark(volume: number, offset: number, length: number): void {
+    this.#maps[volume]?.mark(offset, length);
+    this.#chunks?.[volume]?.mark(offset, length);
+    this.#from[volume] = Math.min(this.#from[volume] ?? 0, Math.floor(offset / REGION_BYTES));
+  }
+
+  /** Takes the other's regions too; of the same volumes. */
+  add(other: RegionSet): void {
+    other.#maps.forEach((map, volume) => this.#maps[volume]?.add(map));
+    this.#chunks?.forEach((chunks, volume) => {
+      const [others, regions] = [other.#chunks?.[volume], other.#maps[volume]];
+      if (others) chunks.add(others);
+      // Of which nothing finer is known: all of it is meant.
+      else for (let at = regions?.next(0) ?? -1; at !== -1; at = regions?.next(at + 1) ?? -1) markRegion(chunks, at);
+    });
+    this.#from.fill(0);
+  }
+
+  /** Takes regions that follow one another too. */
+  addRun({ volume, first, count }: RegionRun): void {
+    this.mark(volume, first * REGION_BYTES, count * REGION_BYTES);
+  }
+
+  /** Takes out the first ones, up to `most` that follow one another; null when there is none. */
+  take(most: number): RegionRun | null {
+    for (let volume = 0; volume < this.#sizes.length; volume++) {
+      const map = this.#maps[volume];
+      const first = map && !map.isEmpty ? map.next(this.#from[volume] ?? 0) : -1;
+      if (!map || first === -1) continue;
+      let count = 0;
+      while (count < most && map.has(first + count)) map.clear(first + count++);
+      this.#from[volume] = first + count;
+      return { volume, first, count };
+    }
+    return null;
+  }
+
+  /** The same, and of these regions the parts that are set. */
+  takeParts(most: number): { readonly run: RegionRun; readonly parts: readonly RegionPart[] } | null {
+    const run = this.take(most);
+    if (!run) return null;
+    const parts: RegionPart[] = [];
+    for (let region = run.first; region < run.first + run.count; region++) this.#takeRegion(run.volume, region, parts);
+    return { run, parts };
+  }
+
+  clear(): void {
+    for (const map of this.#maps) map.clearAll();
+    for (const chunks of this.#chunks ?? []) chunks.clearAll();
+  }
+
+  /** What was not marked by its chunks, or by all of them, is compared as a whole. */
+  #takeRegion(volume: number, region: number, parts: RegionPart[]): void {
+    const chunks = this.#chunks?.[volume];
+    const bytes = this.#sizes[volume]?.bytes ?? 0;
+    const first = region * CHUNKS_A_REGION;
+    const end = Math.min(first + CHUNKS_A_REGION, Math.ceil(bytes / CHUNK_BYTES));
+    const set: number[] = [];
+    for (let chunk = first; chunk < end; chunk++) {
+      if (chunks?.has(chunk) !== true) continue;
+      chunks.clear(chunk);
+      set.push(chunk);
+    }
+    if (set.length === 0 || set.length === end - first) {
+      put(parts, { level: COMPARE_LEVEL.regions, first: region, count: 1 });
+    } else {
+      const blocks = Math.ceil(bytes / BLOCK_BYTES);
+      for (const chunk of set) {
+        const from = chunk * BLOCKS_A_CHUNK;
+        put(parts, { level: COMPARE_LEVEL.blocks, first: from, count: Math.min(BLOCKS_A_CHUNK, blocks - from) });
+      }
+    }
+  }
+}
+
+const markRegion = (chunks: ChunkMap, region: number): void => chunks.mark(region * REGION_BYTES, REGION_BYTES);
+
+/** What follows the last one goes with it, within a region. */
+function put(parts: RegionPart[], part: RegionPart): void {
+  const last = parts.at(-1);
+  const isNext = last?.level === part.level && last.first + last.count === part.first;
+  const isApart = part.level === COMPARE_LEVEL.blocks && (part.first * levelBytes(part.level)) % REGION_BYTES === 0;
+  if (last && isNext && !isApart) parts[parts.length - 1] = { ...last, count: last.count + part.count };
+  else parts.push(part);
+}

@@ -1,0 +1,33 @@
+/** A scan thread: reads what it is told to and answers digests. Other programs go first, unless it is awaited; it does one thing at a time. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { tuneMeekThread, tuneOrdinaryThread } from '../../platform/native.ts';
+import { END_WORD } from '../../platform/thread-end.ts';
+import { digestsOf } from '../scan/volume-digests.ts';
+import { REGION_BYTES } from '../wire/layout.ts';
+import type { ScanContext, ScanWord, ScanWish } from './scan-context.ts';
+import { FileDevice } from './file-device.ts';
+
+const { volumes, isAwaited } = workerData as ScanContext;
+const devices: (FileDevice | undefined)[] = [];
+const scratch = new Uint8Array(REGION_BYTES);
+
+function answer({ id, volume, wish }: ScanWish): ScanWord {
+  const facts = volumes[volume];
+  if (!facts) throw new Error(`no volume ${volume}`);
+  const device = devices[volume] ?? FileDevice.open(facts.path);
+  if (typeof device === 'number') return { id, errno: -device, digests: new Uint8Array(0) };
+  devices[volume] = device;
+  const digests = digestsOf(device, facts.bytes, wish, scratch);
+  if (typeof digests !== 'number') return { id, errno: 0, digests };
+  // One that failed may be another device by now.
+  device.close();
+  devices[volume] = undefined;
+  return { id, errno: -digests, digests: new Uint8Array(0) };
+}
+
+(isAwaited === true ? tuneOrdinaryThread : tuneMeekThread)('sb-scan');
+parentPort?.on('message', (wish: ScanWish | typeof END_WORD) => {
+  if (wish === END_WORD) process.exit();
+  const word = answer(wish);
+  parentPort?.postMessage(word, [word.digests.buffer as ArrayBuffer]);
+});
