@@ -12,10 +12,15 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { removeInterface, setUpInterface } from '../vnic/interface-linux.ts';
 import { sameBytes } from './base/bytes.ts';
 import { AgentError } from './base/errors.ts';
+import { type CopyEvent, Copying } from './copy/copying.ts';
+import { firstCopies } from './copy/first-copies.ts';
+import { type ReadBy, copyAndRead } from './copy/read-by.ts';
 import { bypassPlan, removeBypass, setUpBypass } from './bypass/bypass.ts';
 import type { Override } from './base/paths.ts';
 import { Gate, GATE_WORDS } from './core/gate.ts';
 import type { CoreEvent } from './core/ports.ts';
+import { FreedPlaces } from './freed-places.ts';
+import type { MirrorWrite } from './flush/mirrored-disk.ts';
 import { Gateway, type GatewayEvent, type GatewayStatus } from './gateway/gateway.ts';
 import { MessageExchange } from './messages/exchange.ts';
 import { type KeyEvent, KeyWatch } from './key-watch.ts';
@@ -23,18 +28,20 @@ import { interfaceMtu, interfaceOf } from './platform/interface-mtu.ts';
 import { tuneEngine } from './platform/engine.ts';
 import { sys } from './platform/native.ts';
 import { systemClock } from './platform/clock.ts';
-import { NO_PLAN, nextPlan, seatChange, type Busy, type SeatChange } from './plan.ts';
+import { NO_PLAN, nextPlan, seatChange, type SeatChange } from './plan.ts';
 import { SharedKeys } from './queue/shared-keys.ts';
-import { AGENT, clearSeat, PEER, type PeerWords, type SharedState } from './queue/shared-state.ts';
+import type { ReaderWords } from './queue/reader-words.ts';
+import { AGENT, clearReader, clearSeat, PEER, type PeerWords, type SharedState } from './queue/shared-state.ts';
 import { restartKeys } from './settings/change.ts';
 import { readKeyFile } from './settings/key.ts';
 import type { Settings } from './settings/settings.ts';
 import { Supervisor, type SupervisorEvent } from './supervisor.ts';
-import type { SwitchCommand } from './switch/worker.ts';
+import { SwitchCommands } from './switch/commands.ts';
 import type { SwitchSnapshot } from './switch/snapshot.ts';
-import { allocate, sharedState, type ReceiveFacts, type ThreadContext } from './threads.ts';
+import { allocate, sharedState, type ReadPeer, type ReceiveFacts, type ThreadContext } from './threads.ts';
 import { initialiseState } from './volume/slot-start.ts';
-import { nodeNumber, openVolumes, type OpenedVolumes, type SeenVolumes } from './volumes.ts';
+import type { Keys } from './volume-keys.ts';
+import { examineSend, nodeNumber, openVolumes, type OpenedVolumes, type SeenVolumes } from './volumes.ts';
 
 const EFD_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
 const TX_QUEUE_LENGTH = 4000;
@@ -43,14 +50,25 @@ const CLOSE_MS_MAX = 2000;
 const DRAIN_MS_MAX = 1000;
 const DRAIN_LOOK_MS = 5;
 const READY_MS_MAX = 10_000;
-const ANSWER_MS_MAX = 2000;
 /** Threads take a plan over within a round; one that hangs in its storage is not waited for. */
 const PLAN_MS_MAX = 2000;
 
-/** The keys of the key file; null: unauthenticated. */
-export type Keys = readonly Uint8Array[] | null;
+/** A volume that this node reads. */
+export interface ReceiveVolume {
+  readonly path: string;
+  /** Names of the peers that write there. */
+  readonly peers: readonly string[];
+  readonly words: ReaderWords;
+}
 
-export type AgentEvent = CoreEvent | SupervisorEvent | KeyEvent | GatewayEvent;
+export type AgentEvent = CoreEvent | SupervisorEvent | KeyEvent | GatewayEvent | CopyEvent;
+
+/** What a start tells, and asks, before there is an agent. */
+export interface Starting {
+  readonly tell: (event: CopyEvent) => void;
+  /** False: the program ends, and nothing is waited for any more. */
+  readonly isWanted: () => boolean;
+}
 
 const workerUrl = (name: string): URL => new URL(`./${name}/worker.js`, import.meta.url);
 
@@ -64,20 +82,18 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   readonly #keys: SharedKeys;
   readonly #keyWatch: KeyWatch;
   readonly #supervisor: Supervisor;
-  readonly #commandPort: MessagePort;
+  readonly #commands: SwitchCommands;
   readonly #tunFd: number;
-  /** Seats and readers of former plans that a thread may still use: by the plan that freed them. */
-  readonly #freed: { readonly plan: number; readonly seats: readonly number[]; readonly readers: readonly number[] }[] =
-    [];
-  readonly #answers = new Map<number, (snapshot: SwitchSnapshot) => void>();
+  readonly #freed: FreedPlaces;
+  readonly #copying: Copying;
   /** The way to the outside through a peer; null where the settings ask for none. */
   #gateway: Gateway | null;
-  #nextAnswer = 1;
   #closed = false;
 
   private constructor(
     context: ThreadContext,
     volumes: OpenedVolumes,
+    copying: Copying,
     commandPort: MessagePort,
     supervisor: Supervisor,
     tunFd: number,
@@ -86,28 +102,27 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     super();
     this.#tunFd = tunFd;
     this.volumes = volumes;
+    this.#copying = copying;
     this.incarnation = context.incarnation;
     this.#context = context;
     this.#keys = new SharedKeys(context.memory.keys);
-    this.#commandPort = commandPort;
+    this.#commands = new SwitchCommands(commandPort, () => this.#bell());
     this.#supervisor = supervisor;
     this.state = supervisor.state;
+    this.#freed = new FreedPlaces(this.state);
     this.messages = new MessageExchange(context.memory.messages, () => this.#bell());
     this.messages.hear(context.receive.map(({ messages }) => messages));
     Atomics.store(this.state.words, AGENT.plan, context.number);
-    supervisor.supervise('flush', () => new Worker(workerUrl('flush'), { workerData: this.#context }));
-    commandPort.on('message', ({ id, snapshot }: { id: number; snapshot: SwitchSnapshot }) => {
-      this.#answers.get(id)?.(snapshot);
-      this.#answers.delete(id);
-    });
+    supervisor.supervise({ thread: 'flush' }, () => this.#startFlush());
     this.#keyWatch = new KeyWatch(
       this.state,
       () => this.#context.seats,
       (event) => this.emit('event', event),
     );
-    for (const { reader } of context.receive) this.#startReader(reader);
+    for (const receive of context.receive) this.#startReader(receive);
     supervisor.on('event', (event) => this.emit('event', event));
     supervisor.on('fatal', (error) => this.emit('fatal', error));
+    void copying.died.then((error) => this.emit('fatal', error));
     this.#gateway = this.#openGateway(isNew);
   }
 
@@ -142,24 +157,45 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
   }
 
   /** Starts everything; what was started is stopped again when a later part fails. */
-  static async start(settings: Settings): Promise<Agent> {
+  static async start(settings: Settings, starting: Starting): Promise<Agent> {
     const keys = settings.keyFile === null ? null : readKeyFile(settings.keyFile);
-    const volumes = await openVolumes(settings, keys);
+    const memory = allocate();
+    tuneEngine();
+    const copying = await Copying.open(settings, examineSend(settings), memory.copy, starting.tell);
+    let volumes: OpenedVolumes;
+    try {
+      await firstCopies(settings, { ...starting, hasCopyOf: (peer) => copying.hasCopyOf(peer) });
+      volumes = await openVolumes(settings, keys);
+    } catch (error) {
+      await copying.close();
+      throw error;
+    }
+    return Agent.#start(settings, volumes, copying, memory, keys);
+  }
+
+  static async #start(
+    settings: Settings,
+    volumes: OpenedVolumes,
+    copying: Copying,
+    memory: ThreadContext['memory'],
+    keys: Keys,
+  ): Promise<Agent> {
     let supervisor: Supervisor | undefined;
     let isNew = false;
-    tuneEngine();
     try {
       const { name, addresses, mtu } = settings.vnic;
       isNew = setUpInterface({ name, addresses, mtu, txQueueLength: TX_QUEUE_LENGTH });
       setUpBypass(settings);
-      const context = makeContext(settings, volumes, keys);
+      const context = makeContext(settings, volumes, memory, keys);
       initialiseState(new Float64Array(context.memory.writer), volumes.start);
-      supervisor = new Supervisor(sharedState(context), settings.storage.writeDeadlineMs);
+      copying.begin(volumes.start.position);
+      supervisor = new Supervisor(sharedState(context), settings.storage);
       const commands = new MessageChannel();
       const tunFd = await startSwitch(supervisor, context, commands.port2);
-      return new Agent(context, volumes, commands.port1, supervisor, tunFd, isNew);
+      return new Agent(context, volumes, copying, commands.port1, supervisor, tunFd, isNew);
     } catch (error) {
       await supervisor?.stop(0);
+      await copying.close();
       volumes.lock.close();
       removeQuietly(settings);
       if (isNew) removeInterface(settings.vnic.name);
@@ -193,13 +229,25 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
 
   /** What the switch thread knows now. Rejects when it does not answer in time: it hangs. */
   async snapshot(): Promise<SwitchSnapshot> {
-    return this.#ask({ command: 'snapshot', id: this.#nextAnswer++ });
+    return this.#commands.snapshot();
+  }
+
+  /** How the send volume becomes the peers' receive volume, for the status document. */
+  get copy(): Readonly<Record<string, unknown>> {
+    return this.#copying.document;
+  }
+
+  /**
+   * Until a ring position (null: all that is written now) is on the copy, and read by the peers that read here or by the
+   * one that is named. Throws an AgentError that tells the miss.
+   */
+  async copyNow(position: number | null, peer: string | null, deadlineMs: number): Promise<ReadBy> {
+    return copyAndRead(this.#copying, this.state, this.#context.seats, { position, peer, deadlineMs });
   }
 
   /** An operator's override for one peer, by its place in the settings. */
   async setPath(peer: number, override: Override): Promise<SwitchSnapshot> {
-    const seat = this.#context.seats[peer]?.seat ?? -1;
-    return this.#ask({ command: 'path', id: this.#nextAnswer++, seat, override });
+    return this.#commands.setPath(this.#context.seats[peer]?.seat ?? -1, override);
   }
 
   /** What of these settings this agent cannot take over while it runs; empty when it can. */
@@ -210,6 +258,7 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     const isSame =
       sameBytes(send.clusterUuid, 0, seen.send.clusterUuid, 0, 16) && send.ownTenant === seen.send.ownTenant;
     if (!isSame) reasons.push('the send volume, which was formatted anew');
+    else if (send.device !== seen.send.device) reasons.push('the send volume, which is another device now');
     return reasons;
   }
 
@@ -223,7 +272,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     seen: SeenVolumes,
   ): Promise<SeatChange & { readonly isComplete: boolean }> {
     const former = this.#context;
-    const plan = { ...nextPlan(former, settings, seen, this.#busy()), bypass: bypassPlan(settings) };
+    const busy = this.#freed.busy(former.receive.map(({ reader }) => reader));
+    const plan = { ...nextPlan(former, settings, seen, busy), bypass: bypassPlan(settings) };
     // May throw, so before anything changes.
     if (plan.bypass) setUpBypass(settings);
     this.#useKeys(keys ?? []);
@@ -236,8 +286,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
       ({ reader }: ReceiveFacts) =>
         reader === wanted;
     const readers = former.receive.map(({ reader }) => reader).filter((reader) => !plan.receive.some(isRead(reader)));
-    this.#freed.push({ plan: plan.number, seats: change.gone.map(({ seat }) => seat), readers });
-    for (const { reader } of plan.receive) if (!former.receive.some(isRead(reader))) this.#startReader(reader);
+    this.#freed.add({ plan: plan.number, seats: change.gone.map(({ seat }) => seat), readers });
+    for (const receive of plan.receive) if (!former.receive.some(isRead(receive.reader))) this.#startReader(receive);
     this.#supervisor.post({ plan });
     const { words } = this.state;
     Atomics.store(words, AGENT.plan, plan.number);
@@ -246,55 +296,50 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.#bell();
     if (this.#gateway?.keeps(settings, plan.seats) !== true) this.#exchangeGateway();
     const watched = [...new Set([...plan.receive.map(({ reader }) => reader), ...readers])];
-    const isComplete = () => this.#newestOfAll(watched) >= plan.number;
+    const isComplete = () => this.#freed.newestOfAll(watched) >= plan.number;
     for (let waitedMs = 0; waitedMs < PLAN_MS_MAX && !isComplete(); waitedMs += 2) await delay(2);
     return { ...change, isComplete: isComplete() };
   }
 
-  /** The newest plan that all these threads have. */
-  #newestOfAll(readers: readonly number[]): number {
-    const indexes = [AGENT.switchPlan, AGENT.flushPlan, ...readers.map((reader) => AGENT.readerPlans + reader)];
-    return Math.min(...indexes.map((index) => Atomics.load(this.state.words, index)));
+  /** The volumes that peers are read from: their readers' words, and who writes there. */
+  get receiveVolumes(): readonly ReceiveVolume[] {
+    const { receive, seats } = this.#context;
+    return receive.map(({ reader, volume, peers }) => ({
+      path: volume.path,
+      peers: seats.filter(({ seat }) => peers.some((peer) => peer.seat === seat)).map(({ peer }) => peer.node),
+      words: this.state.reader(reader),
+    }));
   }
 
-  /** What is not to be given away yet. */
-  #busy(): Busy {
-    const held = this.#freed.filter(({ plan, readers }) => {
-      const all = [...this.#context.receive.map(({ reader }) => reader), ...readers];
-      return this.#newestOfAll(all) < plan;
+  #startFlush(): Worker {
+    const worker = new Worker(workerUrl('flush'), { workerData: this.#context });
+    worker.on('message', ({ mirrorWrite }: { readonly mirrorWrite?: MirrorWrite }) => {
+      if (mirrorWrite) this.#copying.write(mirrorWrite);
     });
-    this.#freed.splice(0, Infinity, ...held);
-    return {
-      seats: new Set(held.flatMap(({ seats }) => seats)),
-      readers: new Set(held.flatMap(({ readers }) => readers)),
-    };
+    return worker;
   }
 
-  #startReader(reader: number): void {
+  #startReader({ reader, volume }: ReceiveFacts): void {
+    const peersOf = (isOurs: boolean) =>
+      this.#context.receive.filter((receive) => (receive.reader === reader) === isOurs).flatMap(({ peers }) => peers);
     const isWanted = () => this.#context.receive.some((receive) => receive.reader === reader);
+    // Those of its last start too: it may have died before it knew that one was gone.
+    let given: readonly ReadPeer[] = [];
+    clearReader(this.state, reader);
     this.#supervisor.supervise(
-      'reader',
+      { thread: 'reader', reader, volume: volume.path },
       (isRestart) => {
-        if (isRestart) breakLocks(this.state);
+        const others = new Set(peersOf(false).map(({ seat }) => seat));
+        if (isRestart)
+          breakLocks(
+            this.state,
+            [...given, ...peersOf(true)].filter(({ seat }) => !others.has(seat)),
+          );
+        given = peersOf(true);
         return new Worker(workerUrl('reader'), { workerData: { ...this.#context, reader, tunFd: this.#tunFd } });
       },
       isWanted,
     );
-  }
-
-  async #ask(command: SwitchCommand): Promise<SwitchSnapshot> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#answers.delete(command.id);
-        reject(new AgentError('failed', `the switch thread does not answer within ${ANSWER_MS_MAX} ms`));
-      }, ANSWER_MS_MAX);
-      this.#answers.set(command.id, (snapshot) => {
-        clearTimeout(timer);
-        resolve(snapshot);
-      });
-      this.#commandPort.postMessage(command);
-      this.#bell();
-    });
   }
 
   #bell(): void {
@@ -318,7 +363,8 @@ export class Agent extends EventEmitter<{ event: [AgentEvent]; fatal: [AgentErro
     this.state.wake(AGENT.readerWake);
     this.#bell();
     const ended = await this.#supervisor.stop(CLOSE_MS_MAX);
-    this.#commandPort.close();
+    await this.#copying.close();
+    this.#commands.close();
     this.messages.close();
     this.volumes.lock.close();
     sys.close(this.#context.bellFd);
@@ -348,8 +394,12 @@ function removeQuietly(settings: Settings): void {
   }
 }
 
-function makeContext(settings: Settings, volumes: OpenedVolumes, keys: Keys): ThreadContext {
-  const memory = allocate();
+function makeContext(
+  settings: Settings,
+  volumes: OpenedVolumes,
+  memory: ThreadContext['memory'],
+  keys: Keys,
+): ThreadContext {
   new SharedKeys(memory.keys).put(keys ?? []);
   return {
     ...nextPlan(NO_PLAN, settings, volumes),
@@ -375,9 +425,11 @@ async function startSwitch(supervisor: Supervisor, context: ThreadContext, comma
   return supervisor.superviseSwitch(theSwitch, READY_MS_MAX);
 }
 
-/** A reader that died inside a delivery gate would keep it locked for ever. */
-function breakLocks(state: SharedState): void {
-  for (const { words } of state.peers) {
+/** A reader that died inside a delivery gate would keep it locked for ever. Other readers' gates may be in use. */
+function breakLocks(state: SharedState, peers: readonly ReadPeer[]): void {
+  for (const { seat } of peers) {
+    const words = state.peers[seat]?.words;
+    if (!words) continue;
     for (let type = 0; type < 4; type++) new Gate(words, PEER.gates + type * GATE_WORDS).breakLock();
   }
 }

@@ -1,19 +1,25 @@
 #!/usr/bin/env node
 /** The program: the command's name to its function, its result to an exit status. Errors are one line on stderr. */
 import { AgentError, EXIT } from './base/errors.ts';
+import { finishOutput, guardOutput } from './platform/standard-output.ts';
 import { commandLines, isCommand, usageError, usageOf, type CommandName } from './cli/commands.ts';
 
 const COMMANDS: Readonly<Record<CommandName, () => Promise<(argv: string[]) => Promise<number>>>> = {
   bench: async () => (await import('./cli/bench.ts')).bench,
   demo: async () => (await import('./demo/demo.ts')).demo,
   format: async () => (await import('./cli/format.ts')).format,
+  diff: async () => (await import('./cli/diff.ts')).diff,
   inspect: async () => (await import('./cli/inspect.ts')).inspect,
   check: async () => (await import('./cli/check.ts')).check,
   run: async () => (await import('./cli/run.ts')).run,
   status: async () => (await import('./cli/status.ts')).status,
+  report: async () => (await import('./cli/report.ts')).report,
   key: async () => (await import('./cli/key.ts')).key,
   send: async () => (await import('./cli/send.ts')).send,
   receive: async () => (await import('./cli/receive.ts')).receive,
+  mirror: async () => (await import('./cli/mirror.ts')).mirror,
+  history: async () => (await import('./cli/history.ts')).history,
+  copy: async () => (await import('./cli/copy.ts')).copy,
   path: async () => (await import('./cli/path.ts')).path,
 };
 
@@ -30,7 +36,7 @@ async function main(argv: string[]): Promise<number> {
     return name === undefined ? EXIT.usage : EXIT.ok;
   }
   if (name === '--version') {
-    process.stdout.write(`${(await import('./status.ts')).VERSION}\n`);
+    process.stdout.write(`${(await import('./platform/version.ts')).VERSION}\n`);
     return EXIT.ok;
   }
   if (!isCommand(name)) throw new AgentError('usage', `no command ${name}: see "stillbeat help"`);
@@ -57,5 +63,7 @@ function report(error: unknown): number {
   return EXIT.failed;
 }
 
+guardOutput();
+const status = await main(process.argv.slice(2)).catch(report);
 // A read that hangs in the kernel must not keep a finished command from ending.
-process.exit(await main(process.argv.slice(2)).catch(report));
+process.exit(await finishOutput(status));

@@ -61,6 +61,7 @@ async function answerLine(line: string, handler: Handler): Promise<Answer> {
     if (typeof request !== 'object' || request === null) throw new AgentError('usage', 'a request is a JSON object');
     return await handler(request as Record<string, unknown>);
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error) };
+    const reason = error instanceof AgentError ? error.reason : 'failed';
+    return { error: error instanceof Error ? error.message : String(error), reason };
   }
 }

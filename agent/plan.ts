@@ -2,8 +2,8 @@
  * Makes the next plan out of the present one, new settings and what the volumes say.
  *
  * Always true:
- * - A peer keeps its seat as long as it has the same name, the same tenant numbers and the same receive volume: then all
- *   that is known of it stays true. Otherwise it is a new peer in a new seat.
+ * - A peer keeps its seat as long as it has the same name, the same tenant numbers and the same receive volume, on the same
+ *   device: then all that is known of it stays true. Otherwise it is a new peer in a new seat.
  * - A seat, and a reader's number, is given away again only when all threads have taken over the plan that freed it.
  */
 import { AgentError } from './base/errors.ts';
@@ -69,6 +69,7 @@ export function nextPlan(
 
 const isSameVolume = (a: VolumeFacts, b: VolumeFacts): boolean =>
   a.path === b.path &&
+  a.device === b.device &&
   sameBytes(a.clusterUuid, 0, b.clusterUuid, 0, 16) &&
   a.ownTenant === b.ownTenant &&
   a.slotBytes === b.slotBytes &&

@@ -1,26 +1,18 @@
 /** The `status` document: what the switch knows, what the storage does, and what happened lately. */
-import { createRequire } from 'node:module';
-import { type Agent, wallOf } from './agent.ts';
+import { type Agent, type ReceiveVolume, wallOf } from './agent.ts';
 import { AgentError } from './base/errors.ts';
 import { toHex } from './base/bytes.ts';
 import { isPeerKeyKnown, peerKeyId } from './key-watch.ts';
 import type { CorosyncDocument } from './operate/corosync-advice.ts';
+import type { LoggedEvent } from './operate/event-log.ts';
 import { systemClock } from './platform/clock.ts';
 import { errnoName } from './platform/native.ts';
+import { VERSION } from './platform/version.ts';
+import { READER, READER_TIME, readingMs, readsInTime } from './queue/reader-words.ts';
 import { AGENT, AGENT_TIME, PEER, type PeerWords } from './queue/shared-state.ts';
 import type { PeerSnapshot } from './switch/snapshot.ts';
 import { READ_COUNTERS } from './volume/slot-reader.ts';
 import { keyId } from './wire/keys.ts';
-
-/** From the compiled program, and from its source in tests. */
-const PACKAGE = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
-export const VERSION: string = (createRequire(import.meta.url)(PACKAGE) as { version: string }).version;
-
-export interface LoggedEvent {
-  readonly at: string;
-  readonly kind: string;
-  readonly [figure: string]: unknown;
-}
 
 export type StatusDocument = Readonly<Record<string, unknown>>;
 
@@ -78,10 +70,9 @@ function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>>
   const { words, times } = agent.state;
   const { volumes } = agent;
   const time = (index: number) => times[index] ?? 0;
-  const errno = (index: number) => {
-    const value = Atomics.load(words, index);
-    return value === 0 ? null : errnoName(value);
-  };
+  const { writeDeadlineMs } = agent.settings.storage;
+  const receive = agent.receiveVolumes.map((volume) => receiveDocument(volume, writeDeadlineMs, nowMs));
+  const { reads, bytesRead, readErrors } = agent.state.readTotals;
   return {
     available: agent.state.storageAvailable(agent.settings.storage, nowMs),
     volume: volumes.send.path,
@@ -91,17 +82,47 @@ function storage(agent: Agent, nowMs: number): Readonly<Record<string, unknown>>
     lastWriteMs: round(time(AGENT_TIME.lastWriteMs)),
     sinceWriteMs: round(nowMs - time(AGENT_TIME.writtenMs)),
     writing: Atomics.load(words, AGENT.writing) === 1,
-    writeError: errno(AGENT.writeErrno),
-    readError: errno(AGENT.readErrno),
+    writeError: errorName(Atomics.load(words, AGENT.writeErrno)),
+    readError: receive.find((volume) => volume.readError !== null)?.readError ?? null,
     writes: time(AGENT_TIME.writes),
     batches: time(AGENT_TIME.batches),
     flushWakes: Atomics.load(words, AGENT.flushBeat),
     bytesWritten: time(AGENT_TIME.bytesWritten),
-    reads: time(AGENT_TIME.reads),
-    bytesRead: time(AGENT_TIME.bytesRead),
+    reads,
+    bytesRead,
     writeErrors: time(AGENT_TIME.writeErrors),
-    readErrors: time(AGENT_TIME.readErrors),
+    readErrors,
     expired: time(AGENT_TIME.expired),
+    copy: agent.copy,
+    receive,
+  };
+}
+
+const errorName = (errno: number): string | null => (errno === 0 ? null : errnoName(errno));
+
+/** A receive volume, by itself. */
+export interface ReceiveDocument {
+  readonly volume: string;
+  readonly peers: readonly string[];
+  readonly available: boolean;
+  readonly readError: string | null;
+  readonly readingMs: number;
+  readonly reads: number;
+  readonly bytesRead: number;
+  readonly readErrors: number;
+}
+
+function receiveDocument({ path, peers, words }: ReceiveVolume, deadlineMs: number, nowMs: number): ReceiveDocument {
+  const total = (index: number) => words.times[index] ?? 0;
+  return {
+    volume: path,
+    peers,
+    available: readsInTime(words, nowMs, deadlineMs),
+    readError: errorName(Atomics.load(words.words, READER.errno)),
+    readingMs: round(readingMs(words, nowMs)),
+    reads: total(READER_TIME.reads),
+    bytesRead: total(READER_TIME.bytesRead),
+    readErrors: total(READER_TIME.readErrors),
   };
 }
 
@@ -109,8 +130,10 @@ const keyOf = (shared: PeerWords | undefined): Readonly<Record<string, unknown>>
   key: shared ? peerKeyId(shared) : null,
   keyKnown: shared ? isPeerKeyKnown(shared) : true,
 });
+
 function gateway({ gateway }: Agent): Readonly<Record<string, unknown>> {
-  const none = { offer: false, offering: false, using: null, chosen: null, outside: null, reason: null, sinceMs: null };
+  const nobody = { use: [], using: null, chosen: null };
+  const none = { offer: false, offering: false, ...nobody, outside: null, reason: null, sinceMs: null };
   const { sinceMs, ...rest } = gateway ?? none;
   return { ...rest, since: sinceMs === null ? null : new Date(wallOf(sinceMs)).toISOString() };
 }

@@ -1,21 +1,36 @@
 /**
  * Watches the threads: each shows a beat in shared memory. One that stands still is reported once, and once more when it
- * moves; one that dies is started again, unless it keeps dying.
+ * moves; one that dies is started again, unless it keeps dying. There is a reader for each receive volume, and each is
+ * watched by itself and told with its volume: what goes on elsewhere says nothing of it.
  */
 import { EventEmitter } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { AgentError } from './base/errors.ts';
 import type { CoreEvent } from './core/ports.ts';
 import { systemClock } from './platform/clock.ts';
+import { READER, readingMs } from './queue/reader-words.ts';
 import { AGENT, AGENT_TIME, type SharedState } from './queue/shared-state.ts';
+import { type ReadNews, ReadWatch, type StorageTrouble } from './read-watch.ts';
 
-export type ThreadName = 'switch' | 'flush' | 'reader';
+/** A thread as it is told: a reader with the volume that it reads. */
+type Named = { readonly thread: 'switch' | 'flush' } | { readonly thread: 'reader'; readonly volume: string };
+
+/** A thread that can be started again; `reader`: its number, whose words are its own. */
+export type Restartable =
+  { readonly thread: 'flush' } | { readonly thread: 'reader'; readonly reader: number; readonly volume: string };
+
+/** Of the settings: what tells storage that hangs. */
+export interface StorageTimes {
+  readonly writeDeadlineMs: number;
+  readonly beaconMs: number;
+}
 
 export type SupervisorEvent =
-  | { readonly kind: 'thread-stalled'; readonly thread: ThreadName; readonly forMs: number }
-  | { readonly kind: 'thread-moves'; readonly thread: ThreadName; readonly afterMs: number }
-  | { readonly kind: 'thread-died'; readonly thread: ThreadName; readonly reason: string; readonly restarts: number }
-  | { readonly kind: 'storage-error'; readonly errno: number }
+  | (Named & { readonly kind: 'thread-stalled'; readonly forMs: number })
+  | (Named & { readonly kind: 'thread-moves'; readonly afterMs: number })
+  | (Named & { readonly kind: 'thread-died'; readonly reason: string; readonly restarts: number })
+  | ReadNews
+  | ({ readonly kind: 'storage-error' } & StorageTrouble)
   | { readonly kind: 'storage-good'; readonly afterMs: number };
 
 const LOOK_EVERY_MS = 1000;
@@ -24,13 +39,15 @@ const STALLED_MS = 2000;
 const RESTARTS_MAX = 5;
 const RESTARTS_WITHIN_MS = 60_000;
 
-const BEATS: Readonly<Record<ThreadName, number>> = {
-  switch: AGENT.switchBeat,
-  flush: AGENT.flushBeat,
-  reader: AGENT.readerBeat,
-};
-
 interface Watched {
+  readonly named: Named;
+  /** Where its beat is. */
+  readonly words: Int32Array;
+  readonly beatAt: number;
+  /** It stands in a call to the storage. */
+  readonly isInStorage: () => boolean;
+  /** What its reads say; of readers only. */
+  readonly reads: ReadWatch | null;
   beat: number;
   movedMs: number;
   stalled: boolean;
@@ -39,17 +56,20 @@ interface Watched {
 export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEvent]; fatal: [AgentError] }> {
   readonly state: SharedState;
   readonly #workers = new Set<Worker>();
-  readonly #watched = new Map<ThreadName, Watched>();
+  /** By the thread's name, and a reader's number. */
+  readonly #watched = new Map<string, Watched>();
   readonly #deaths: number[] = [];
   readonly #timer: NodeJS.Timeout;
   #stopping = false;
+  #isDead = false;
   #storageBadMs = -1;
-  readonly #writeDeadlineMs: number;
+  readonly #storage: StorageTimes;
+  #lookedMs = systemClock.monotonicMs();
 
-  constructor(state: SharedState, writeDeadlineMs: number) {
+  constructor(state: SharedState, storage: StorageTimes) {
     super();
     this.state = state;
-    this.#writeDeadlineMs = writeDeadlineMs;
+    this.#storage = storage;
     this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
 
@@ -65,13 +85,13 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
         clearTimeout(late);
         const known = asAgentError(error);
         reject(known);
-        if (!this.#stopping) this.emit('fatal', known);
+        this.#die(known);
       };
       worker.on('message', (message: { ready?: { tunFd: number }; event?: CoreEvent }) => {
         if (message.event) this.emit('event', message.event);
         if (!message.ready) return;
         clearTimeout(late);
-        this.#watch('switch');
+        this.#watch('switch', { thread: 'switch' }, AGENT.switchBeat, () => false);
         resolve(message.ready.tunFd);
       });
       worker.once('error', fail);
@@ -92,69 +112,129 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
    * wanted.
    */
   supervise(
-    thread: ThreadName,
+    what: Restartable,
     start: (isRestart: boolean) => Worker,
     isWanted: () => boolean = () => true,
     isRestart = false,
   ): void {
     const worker = start(isRestart);
     this.#workers.add(worker);
-    this.#watch(thread);
+    const name = what.thread === 'reader' ? `reader ${what.reader}` : what.thread;
+    const named = what.thread === 'reader' ? this.#watchReader(name, what) : this.#watchFlush(name);
+    const watched = this.#watched.get(name);
     let reason = 'ended';
     worker.on('error', (error) => (reason = error.message));
     worker.once('exit', () => {
       this.#workers.delete(worker);
-      if (this.#stopping || this.state.stopping || !isWanted()) return;
+      if (this.#stopping || this.state.stopping) return;
+      // The number may be another reader's by now, and that one is wanted.
+      if (this.#watched.get(name) !== watched) return;
+      if (!isWanted()) {
+        this.#watched.delete(name);
+        return;
+      }
       const now = systemClock.monotonicMs();
       this.#deaths.push(now);
       const recent = this.#deaths.filter((at) => now - at < RESTARTS_WITHIN_MS).length;
-      this.emit('event', { kind: 'thread-died', thread, reason, restarts: recent });
+      this.emit('event', { kind: 'thread-died', ...named, reason, restarts: recent });
       if (recent > RESTARTS_MAX) {
-        this.emit('fatal', new AgentError('died', `the ${thread} thread keeps dying (${reason}): see the log`));
+        this.#die(new AgentError('died', `the ${what.thread} thread keeps dying (${reason}): see the log`));
         return;
       }
-      this.supervise(thread, start, isWanted, true);
+      this.supervise(what, start, isWanted, true);
     });
   }
 
-  #watch(thread: ThreadName): void {
-    this.#watched.set(thread, { beat: -1, movedMs: systemClock.monotonicMs(), stalled: false });
+  /** The first reason counts: what follows from it is no news. */
+  #die(error: AgentError): void {
+    if (this.#stopping || this.#isDead) return;
+    this.#isDead = true;
+    this.emit('fatal', error);
+  }
+
+  #watchFlush(name: string): Named {
+    const isWriting = () => Atomics.load(this.state.words, AGENT.writing) === 1;
+    return this.#watch(name, { thread: 'flush' }, AGENT.flushBeat, isWriting);
+  }
+
+  #watchReader(name: string, { reader, volume }: { readonly reader: number; readonly volume: string }): Named {
+    const own = this.state.reader(reader);
+    const reads = this.#watched.get(name)?.reads ?? null;
+    const isSame = reads?.volume === volume;
+    const isReading = () => readingMs(own, systemClock.monotonicMs()) > 0;
+    const readWatch = isSame ? reads : new ReadWatch(own, volume, this.#storage.writeDeadlineMs);
+    return this.#watch(name, { thread: 'reader', volume }, READER.beat, isReading, own.words, readWatch);
+  }
+
+  #watch(
+    name: string,
+    named: Named,
+    beatAt: number,
+    isInStorage: () => boolean,
+    words: Int32Array = this.state.words,
+    reads: ReadWatch | null = null,
+  ): Named {
+    const movedMs = systemClock.monotonicMs();
+    this.#watched.set(name, { named, words, beatAt, isInStorage, reads, beat: -1, movedMs, stalled: false });
+    return named;
   }
 
   #look(): void {
     const now = systemClock.monotonicMs();
-    for (const [thread, watched] of this.#watched) this.#lookAt(thread, watched, now);
-    this.#lookAtStorage(now);
+    const sinceMs = now - this.#lookedMs;
+    this.#lookedMs = now;
+    // The whole process stood still: nobody else could have moved meanwhile, and each gets its time again.
+    if (sinceMs > STALLED_MS) for (const watched of this.#watched.values()) watched.movedMs += sinceMs;
+    else this.#lookAtThreads(now);
     if (Atomics.load(this.state.words, AGENT.slotTaken) !== 1 || this.#stopping) return;
     const message = "another agent writes this node's slot: two agents have one name; rename or stop one of them";
-    this.emit('fatal', new AgentError('taken', message));
+    this.#die(new AgentError('taken', message));
   }
 
-  #lookAt(thread: ThreadName, watched: Watched, now: number): void {
-    const beat = Atomics.load(this.state.words, BEATS[thread]);
+  #lookAtThreads(now: number): void {
+    for (const watched of this.#watched.values()) {
+      this.#lookAt(watched, now);
+      const news = watched.reads?.look(now);
+      if (news) this.emit('event', news);
+    }
+    this.#lookAtStorage(now);
+  }
+
+  #lookAt(watched: Watched, now: number): void {
+    const { named } = watched;
+    const beat = Atomics.load(watched.words, watched.beatAt);
     if (beat !== watched.beat) {
-      if (watched.stalled) this.emit('event', { kind: 'thread-moves', thread, afterMs: now - watched.movedMs });
+      if (watched.stalled) this.emit('event', { kind: 'thread-moves', ...named, afterMs: now - watched.movedMs });
       watched.beat = beat;
       watched.movedMs = now;
       watched.stalled = false;
     } else if (!watched.stalled && now - watched.movedMs > STALLED_MS) {
       watched.stalled = true;
-      this.emit('event', { kind: 'thread-stalled', thread, forMs: now - watched.movedMs });
+      this.emit('event', { kind: 'thread-stalled', ...named, forMs: now - watched.movedMs });
     }
   }
 
   #lookAtStorage(now: number): void {
-    const { words, times } = this.state;
-    const errno = Atomics.load(words, AGENT.writeErrno);
-    const hangs =
-      Atomics.load(words, AGENT.writing) === 1 && now - (times[AGENT_TIME.writeBeganMs] ?? now) > this.#writeDeadlineMs;
-    if ((errno !== 0 || hangs) && this.#storageBadMs < 0) {
+    const trouble = this.#storageTrouble(now);
+    if (trouble && this.#storageBadMs < 0) {
       this.#storageBadMs = now;
-      this.emit('event', { kind: 'storage-error', errno });
-    } else if (errno === 0 && !hangs && this.#storageBadMs >= 0) {
+      this.emit('event', { kind: 'storage-error', ...trouble });
+    } else if (!trouble && this.#storageBadMs >= 0) {
       this.emit('event', { kind: 'storage-good', afterMs: now - this.#storageBadMs });
       this.#storageBadMs = -1;
     }
+  }
+
+  #storageTrouble(now: number): StorageTrouble | null {
+    const { words, times } = this.state;
+    const errno = Atomics.load(words, AGENT.writeErrno);
+    if (errno !== 0) return { reason: 'a write failed', errno, forMs: null };
+    const forMs = now - (times[AGENT_TIME.writeBeganMs] ?? now);
+    const isWriting = Atomics.load(words, AGENT.writing) === 1;
+    if (isWriting && forMs > this.#storage.writeDeadlineMs) return { reason: 'a write hangs', errno: null, forMs };
+    const writtenMs = times[AGENT_TIME.writtenMs] ?? 0;
+    if (writtenMs === 0 || this.state.storageAvailable(this.#storage, now)) return null;
+    return { reason: 'nothing is written any more', errno: null, forMs: now - writtenMs };
   }
 
   /**
@@ -162,13 +242,7 @@ export class Supervisor extends EventEmitter<{ event: [CoreEvent | SupervisorEve
    * must not end for that.
    */
   get isMoving(): boolean {
-    const { words, times } = this.state;
-    const inStorage: Readonly<Record<ThreadName, boolean>> = {
-      switch: false,
-      flush: Atomics.load(words, AGENT.writing) === 1,
-      reader: (times[AGENT_TIME.readBeganMs] ?? 0) > 0,
-    };
-    return [...this.#watched].every(([thread, { stalled }]) => !stalled || inStorage[thread]);
+    return [...this.#watched.values()].every(({ stalled, isInStorage }) => !stalled || isInStorage());
   }
 
   /** Waits for the threads to end by themselves (the stop word is set), at most `waitMs`; then ends them, and answers false. */

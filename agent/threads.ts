@@ -8,6 +8,7 @@ import type { FlushSettings } from './flush/flush-loop.ts';
 import { allocateMessages, type MessageMemory } from './messages/memory.ts';
 import { createAead } from './platform/aead.ts';
 import { alignedMemory } from './platform/memory.ts';
+import { copyStateBytes } from './queue/copy-state.ts';
 import { Ring, ringBytes } from './queue/ring.ts';
 import { SharedKeys, sharedKeysBytes } from './queue/shared-keys.ts';
 import { AGENT, SharedState, sharedStateBytes } from './queue/shared-state.ts';
@@ -27,6 +28,8 @@ const INBOUND_BYTES = 4 * 1024 * 1024;
 /** A volume as this agent uses it. */
 export interface VolumeFacts {
   readonly path: string;
+  /** Which device or file the path named when it was looked at: `BlockDevice.identity`. */
+  readonly device: string;
   readonly clusterUuid: Uint8Array;
   readonly slotBytes: number;
   readonly slotCount: number;
@@ -101,6 +104,8 @@ export interface ThreadContext extends Plan {
     readonly messages: MessageMemory;
     readonly writer: SharedArrayBuffer;
     readonly writerBlocks: SharedArrayBuffer;
+    /** `CopyState`: what the flush thread says of the send volume to whoever copies it. */
+    readonly copy: SharedArrayBuffer;
   };
 }
 
@@ -112,6 +117,7 @@ export function allocate(): ThreadContext['memory'] {
     messages: allocateMessages(),
     writer: new SharedArrayBuffer(WRITER_WORDS * 8),
     writerBlocks: alignedMemory(SlotWriter.memoryBytes),
+    copy: new SharedArrayBuffer(copyStateBytes),
   };
 }
 
@@ -125,10 +131,12 @@ export const writeBuffer = (context: ThreadContext, state: SharedState): WriteBu
 export const inboundRing = (receive: ReceiveFacts): Ring => new Ring(receive.inbound, 0, INBOUND_BYTES);
 
 /** What flush thread and simulator make of a plan for the flush loop. */
-export function flushSettings({ settings, send, seats }: ThreadContext): FlushSettings {
+export function flushSettings({ settings, send, seats, receive }: ThreadContext): FlushSettings {
   const { flush, beaconMs, maxAgeMs, limits } = settings.storage;
   const { deadlineMs } = flush;
-  return { deadlineMs, beaconMs, maxAgeMs, slotBytes: send.slotBytes, limits, peers: seats };
+  const readers = new Map(receive.flatMap(({ reader, peers }) => peers.map(({ seat }) => [seat, reader])));
+  const peers = seats.map(({ seat, tenant }) => ({ seat, tenant, reader: readers.get(seat) ?? 0 }));
+  return { deadlineMs, beaconMs, maxAgeMs, slotBytes: send.slotBytes, limits, peers };
 }
 
 /**

@@ -4,15 +4,15 @@
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sameBytes, toHex } from './base/bytes.ts';
+import { sameBytes } from './base/bytes.ts';
 import { AgentError } from './base/errors.ts';
 import { BlockDevice } from './platform/block-device.ts';
-import { bootId } from './platform/host.ts';
+import { bootId, isAlive } from './platform/host.ts';
 import { alignedMemory } from './platform/memory.ts';
 import { BEACON_MS_MAX } from './settings/schema.ts';
 import type { Settings } from './settings/settings.ts';
 import { slotGeometry, volumeSeals, type VolumeFacts } from './threads.ts';
-import { decodeHead, headKeyId, type Head } from './volume/head.ts';
+import { headKeyId, isHeadOf, parseHead, type Head } from './volume/head.ts';
 import {
   BATCH_BYTES_MAX,
   BLOCK_BYTES,
@@ -24,11 +24,9 @@ import {
 } from './volume/layout.ts';
 import { findStart, type SlotStart } from './volume/slot-start.ts';
 import { chooseSuperblock, type Superblock, type SuperblockFault } from './volume/superblock.ts';
+import { KeysInUse, type Keys } from './volume-keys.ts';
 import { fixedKeys } from './wire/key-ring.ts';
-import { keyId } from './wire/keys.ts';
-
-/** The keys of the key file; null: unauthenticated. */
-type Keys = readonly Uint8Array[] | null;
+import { KEY_ID_BYTES, keyId } from './wire/keys.ts';
 
 /** A live agent shows within this many of its beacons; how long its beacon is only its own settings say. */
 const WATCH_BEACONS = 2.5;
@@ -40,15 +38,18 @@ const FAULTS: Readonly<Record<SuperblockFault, string>> = {
   geometry: 'has impossible sizes in its superblock: restore it or format it anew',
 };
 
-/** Reads the superblock of an open volume. */
-export function readSuperblock(device: BlockDevice): Superblock {
+function readSuperblockCopies(device: BlockDevice): Uint8Array[] {
   const memory = new Uint8Array(alignedMemory(SUPERBLOCK_COPIES * BLOCK_BYTES));
   const blocks = memory.subarray(0, SUPERBLOCK_COPIES * BLOCK_BYTES);
   if (device.bytes < blocks.length || device.read(0, blocks) !== blocks.length) {
     throw new AgentError('volume', `volume ${device.path} is too small or cannot be read: check the device`);
   }
-  const copies = [blocks.slice(0, BLOCK_BYTES), blocks.slice(BLOCK_BYTES)];
-  const chosen = chooseSuperblock(copies);
+  return [blocks.slice(0, BLOCK_BYTES), blocks.slice(BLOCK_BYTES)];
+}
+
+/** Reads the superblock of an open volume. */
+export function readSuperblock(device: BlockDevice): Superblock {
+  const chosen = chooseSuperblock(readSuperblockCopies(device));
   if (!chosen.ok) throw new AgentError('volume', `volume ${device.path} ${FAULTS[chosen.fault]}`);
   const { superblock } = chosen;
   if (device.bytes < superblock.volumeBytes) {
@@ -77,8 +78,9 @@ function checkCluster(path: string, superblock: Superblock, settings: Settings):
   throw new AgentError('volume', `volume ${path} belongs to cluster ${names}: check "cluster" and the volume's path`);
 }
 
-const facts = (path: string, superblock: Superblock, node: string): VolumeFacts => ({
+const facts = ({ path, identity }: BlockDevice, superblock: Superblock, node: string): VolumeFacts => ({
   path,
+  device: identity,
   clusterUuid: superblock.clusterUuid,
   slotBytes: superblock.slotBytes,
   slotCount: superblock.slotCount,
@@ -115,21 +117,19 @@ export async function openVolumes(settings: Settings, keys: Keys): Promise<Opene
   try {
     const superblock = readSuperblock(device);
     checkCluster(device.path, superblock, settings);
-    const send = facts(device.path, superblock, settings.node);
-    checkKey(device, superblock, keys, settings.node);
+    const send = facts(device, superblock, settings.node);
+    const receive = readKeys(device, superblock, settings, keys);
     lockSlot(device, send, settings.node);
     const hostId = bootId();
-    const seals = volumeSeals(keys && fixedKeys(...keys), superblock.clusterUuid);
-    await watchForOwner(device, send, settings, hostId, (block) => {
-      const decoded = decodeHead(block, send.ownTenant, send.clusterUuid, seals);
-      return decoded.ok ? decoded.head : null;
-    });
+    await watchForOwner(device, send, settings, hostId);
     const geometry = slotGeometry(send, send.ownTenant);
+    const seals = volumeSeals(keys && fixedKeys(...keys), superblock.clusterUuid);
     const scratch = new Uint8Array(alignedMemory(BATCH_BYTES_MAX));
-    const start = findStart(device, geometry, send.ownTenant, send.clusterUuid, seals, scratch);
+    const formerKey = sealedWithFormerKey(device, send, keys);
+    const start = findStart(device, geometry, send.ownTenant, send.clusterUuid, seals, scratch, formerKey);
     return {
       send,
-      receive: receiveVolumes(settings, keys),
+      receive,
       peerTenants: peerTenants(device.path, superblock, settings),
       hostId,
       start,
@@ -143,24 +143,28 @@ export async function openVolumes(settings: Settings, keys: Keys): Promise<Opene
   }
 }
 
-/** What `check` needs to know of a volume: throws like `openVolumes`, but locks and changes nothing. */
-export function examineVolume(device: BlockDevice, settings: Settings, keys: Keys): VolumeFacts {
+/**
+ * What `check` needs to know of a volume: throws like `openVolumes`, but locks and changes nothing. `inUse` looks at it and
+ * is to judge when it has seen all of them.
+ */
+export function examineVolume(device: BlockDevice, settings: Settings, inUse: KeysInUse): VolumeFacts {
   const superblock = readSuperblock(device);
   checkCluster(device.path, superblock, settings);
   peerTenants(device.path, superblock, settings);
-  checkKey(device, superblock, keys, settings.node);
-  return facts(device.path, superblock, settings.node);
+  inUse.look(device, superblock);
+  return facts(device, superblock, settings.node);
 }
 
 /** Throws like `openVolumes` for what the settings name; locks nothing, so that an agent of this node may run meanwhile. */
 export function examineVolumes(settings: Settings, keys: Keys): SeenVolumes {
   const device = BlockDevice.open(settings.storage.sendVolume);
   try {
-    const send = examineVolume(device, settings, keys);
+    const superblock = readSuperblock(device);
+    checkCluster(device.path, superblock, settings);
     return {
-      send,
-      receive: receiveVolumes(settings, keys),
-      peerTenants: peerTenants(device.path, readSuperblock(device), settings),
+      send: facts(device, superblock, settings.node),
+      peerTenants: peerTenants(device.path, superblock, settings),
+      receive: readKeys(device, superblock, settings, keys),
     };
   } finally {
     device.close();
@@ -170,7 +174,39 @@ export function examineVolumes(settings: Settings, keys: Keys): SeenVolumes {
 const peerTenants = (path: string, superblock: Superblock, settings: Settings): number[] =>
   settings.peers.map(({ node }) => tenantOfNode(path, superblock, node));
 
-function receiveVolumes(settings: Settings, keys: Keys): SeenReceive[] {
+/** What a copy of the send volume needs to know of it. Throws like `openVolumes`. */
+export function examineSend(settings: Settings): { readonly send: VolumeFacts; readonly volumeBytes: number } {
+  const device = BlockDevice.open(settings.storage.sendVolume);
+  try {
+    const superblock = readSuperblock(device);
+    checkCluster(device.path, superblock, settings);
+    return { send: facts(device, superblock, settings.node), volumeBytes: superblock.volumeBytes };
+  } finally {
+    device.close();
+  }
+}
+
+/** False while nothing has been copied to it yet. Throws when it cannot be opened or read. */
+export function isFormatted(path: string): boolean {
+  const device = BlockDevice.open(path, { readOnly: true });
+  try {
+    const chosen = chooseSuperblock(readSuperblockCopies(device));
+    return chosen.ok || chosen.fault !== 'absent';
+  } finally {
+    device.close();
+  }
+}
+
+/** Looks at the volumes that peers write to, and judges the keys in use on all of them and our own. */
+function readKeys(device: BlockDevice, superblock: Superblock, settings: Settings, keys: Keys): SeenReceive[] {
+  const inUse = new KeysInUse(keys, settings.node);
+  inUse.look(device, superblock);
+  const receive = receiveVolumes(settings, inUse);
+  inUse.judge();
+  return receive;
+}
+
+function receiveVolumes(settings: Settings, inUse: KeysInUse): SeenReceive[] {
   const byPath = new Map<string, number[]>();
   settings.peers.forEach((peer, i) => byPath.set(peer.receiveVolume, [...(byPath.get(peer.receiveVolume) ?? []), i]));
   return [...byPath].map(([path, indexes]) => {
@@ -178,54 +214,16 @@ function receiveVolumes(settings: Settings, keys: Keys): SeenReceive[] {
     try {
       const superblock = readSuperblock(device);
       checkCluster(path, superblock, settings);
-      checkKey(device, superblock, keys, null);
+      inUse.look(device, superblock);
       const peers = indexes.map((index) => {
         return { index, tenant: tenantOfNode(path, superblock, settings.peers[index]?.node ?? '') };
       });
-      return { volume: facts(path, superblock, settings.node), peers };
+      return { volume: facts(device, superblock, settings.node), peers };
     } finally {
       device.close();
     }
   });
 }
-
-/**
- * A key that is not the cluster's is told as such: with it every block would only look damaged. A peer may have gone on to
- * a key that comes later here, or not yet have left one that is gone here: then it is not heard until the files are the
- * same again, and the agent says so. But our own words must be readable, and `own` node's file must know some key in use.
- */
-function checkKey(device: BlockDevice, superblock: Superblock, keys: Keys, own: string | null): void {
-  const table = new Uint8Array(alignedMemory(superblock.slotCount * BLOCK_BYTES));
-  const heads = table.subarray(0, superblock.slotCount * BLOCK_BYTES);
-  if (device.read(HEAD_TABLE_OFFSET, heads) !== heads.length) return;
-  const ours = new Set(keys === null ? [NO_KEY] : keys.map((key) => toHex(keyId(key))));
-  const strangers: { node: string; what: string }[] = [];
-  let isKnown = false;
-  superblock.nodes.forEach((node, slot) => {
-    if (node === '') return; // what a node that is gone has left is nobody's word
-    const bytes = headKeyId(heads.subarray(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES));
-    if (bytes === null) return;
-    const theirs = toHex(bytes);
-    if (ours.has(theirs)) {
-      isKnown = true;
-      return;
-    }
-    const what = theirs === NO_KEY ? 'runs without a key' : `uses another key (${theirs})`;
-    const isMixed = theirs === NO_KEY || keys === null;
-    if (isMixed || node === own) throw keyDiffers(node, what, device.path);
-    strangers.push({ node, what });
-  });
-  const [first] = strangers;
-  if (first && !isKnown && own !== null) throw keyDiffers(first.node, first.what, device.path);
-}
-
-const NO_KEY = '0'.repeat(16);
-
-const keyDiffers = (node: string, what: string, path: string): AgentError =>
-  new AgentError(
-    'key',
-    `the cluster key differs: node ${node} ${what} on volume ${path}; install the same key file on all nodes`,
-  );
 
 function lockSlot(device: BlockDevice, send: VolumeFacts, node: string): void {
   const { slotOffset, slotBytes } = slotGeometry(send, send.ownTenant);
@@ -236,31 +234,49 @@ function lockSlot(device: BlockDevice, send: VolumeFacts, node: string): void {
   );
 }
 
+/** Our slot's head block as it lies there, believed or not; null where there is none of this slot's tenant. */
+function ownBlock(device: BlockDevice, send: VolumeFacts): Uint8Array | null {
+  const block = new Uint8Array(alignedMemory(BLOCK_BYTES)).subarray(0, BLOCK_BYTES);
+  const got = device.read(HEAD_TABLE_OFFSET + slotOfTenant(send.ownTenant) * BLOCK_BYTES, block);
+  return got === BLOCK_BYTES && isHeadOf(block, send.ownTenant, send.clusterUuid) ? block : null;
+}
+
+/** True when the key file has lost the key of this slot's last head block: the others dropped it while this node was down. */
+function sealedWithFormerKey(device: BlockDevice, send: VolumeFacts, keys: Keys): boolean {
+  const block = ownBlock(device, send);
+  const id = block && headKeyId(block);
+  return id !== null && keys !== null && keys.every((key) => !sameBytes(keyId(key), 0, id, 0, KEY_ID_BYTES));
+}
+
 /**
- * [ONE1] A head block that says "running", written by another host, may be a live agent's. Its beacon would move it.
- * On this host the lock has already told.
+ * [ONE1] A head block that says "running" may be a live agent's. Its beacon would move it. On this host the lock has told
+ * only of those that use the same device node: one volume may have several. It need not be authentic: a live agent may have
+ * a key that is gone here, and what moves is written by somebody.
  */
 async function watchForOwner(
   device: BlockDevice,
   send: VolumeFacts,
   settings: Settings,
   hostId: Uint8Array,
-  decode: (block: Uint8Array) => Head | null,
 ): Promise<void> {
   const read = (): Head | null => {
-    const memory = new Uint8Array(alignedMemory(BLOCK_BYTES)).subarray(0, BLOCK_BYTES);
-    const got = device.read(HEAD_TABLE_OFFSET + slotOfTenant(send.ownTenant) * BLOCK_BYTES, memory);
-    return got === BLOCK_BYTES ? decode(memory) : null;
+    const block = ownBlock(device, send);
+    return block && parseHead(block);
   };
+  const isHere = (head: Head) => sameBytes(head.hostId, 0, hostId, 0, 16);
+  // A dead owner is not waited for, nor this process's own former agent at a restart in place.
+  const isGone = ({ pid }: Head) => pid === process.pid || !isAlive(pid);
   const before = read();
-  if (!before || before.state !== HEAD_STATE.running || sameBytes(before.hostId, 0, hostId, 0, 16)) return;
+  if (!before || before.state !== HEAD_STATE.running || (isHere(before) && isGone(before))) return;
   await delay(WATCH_BEACONS * BEACON_MS_MAX);
   const after = read();
   if (!after || after.headMark === before.headMark) return;
+  const who = isHere(after)
+    ? `another agent on this host (pid ${after.pid}) writes its slot through another device than ${device.path}`
+    : `an agent on another host (pid ${after.pid} there) writes its slot on volume ${device.path}`;
   throw new AgentError(
     'taken',
-    `node ${settings.node} is taken: an agent on another host (pid ${after.pid} there) writes its slot on volume ` +
-      `${device.path}; give this node another name or stop that agent`,
+    `node ${settings.node} is taken: ${who}; give this node another name or stop that agent`,
   );
 }
 

@@ -26,7 +26,6 @@ export const PROTOCOL = {
 
 export const TCP_FIN = 0x01;
 export const TCP_SYN = 0x02;
-export const TCP_RST = 0x04;
 export const TCP_ACK = 0x10;
 
 const IPV4_HEADER_BYTES_MIN = 20;

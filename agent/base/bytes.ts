@@ -24,7 +24,13 @@ export function sameBytes(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset
 
 export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
-export const toHex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+export function toHex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += HEX[byte];
+  return text;
+}
 
 /** Text as zero-padded UTF-8 of exactly `length` bytes; longer text is an error of the caller. */
 export function textBytes(text: string, length: number): Uint8Array {

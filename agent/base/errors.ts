@@ -25,6 +25,8 @@ export const EXIT = {
 
 export type ExitReason = keyof typeof EXIT;
 
+export const isExitReason = (word: unknown): word is ExitReason => typeof word === 'string' && word in EXIT;
+
 /** An error for the operator: one line, no stack trace; `reason` gives the exit status. */
 export class AgentError extends Error {
   readonly reason: ExitReason;

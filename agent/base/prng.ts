@@ -46,6 +46,12 @@ export class Prng {
     return this.below(denominator) < numerator;
   }
 
+  pick<T>(from: readonly T[]): T {
+    const chosen = from[this.below(from.length)];
+    if (chosen === undefined) throw new RangeError('nothing to pick from');
+    return chosen;
+  }
+
   fill(bytes: Uint8Array): void {
     for (let i = 0; i < bytes.length; i++) bytes[i] = this.u32() & 0xff;
   }

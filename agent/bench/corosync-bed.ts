@@ -25,6 +25,22 @@ const RESOURCE_FILE = `/run/Dummy-${RESOURCE}.state`;
 const FORM_MS_MAX = 60_000;
 const LOOK_MS = 100;
 
+/**
+ * A node that starts waits so long for a DC (the node that decides) before it calls an election: 20 s by default, in
+ * which a bed of three nodes that all start would do nothing.
+ */
+const FIRST_CIB = `<cib crm_feature_set="3.0.14" validate-with="pacemaker-3.0" admin_epoch="0" epoch="1" num_updates="0">
+  <configuration>
+    <crm_config><cluster_property_set id="cib-bootstrap-options">
+      <nvpair id="cib-bootstrap-options-dc-deadtime" name="dc-deadtime" value="2s"/>
+    </cluster_property_set></crm_config>
+    <nodes/><resources/><constraints/>
+  </configuration>
+  <status/>
+</cib>
+`;
+const CIB_FILE = '/var/lib/pacemaker/cib/cib.xml';
+
 /** Loses nothing of its home node: it would come back there, so any move of it is seen. */
 const RESOURCES = `<primitive id="${RESOURCE}" class="ocf" provider="pacemaker" type="Dummy">
   <operations><op id="${RESOURCE}-monitor" name="monitor" interval="10s" timeout="60s"/></operations>
@@ -41,6 +57,16 @@ export interface Whereabouts {
   readonly nodes: readonly string[];
 }
 
+export interface BedOptions {
+  readonly tag?: string;
+  readonly withPacemaker?: boolean;
+  /**
+   * The agents run in the rooms, as on a machine beside the daemons: what they start (hooks) can speak to Pacemaker, and
+   * their `corosync.conf` is the room's own. Each room is given to this function before anything is started in it.
+   */
+  readonly furnish?: (room: NodeRoom) => Promise<void>;
+}
+
 let starting: Promise<void> = Promise.resolve();
 
 export class CorosyncBed {
@@ -49,17 +75,21 @@ export class CorosyncBed {
   /** Each change of where the resource runs, the first entry being where it was at first. */
   readonly whereabouts: Whereabouts[] = [];
   readonly #rooms: NodeRoom[] = [];
+  readonly #options: BedOptions;
   #watching: Promise<void> | null = null;
   #closed = false;
 
-  private constructor(variant: Variant, lab: Lab) {
+  private constructor(variant: Variant, lab: Lab, options: BedOptions) {
     this.variant = variant;
     this.lab = lab;
+    this.#options = options;
   }
 
   /** Answers when three members have formed and, with Pacemaker, the resource runs on node c. */
-  static async open(variant: Variant, tag = 'corosync', withPacemaker = true): Promise<CorosyncBed> {
-    const bed = new CorosyncBed(variant, await Lab.create({ nodes: NODES, tag, volumeBytes: 48 << 20 }));
+  static async open(variant: Variant, options: BedOptions = {}): Promise<CorosyncBed> {
+    const { tag = 'corosync', withPacemaker = true } = options;
+    const lab = await Lab.create({ nodes: NODES, tag, volumeBytes: 48 << 20 });
+    const bed = new CorosyncBed(variant, lab, options);
     try {
       await bed.#startCorosync();
       if (withPacemaker) await bed.#startPacemaker();
@@ -86,17 +116,19 @@ export class CorosyncBed {
       .toSorted((one, other) => one.atMs - other.atMs);
   }
 
-  /** What Pacemaker on `node` says: where the resource runs, in its words. */
-  async located(node: string): Promise<string> {
-    const { stdout, stderr } = await this.#room(node).exec(['crm_resource', '--resource', RESOURCE, '--locate']);
-    return `${stdout}${stderr}`.trim();
-  }
-
   /** Runs a program in the node's room. */
   async exec(node: string, argv: readonly string[]): Promise<string> {
     const { status, stdout, stderr } = await this.#room(node).exec(argv, { timeoutMs: FORM_MS_MAX });
     if (status !== 0) throw new AgentError('failed', `${argv.join(' ')} on ${node}: ${stderr.trim() || stdout.trim()}`);
     return stdout;
+  }
+
+  /** Starts the node's agent, in its room where the agents run there. */
+  async startAgent(node: string): Promise<void> {
+    const { lab, variant } = this;
+    if (this.#options.furnish) return lab.startAgent(node, variant.agent ?? {}, this.#room(node).enter);
+    const conf = join(lab.directory, DIRECTORY, 'corosync.conf');
+    return lab.startAgent(node, { ...variant.agent, corosync: { conf } });
   }
 
   /** Three members on each node, every link up, and the agents all on the network where they use one. */
@@ -129,28 +161,31 @@ export class CorosyncBed {
   async #startCorosync(): Promise<void> {
     const { lab, variant } = this;
     const directory = await writeFiles(lab, variant);
+    for (const node of NODES) this.#rooms.push(await NodeRoom.open(lab, node, directory));
+    for (const room of this.#rooms) await this.#options.furnish?.(room);
     // Beds side by side take turns: a dozen agents that start at once keep each other from getting ready.
     const turn = starting.then(async () => this.#startAgents());
     starting = turn.catch(() => {});
     await turn;
-    for (const node of NODES) this.#rooms.push(await NodeRoom.open(lab, node, directory));
     for (const room of this.#rooms) room.spawn(['corosync', '-f'], '/var/log/corosync/console.log');
     await this.#until('three members form', async () => this.isWhole());
   }
 
   async #startPacemaker(): Promise<void> {
-    for (const room of this.#rooms) room.spawn(['pacemakerd'], '/var/log/pacemaker/console.log');
+    const seed = `cat >${CIB_FILE} && chown hacluster:haclient ${CIB_FILE} && chmod 600 ${CIB_FILE}`;
+    for (const room of this.#rooms) {
+      await room.exec(['sh', '-c', seed], { input: FIRST_CIB });
+      room.spawn(['pacemakerd'], '/var/log/pacemaker/console.log');
+    }
     await this.#until('Pacemaker takes a resource', async () => this.#addResource());
     await this.#until('the resource runs on c', async () => this.#runsOn().join() === 'c');
     this.#watching = this.#watch();
   }
 
   async #startAgents(): Promise<void> {
-    const { lab, variant } = this;
-    if (variant.agent === null) return;
-    const agent = { ...variant.agent, corosync: { conf: join(lab.directory, DIRECTORY, 'corosync.conf') } };
-    await lab.format();
-    await Promise.all(NODES.map(async (node) => lab.startAgent(node, agent)));
+    if (this.variant.agent === null) return;
+    await this.lab.format();
+    await Promise.all(NODES.map(async (node) => this.startAgent(node)));
     await this.#until('the agents are in touch', async () => this.#agentsReady());
   }
 

@@ -26,7 +26,9 @@ export async function corosync(say: (line: string) => void): Promise<Figure[]> {
   }
   say('four clusters of three nodes with corosync: tokens of 3000 and 1000 ms, with and without the agent');
   const variants = [true, false].flatMap((withAgent) => TOKENS_MS.map((token) => singleLink(token, withAgent)));
-  const opening = await Promise.allSettled(variants.map(async (variant) => CorosyncBed.open(variant, 'bench', false)));
+  const opening = await Promise.allSettled(
+    variants.map(async (variant) => CorosyncBed.open(variant, { tag: 'bench', withPacemaker: false })),
+  );
   const beds = opening.flatMap((bed) => (bed.status === 'fulfilled' ? [bed.value] : []));
   try {
     for (const bed of opening) if (bed.status === 'rejected') throw bed.reason;

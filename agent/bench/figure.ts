@@ -39,6 +39,12 @@ export function below(name: string, unit: string, value: number, bound: number):
   return figure(name, unit, value, null, null, `<= ${bound} ${unit}`.trim(), value <= bound);
 }
 
+/** A figure that may be `bound` more than without us: it is the difference that counts, in the figure's own unit. */
+export function addsAtMost(name: string, unit: string, value: number, without: number, bound: number): Figure {
+  const ratio = without === 0 ? null : value / without;
+  return figure(name, unit, value, without, ratio, `<= ${bound} ${unit} more`, value - without <= bound);
+}
+
 /** A count that must be nothing, beside the same count without us. */
 export function none(name: string, unit: string, value: number, without: number): Figure {
   return figure(name, unit, value, without, without === 0 ? null : value / without, '0', value === 0);

@@ -51,12 +51,18 @@ export interface Ends {
   readonly to: string;
 }
 
-/** One TCP stream by iperf3 to `address`, from the first node to the second unless said; Gbit/s as received. */
-export async function iperf(lab: Lab, address: string, seconds: number, ends?: Ends): Promise<number> {
+/** One TCP stream by iperf3 to `address`, from the first node to the second unless said; Gbit/s as received. `more`: of its options. */
+export async function iperf(
+  lab: Lab,
+  address: string,
+  seconds: number,
+  ends?: Ends,
+  more: readonly string[] = [],
+): Promise<number> {
   const { from: a, to: b } = ends ?? { from: lab.nodes[0] ?? '', to: lab.nodes[1] ?? '' };
   const server = lab.spawn(b, ['iperf3', '-s', '-1', '-B', address], { stdio: ['ignore', 'pipe', 'pipe'] });
   await listening(lab, b, address);
-  const args = ['iperf3', '-c', address, '-t', String(seconds), '-O', '1', '-J'];
+  const args = ['iperf3', '-c', address, '-t', String(seconds), '-O', '1', '-J', ...more];
   const client = await lab.exec(a, args, { timeoutMs: (seconds + 20) * 1000 });
   server.kill('SIGKILL');
   const text = client.stdout.slice(client.stdout.indexOf('{'));
@@ -68,7 +74,8 @@ export async function iperf(lab: Lab, address: string, seconds: number, ends?: E
   }
 }
 
-async function listening(lab: Lab, node: string, address: string): Promise<void> {
+/** Resolves when iperf3 listens there. */
+export async function listening(lab: Lab, node: string, address: string): Promise<void> {
   const deadline = systemClock.monotonicMs() + 5000;
   while (systemClock.monotonicMs() < deadline) {
     const { stdout } = await lab.exec(node, ['ss', '-Htln', 'sport', '=', ':5201']);

@@ -14,6 +14,8 @@ import type { Lab } from '../demo/lab.ts';
 import type { CommandOptions, CommandResult } from '../demo/shell.ts';
 
 const OPEN_MS_MAX = 20_000;
+/** What systemd gives to services. */
+const DAEMON_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
  * $1: the directory with the node's own files, $2: its name. The process's number outside is read before the room gets
@@ -55,7 +57,18 @@ export class NodeRoom {
 
   /** `directory` holds the node's `corosync.conf`, `authkey` and `hosts`. */
   static async open(lab: Lab, node: string, directory: string): Promise<NodeRoom> {
-    const namespaces = ['unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child'];
+    // Slave: what the host unmounts is unmounted here too, or a room would hold the host's disks.
+    const namespaces = [
+      'unshare',
+      '--mount',
+      '--propagation',
+      'slave',
+      '--uts',
+      '--ipc',
+      '--pid',
+      '--fork',
+      '--kill-child',
+    ];
     const shell = lab.spawn(node, [...namespaces, 'sh', '-c', SETUP, 'sh', directory, node], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -81,17 +94,22 @@ export class NodeRoom {
     return `/proc/${this.#pid}/root${inside}`;
   }
 
+  /** A command that runs another one, its further arguments, in the room. It does not hand signals on. */
+  get enter(): readonly string[] {
+    return ['nsenter', '--target', String(this.#pid), '--mount', '--uts', '--ipc', '--pid', '--'];
+  }
+
   /** Runs a program in the room to its end. */
   async exec(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return this.#lab.exec(this.node, [...this.#enter(), ...argv], options);
+    return this.#lab.exec(this.node, [...this.enter, ...argv], options);
   }
 
   /** Starts a daemon in the room; it ends with the room. `log`: where it prints, inside. */
   spawn(argv: readonly string[], log: string): ChildProcess {
     const start = ['sh', '-c', 'log=$1; shift; exec "$@" >>"$log" 2>&1', 'sh', log, ...argv];
     // Log lines bear no zone: in the room it is UTC.
-    const env = { ...process.env, TZ: 'UTC', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
-    return this.#lab.spawn(this.node, [...this.#enter(), ...start], { stdio: 'ignore', env });
+    const env = { ...process.env, TZ: 'UTC', PATH: DAEMON_PATH };
+    return this.#lab.spawn(this.node, [...this.enter, ...start], { stdio: 'ignore', env });
   }
 
   /** Ends everything in the room. */
@@ -100,9 +118,5 @@ export class NodeRoom {
     const ended = once(this.#shell, 'exit', { signal: AbortSignal.timeout(OPEN_MS_MAX) });
     this.#shell.stdin?.end();
     await ended.catch(() => this.#shell.kill('SIGKILL'));
-  }
-
-  #enter(): string[] {
-    return ['nsenter', '--target', String(this.#pid), '--mount', '--uts', '--ipc', '--pid', '--'];
   }
 }

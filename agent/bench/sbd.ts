@@ -76,7 +76,7 @@ async function withWatcher<T>(lab: Lab, work: (path: string, mailbox: Mailbox) =
   if ((await run(['sbd', '-d', path, 'create'])).status !== 0) return null;
   for (const node of ['alpha', 'beta']) await run(['sbd', '-d', path, 'allocate', node]);
   const flags = ['-R', '-W', '-W', '-P', '-P', '-c', '-c', '-Z', '-Z', '-S', '0'];
-  const isolated = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const isolated = ['unshare', '--mount', '--propagation', 'slave', '--pid', '--fork', '--kill-child', '--mount-proc'];
   const watcher = lab.spawn('b', [...isolated, 'sbd', '-d', path, '-n', 'beta', ...flags, 'watch'], {
     stdio: 'ignore',
     env: { ...process.env, SBD_SYNC_RESOURCE_STARTUP: 'no' },

@@ -4,12 +4,12 @@
  * sends heartbeats when it is told to. What is sent to it is not read.
  */
 import { randomBytes } from 'node:crypto';
-import { ipBytes } from '../../vnic/ip-address.ts';
 import { HEARTBEAT } from '../base/packet-type.ts';
 import { Classifier } from '../core/classify.ts';
 import { NodeCore } from '../core/node-core.ts';
 import { FlushLoop } from '../flush/flush-loop.ts';
-import { systemClock } from '../platform/clock.ts';
+import { slotWriter } from '../flush/wiring.ts';
+import { systemClock, timesOf } from '../platform/clock.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { UdpSocket } from '../platform/udp-socket.ts';
 import { AGENT } from '../queue/shared-state.ts';
@@ -18,8 +18,9 @@ import { HeadTable } from '../reader/head-table.ts';
 import { Source } from '../reader/source.ts';
 import { readKeyFile } from '../settings/key.ts';
 import type { Settings } from '../settings/settings.ts';
-import { linkSettings, toHeadWord } from '../switch/link-settings.ts';
+import { toHeadWord } from '../switch/link-settings.ts';
 import { TunnelEdge } from '../switch/tunnel-edge.ts';
+import { coreSettings } from '../switch/wiring.ts';
 import { nextPlan, NO_PLAN } from '../plan.ts';
 import { SharedKeys } from '../queue/shared-keys.ts';
 import {
@@ -57,9 +58,8 @@ export class SimulatedNode {
     const { settings } = context;
     const state = sharedState(context);
     this.#buffer = writeBuffer(context, state);
-    const { beaconMs, maxAgeMs, writeDeadlineMs } = settings.storage;
     this.#core = new NodeCore(
-      { links: linkSettings(context), beaconMs, maxAgeMs, writeDeadlineMs },
+      coreSettings(context),
       new Classifier(settings.types, settings.peers),
       context.incarnation,
       state,
@@ -78,13 +78,16 @@ export class SimulatedNode {
       const link = this.#core.at(seat.seat);
       if (link) this.#edge?.attach(context, seat, link);
     }
-    this.#flush = makeFlushLoop(context, volumes, this.#buffer);
-    const { volume, peers } = context.receive[0] as ThreadContext['receive'][0];
+    const blocks = new Uint8Array(alignedMemory(SlotWriter.memoryBytes));
+    const writer = slotWriter(context, volumes.lock, blocks, process.pid);
+    this.#flush = new FlushLoop(writer, this.#buffer, state, flushSettings(context), () => timesOf(systemClock));
+    const { reader, volume, peers } = context.receive[0] as ThreadContext['receive'][0];
     const seals = volumeSeals(clusterKeys(context), volume.clusterUuid);
     const readerSettings = {
       ...volume,
+      reader,
       pace: settings.storage.pollMs,
-      maxAgeMs,
+      maxAgeMs: settings.storage.maxAgeMs,
       ownIncarnation: context.incarnation,
       peers,
       patienceMs: 0,
@@ -157,30 +160,4 @@ export class SimulatedNode {
   get name(): string {
     return this.#context.settings.node;
   }
-}
-
-function makeFlushLoop(context: ThreadContext, volumes: OpenedVolumes, buffer: WriteBuffer): FlushLoop {
-  const { send, settings } = context;
-  const keys = clusterKeys(context);
-  const identity = {
-    nodeIndex: send.ownTenant,
-    clusterUuid: send.clusterUuid,
-    incarnation: context.incarnation,
-    hostId: context.hostId,
-    pid: process.pid,
-    sealed: keys !== null,
-    addresses: settings.vnic.addresses.map(({ address }) => ipBytes(address)),
-  };
-  const writer = new SlotWriter(
-    volumes.lock,
-    slotGeometry(send, send.ownTenant),
-    identity,
-    volumeSeals(keys, send.clusterUuid),
-    new Float64Array(context.memory.writer),
-    new Uint8Array(alignedMemory(SlotWriter.memoryBytes)),
-  );
-  return new FlushLoop(writer, buffer, sharedState(context), flushSettings(context), () => {
-    const nowMs = systemClock.monotonicMs();
-    return { nowMs, monotonicUs: Math.round(nowMs * 1000), wallUs: Math.round(systemClock.wallMs() * 1000) };
-  });
 }

@@ -2,6 +2,7 @@
 import type { Settings } from '../settings/settings.ts';
 import { checkBypass } from './bypass.ts';
 import { error, type Finding } from './finding.ts';
+import { checkCopy } from './copy.ts';
 import { checkGateway } from './gateway.ts';
 import { checkHost } from './host.ts';
 import { checkKey } from './key.ts';
@@ -25,6 +26,7 @@ export const CHECKS: readonly Check[] = [
   checkGateway,
   checkVolumes,
   checkFormat,
+  checkCopy,
   checkOperate,
 ];
 

@@ -1,6 +1,6 @@
 /** The gateway: the uplink and its routes, and on a node that offers what the host's own firewall says to forwarding. */
 import { existsSync } from 'node:fs';
-import { gatewayNames } from '../gateway/names.ts';
+import { gatewayNames, NFT_TABLE_START } from '../gateway/names.ts';
 import { IPV4_ROUTES, IPV6_ROUTES, routesOver } from '../gateway/outside-watch.ts';
 import { runTool } from '../platform/tool.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -59,9 +59,13 @@ export function firewallFindings(
     ];
   }
   const items = (JSON.parse(listed) as { nftables?: readonly { chain?: Chain }[] }).nftables ?? [];
-  const dropping = items.flatMap(({ chain }) =>
-    chain?.hook === 'forward' && chain.policy === 'drop' && chain.table !== ownTable ? [chain] : [],
-  );
+  const chains = items.flatMap(({ chain }) => (chain?.hook === 'forward' && chain.table !== ownTable ? [chain] : []));
+  const second = chains.find(({ table }) => table.startsWith(NFT_TABLE_START));
+  if (second) {
+    const what = `another agent of this host offers its way, or was killed (nftables table inet ${second.table})`;
+    return [warning(name, what, 'one agent of a host can offer: set offer: false for the other')];
+  }
+  const dropping = chains.filter(({ policy }) => policy === 'drop');
   if (dropping.length === 0) return [ok(name, 'no firewall of the host drops forwarded packets by default')];
   return dropping.map(({ family, table, name: chain }) => {
     const what = `the host's firewall drops forwarded packets by default (nftables ${family} ${table} ${chain})`;

@@ -2,16 +2,22 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { endpointText } from '../settings/address.ts';
-import type { Endpoint, Settings } from '../settings/settings.ts';
+import { KeyError, readKeyFile } from '../settings/key.ts';
+import type { Endpoint, PageSettings, Settings } from '../settings/settings.ts';
 import { error, ok, warning, type Finding } from './finding.ts';
 import { agentAnswers, codeOf } from './system.ts';
 
 export async function checkOperate(settings: Settings): Promise<Finding[]> {
-  const { metricsListen, hooks, controlSocket } = settings;
+  const { metricsListen, page, hooks, controlSocket } = settings;
   const findings: Finding[] = [];
   if (metricsListen !== null) {
     const fault = await listenFault(metricsListen);
     findings.push(metricsFinding(metricsListen, fault, fault !== null && (await agentAnswers(controlSocket))));
+  }
+  if (page !== null) {
+    const fault = await listenFault(page.listen);
+    findings.push(pageFinding(page, fault, fault !== null && (await agentAnswers(controlSocket))));
+    if (page.tokenFile !== null) findings.push(tokenFinding(page.tokenFile));
   }
   if (hooks.onPath !== null) findings.push(hookFinding(hooks.onPath));
   return findings;
@@ -34,6 +40,30 @@ export function metricsFinding(listen: Endpoint, fault: string | null, agentRuns
   if (agentRuns) return ok(name, `${where} is used, as it seems by the agent that runs already`);
   const mend = `stop what uses it (ss -ltnp sport = :${listen.port}), or choose another port`;
   return error(name, `${where} is taken`, mend);
+}
+
+/** The default's place stops nothing when another agent of this host has it; one that the settings name does. */
+export function pageFinding({ listen, isDefault }: PageSettings, fault: string | null, agentRuns: boolean): Finding {
+  const name = 'page.listen';
+  const where = `TCP ${endpointText(listen)}`;
+  if (fault === null) return ok(name, `${where} is free`);
+  if (fault === 'EADDRINUSE' && agentRuns) {
+    return ok(name, `${where} is used, as it seems by the agent that runs already`);
+  }
+  const what = fault === 'EADDRINUSE' ? `${where} is taken` : `${where} cannot be listened on (${fault})`;
+  const mend = 'name another page.listen, or write serve: false';
+  return isDefault ? warning(name, `${what}: no page will be served`, mend) : error(name, what, mend);
+}
+
+function tokenFinding(file: string): Finding {
+  const name = 'page.tokenFile';
+  try {
+    readKeyFile(file);
+    return ok(name, `${file} is readable by its owner only`);
+  } catch (caught) {
+    if (caught instanceof KeyError) return error(name, caught.what, caught.mend);
+    throw caught;
+  }
 }
 
 /** A hook that cannot run stops nothing: it is told at each change of a path. */

@@ -1,4 +1,4 @@
-/** `stillbeat bench [latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync] [--json]`: figures, each beside its limit of the same run. */
+/** `stillbeat bench [latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync|nbd|mirror|history|inspect|page] [--json]`: figures, each beside its limit of the same run. */
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
 import { bypass } from '../bench/bypass.ts';
@@ -7,9 +7,14 @@ import { failover } from '../bench/failover.ts';
 import { fairness } from '../bench/fairness.ts';
 import { type BenchDocument, type Figure, figureLines } from '../bench/figure.ts';
 import { growth } from '../bench/growth.ts';
+import { history } from '../bench/history.ts';
 import { idle } from '../bench/idle.ts';
+import { inspect } from '../bench/inspect.ts';
 import { latency } from '../bench/latency.ts';
 import { messages } from '../bench/messages.ts';
+import { mirror } from '../bench/mirror.ts';
+import { nbd } from '../bench/nbd.ts';
+import { page } from '../bench/page.ts';
 import { throughput } from '../bench/throughput.ts';
 import { paint, wantsColour } from '../demo/terminal.ts';
 
@@ -25,6 +30,11 @@ const PARTS: Readonly<Record<string, Part>> = {
   messages,
   bypass,
   corosync,
+  nbd,
+  mirror,
+  history,
+  inspect,
+  page,
 };
 
 export async function bench(argv: string[]): Promise<number> {

@@ -2,19 +2,32 @@
 import { AgentError } from '../base/errors.ts';
 
 export const SYNOPSES = {
-  demo: '[--nodes N] [--seconds S] [--json]',
+  demo: '[--nodes N | --copy local|command|mirror] [--seconds S] [--json]',
   format:
     'VOLUME (--cluster NAME --nodes a,b[,c…] [--slots N] [--size 64M] [--force] | --add a[,b…] | --remove a[,b…]) [--json]',
   check: '--config FILE [--json]',
   run: '--config FILE',
   status: '[--config FILE | --socket PATH] [--json] [--watch]',
+  report: '--config FILE [--since T] [--until T] [--output FILE|-]',
   path: 'PEER auto|storage|network [--config FILE | --socket PATH] [--json]',
+  copy: '--config FILE [--peer NAME] [--position N] [--within MS] [--json]',
   key: 'new|add|use|drop|show FILE',
   send: 'PEER [--type heartbeat|data|bulk] [--channel C] [--config FILE | --socket PATH] [TEXT | -]',
   receive: '[--channel C] [--count N] [--config FILE | --socket PATH] [--json]',
   inspect:
-    'VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T] [--key-file FILE | --config FILE]',
-  bench: '[latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync] [--json]',
+    'VOLUME [--follow | --verify] [--json | --pcap FILE|-] [--content] [--since T] [--until T] [--node N] [--type T] ' +
+    '[--address A[/BITS]] [--port P] [--key-file FILE | --config FILE]',
+  diff: 'SEND RECEIVE [--json] [--key-file FILE | --config FILE]',
+  mirror:
+    'source --config FILE | target --config FILE | status [--json] [--watch] [--config FILE | --socket PATH] | ' +
+    'checkpoint [--json] | takeover [--force] | failback [--discard] | handover | ' +
+    'pause TARGET | resume TARGET | resync TARGET [--in-place] | verify [TARGET] [--json]',
+  history:
+    'record --config FILE | list | at TIME [--digest] | restore --at TIME VOLUME [--volume NAME] [--yes] | ' +
+    'serve --at TIME [--listen ADDRESS:PORT|unix:PATH] | diff TIME1 TIME2 | prune --before TIME; ' +
+    '(--config FILE | --store FOLDER) [--monitor NAME] [--json]',
+  bench:
+    '[latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync|nbd|mirror|history|inspect|page] [--json]',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type CommandName = keyof typeof SYNOPSES;

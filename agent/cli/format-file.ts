@@ -29,13 +29,16 @@ export async function makeFile(path: string, bytes: number, slotCount: number, n
     throw new AgentError('volume', `volume ${path} ${what}: leave --size out to use it as it is, or remove it`);
   }
   checkSize(path, bytes, slotCount, nodeCount);
-  let file: FileHandle | null = null;
+  let made: FileHandle | null = null;
   try {
     await checkFree(path, bytes);
-    file = await open(path, 'wx', 0o600);
-    await fill(file, path, bytes);
+    // From before there is a file: a signal's default action would leave it behind.
+    await interruptible(path, async (signal) => {
+      const file = (made = await open(path, 'wx', 0o600));
+      await fill(file, bytes, signal);
+    });
   } catch (caught) {
-    if (file) await rm(path, { force: true });
+    if (made) await rm(path, { force: true });
     if (caught instanceof AgentError) throw caught;
     const { code } = caught as NodeJS.ErrnoException;
     const full = code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG';
@@ -44,7 +47,7 @@ export async function makeFile(path: string, bytes: number, slotCount: number, n
       cause: caught,
     });
   } finally {
-    await file?.close();
+    await (made as FileHandle | null)?.close();
   }
   return true;
 }
@@ -59,21 +62,26 @@ async function checkFree(path: string, bytes: number): Promise<void> {
   throw new AgentError('volume', `volume ${path} ${what}: free some space or give a smaller --size`);
 }
 
-/** In pieces, and not blocking: between two of them a signal is heard. */
-async function fill(file: FileHandle, path: string, bytes: number): Promise<void> {
+/** Does `make`, and hears signals meanwhile. */
+async function interruptible(path: string, make: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const interruption = new AbortController();
   const { signal } = interruption;
   const note = (name: NodeJS.Signals): void => interruption.abort(name);
   for (const name of SIGNALS) process.on(name, note);
   try {
-    const zeros = new Uint8Array(WRITE_BYTES);
-    for (let at = 0; at < bytes && !signal.aborted;) {
-      at += (await file.write(zeros, 0, Math.min(WRITE_BYTES, bytes - at), at)).bytesWritten;
-    }
-    if (!signal.aborted) await file.sync();
+    await make(signal);
     if (signal.aborted)
       throw new AgentError('failed', `interrupted (${String(signal.reason)}): volume ${path} is not made`);
   } finally {
     for (const name of SIGNALS) process.off(name, note);
   }
+}
+
+/** In pieces, and not blocking: between two of them a signal is heard. */
+async function fill(file: FileHandle, bytes: number, signal: AbortSignal): Promise<void> {
+  const zeros = new Uint8Array(WRITE_BYTES);
+  for (let at = 0; at < bytes && !signal.aborted;) {
+    at += (await file.write(zeros, 0, Math.min(WRITE_BYTES, bytes - at), at)).bytesWritten;
+  }
+  if (!signal.aborted) await file.sync();
 }

@@ -1,129 +1,43 @@
 /**
- * `stillbeat inspect VOLUME [--follow] [--json] [--pcap FILE|-] [--since T] [--until T] [--type T]
- * [--key-file FILE | --config FILE]`: what a volume holds. Reads only; a running agent is not disturbed.
+ * `stillbeat inspect VOLUME`: what a volume holds, live or dead; `commands.ts` has the options. Reads only, takes no lock, and
+ * lets everybody else have the processor and the disk first: a running agent is not disturbed. A journal or a log device of
+ * the mirror is shown too.
  */
-import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
-import { PACKET_TYPES } from '../base/packet-type.ts';
-import { typeIndex, timeUs, type Filter } from '../inspect/filter.ts';
 import { follow } from '../inspect/follow.ts';
+import { isMirrorFile, showMirrorFile } from '../inspect/mirror-file.ts';
 import { InspectedVolume } from '../inspect/inspected-volume.ts';
-import { nodeViews, readSlotHeads } from '../inspect/node-view.ts';
+import { nodeViews, readSlotHeads, type SlotHead } from '../inspect/node-view.ts';
 import { checkKey, isVolumeSealed, Openers } from '../inspect/openers.ts';
-import {
-  jsonLinesOutput,
-  jsonOutput,
-  pcapOutput,
-  Sink,
-  textOutput,
-  type Output,
-  type Report,
-} from '../inspect/output.ts';
-import { merged, RingWalk } from '../inspect/ring-walk.ts';
+import { jsonLinesOutput, jsonOutput, pcapOutput, textOutput, type Output, type Report } from '../inspect/output.ts';
+import { areThreadsWorth, mergedParts, RingPart } from '../inspect/parts.ts';
+import { merged, RingWalk, windowBytesFor } from '../inspect/ring-walk.ts';
 import { showProgress } from '../inspect/progress.ts';
-import { readKeyFile } from '../settings/key.ts';
-import { loadSettings } from '../settings/load.ts';
+import { Sink } from '../inspect/sink.ts';
+import { verifyOutput } from '../inspect/verify-output.ts';
+import { yieldToOthers } from '../platform/priority.ts';
 import { refuseUsage, reportError } from './arguments.ts';
+import { chosenKeys, readInspectArguments, type InspectRequest } from './inspect-arguments.ts';
 
-interface Request {
-  readonly path: string;
-  readonly follow: boolean;
-  readonly json: boolean;
-  readonly pcap: string | null;
-  readonly hasSince: boolean;
-  readonly filter: Filter;
-  readonly keyFile: string | null;
-  readonly config: string | null;
-}
-
-/** Exit status 0: done; 2: bad usage; 3: no volume that can be read; 4: the key is missing or differs. */
+/** Exit status 0: done; 1: --verify found damage; 2: bad usage; 3: no volume that can be read; 4: the key is missing or differs. */
 export async function inspect(argv: string[]): Promise<number> {
-  let request: Request;
+  let request: InspectRequest;
   try {
-    request = readArguments(argv, Date.now());
+    request = readInspectArguments(argv, Date.now());
   } catch (caught) {
     return refuseUsage('inspect', caught);
   }
   try {
-    await show(request);
-    return 0;
+    yieldToOthers();
+    return await show(request);
   } catch (caught) {
     return reportError('inspect', caught);
   }
 }
 
-/** `--since -5m` is what people write; parseArgs wants `--since=-5m`. */
-function joined(argv: readonly string[]): string[] {
-  const out: string[] = [];
-  for (let i = 0; i < argv.length; i++) {
-    const name = argv[i] ?? '';
-    const value = argv[i + 1];
-    const isTime = (name === '--since' || name === '--until') && value !== undefined && /^-\d/.test(value);
-    out.push(isTime ? `${name}=${value}` : name);
-    if (isTime) i++;
-  }
-  return out;
-}
-
-function readArguments(argv: readonly string[], nowMs: number): Request {
-  const { values, positionals } = parseArgs({
-    args: joined(argv),
-    allowPositionals: true,
-    options: {
-      follow: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      pcap: { type: 'string' },
-      since: { type: 'string' },
-      until: { type: 'string' },
-      type: { type: 'string' },
-      'key-file': { type: 'string' },
-      config: { type: 'string' },
-    },
-  });
-  const [path, ...more] = positionals;
-  if (path === undefined) throw new Error('VOLUME is missing');
-  if (more.length > 0) throw new Error(`one VOLUME, not also ${more.join(' ')}`);
-  if (values.json && values.pcap !== undefined) throw new Error('--json and --pcap are two outputs: choose one');
-  if (values['key-file'] !== undefined && values.config !== undefined) {
-    throw new Error('--key-file and --config are two keys: choose one');
-  }
-  return {
-    path,
-    follow: values.follow,
-    json: values.json,
-    pcap: values.pcap ?? null,
-    hasSince: values.since !== undefined,
-    filter: {
-      sinceUs: moment('since', values.since, nowMs, -Infinity),
-      untilUs: moment('until', values.until, nowMs, Infinity),
-      type: packetType(values.type),
-    },
-    keyFile: values['key-file'] ?? null,
-    config: values.config ?? null,
-  };
-}
-
-function moment(option: string, text: string | undefined, nowMs: number, none: number): number {
-  if (text === undefined) return none;
-  const us = timeUs(text, nowMs);
-  if (us === null) throw new Error(`--${option} ${text} is no time such as 2026-03-01T03:12:00Z or -5m`);
-  return us;
-}
-
-function packetType(name: string | undefined): number | null {
-  if (name === undefined) return null;
-  const type = typeIndex(name);
-  if (type === null) throw new Error(`--type ${name} is none of ${PACKET_TYPES.join(', ')}`);
-  return type;
-}
-
-function clusterKeys(request: Request): readonly Uint8Array[] | null {
-  const file = request.config === null ? request.keyFile : loadSettings(request.config).keyFile;
-  return file === null ? null : readKeyFile(file);
-}
-
-async function show(request: Request): Promise<void> {
-  const key = clusterKeys(request);
+async function show(request: InspectRequest): Promise<number> {
+  if (isMirrorFile(request.path)) return showMirrorFile(request);
+  const key = chosenKeys(request);
   const volume = InspectedVolume.open(request.path);
   try {
     const heads = volume.readHeads();
@@ -135,27 +49,53 @@ async function show(request: Request): Promise<void> {
     }
     const openers = new Openers(volume, key);
     const slotHeads = readSlotHeads(volume, heads, openers);
-    const { filter } = request;
-    const uuid = Buffer.from(volume.superblock.clusterUuid)
-      .toString('hex')
-      .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
     const nodes = nodeViews(volume, slotHeads, Date.now());
-    const report: Report = { volume, uuid, nodes, sealed, hasKey: key !== null, filter };
-    const walks = volume.slots.map((slot) => new RingWalk(volume, slot, openers));
-    const ends = walks.map((walk, i) => walk.findEnd(slotHeads[i]?.head?.position ?? null));
-    await write(request, report, openers, walks, ends);
+    const wanted = { filter: request.filter, content: request.content };
+    const report: Report = { volume, nodes, heads: slotHeads, sealed, hasKey: key !== null, wanted };
+    const rings = new Rings(volume, openers, slotHeads, slotsOf(volume, request.node));
+    return await write(request, key, report, rings);
   } finally {
     volume.close();
   }
 }
 
-async function write(
-  request: Request,
-  report: Report,
-  openers: Openers,
-  walks: readonly RingWalk[],
-  ends: readonly number[],
-): Promise<void> {
+function slotsOf(volume: InspectedVolume, node: string | null): readonly number[] {
+  if (node === null) return volume.slots;
+  const slot = volume.superblock.nodes.indexOf(node);
+  if (node !== '' && slot >= 0) return [slot];
+  const names = volume.slots.map((one) => volume.nodeName(one)).join(', ');
+  throw new AgentError('usage', `--node ${node} is none of the nodes of volume ${volume.device.path}: ${names}`);
+}
+
+/** The rings that are wanted, each with its end. */
+class Rings {
+  readonly openers: Openers;
+  readonly windowBytes: number;
+  readonly walks: readonly RingWalk[];
+  readonly ends: readonly { readonly position: number; readonly mark: number }[];
+
+  constructor(volume: InspectedVolume, openers: Openers, heads: readonly SlotHead[], slots: readonly number[]) {
+    this.openers = openers;
+    const windowBytes = windowBytesFor(slots.length);
+    this.windowBytes = windowBytes;
+    const headOf = (slot: number) => heads.find((one) => one.slot === slot)?.head ?? null;
+    this.walks = slots.map((slot) => {
+      const writerPosition = (): number | null => {
+        const now = readSlotHeads(volume, volume.readHeads(), openers);
+        return now.find((one) => one.slot === slot)?.head?.position ?? null;
+      };
+      return new RingWalk(volume, slot, openers, { windowBytes, writerPosition });
+    });
+    this.ends = this.walks.map((walk) => {
+      const head = headOf(walk.slot);
+      return { position: walk.findEnd(head?.position ?? null), mark: head?.orderMark ?? 0 };
+    });
+  }
+}
+
+type Keys = ReturnType<typeof chosenKeys>;
+
+async function write(request: InspectRequest, keys: Keys, report: Report, rings: Rings): Promise<number> {
   const { volume } = report;
   const isFile = request.pcap !== null && request.pcap !== '-';
   const sink = request.pcap !== null && isFile ? Sink.file(request.pcap, volume) : Sink.stdout();
@@ -165,30 +105,75 @@ async function write(
       if (isFile) process.stdout.write(`${line} in ${request.pcap}\n`);
     });
     output.begin();
-    const progress = showProgress(walks, volume.superblock.slotBytes);
-    const histories = request.follow && !request.hasSince ? [] : walks.map((walk, i) => walk.history(ends[i] ?? 0));
-    for (const place of merged(histories)) {
-      if (await progress.step(stop.signal)) break;
-      output.place(place);
-      if (sink.isFull) await sink.flush();
-    }
-    progress.end();
+    const { walks, ends, openers } = rings;
+    const hasPast = !request.follow || request.hasSince;
+    if (output.shown && areThreadsWorth(walks.length, volume.superblock.slotBytes)) {
+      await writeByThreads(partsOf(rings, keys, report), output.shown, sink, volume.superblock.slotBytes, stop.signal);
+    } else if (hasPast) await writePast(rings, output, sink, volume.superblock.slotBytes, stop.signal);
     await sink.flush();
     if (request.follow) {
       for await (const place of follow(volume, openers, walks, ends, stop.signal)) {
-        output.place(place);
-        await sink.flush();
+        if (place !== null) output.place(place);
+        if (place === null || sink.isFull) await sink.flush();
       }
     }
-    output.end();
+    const status = output.end();
     await sink.flush();
+    return status;
   } finally {
     stop.forget();
     sink.close();
   }
 }
 
-function chooseOutput(request: Request, report: Report, sink: Sink, told: (line: string) => void): Output {
+/** What the rings hold, by this thread. */
+async function writePast(
+  { walks, ends }: Rings,
+  output: Output,
+  sink: Sink,
+  slotBytes: number,
+  stop: AbortSignal,
+): Promise<void> {
+  const progress = showProgress(walks, slotBytes);
+  for (const place of merged(walks.map((walk, i) => walk.history(ends[i]?.position ?? 0)))) {
+    const isStopped = progress.step(stop);
+    // Nothing is waited for but a breath now and then: there may be millions of places.
+    if (isStopped !== false && (await isStopped)) break;
+    output.place(place);
+    if (sink.isFull) await sink.flush();
+  }
+  progress.end();
+}
+
+const partsOf = ({ walks, ends, windowBytes }: Rings, keys: Keys, { volume, wanted }: Report): RingPart[] =>
+  walks.map(({ slot }, i) => {
+    const ring = { path: volume.device.path, keys, slot, end: ends[i]?.position ?? 0, windowBytes };
+    return new RingPart({ ...ring, ...wanted });
+  });
+
+/** The same of large rings, each by a thread of its own. */
+async function writeByThreads(
+  parts: readonly RingPart[],
+  show: NonNullable<Output['shown']>,
+  sink: Sink,
+  slotBytes: number,
+  stop: AbortSignal,
+): Promise<void> {
+  const progress = showProgress(parts, slotBytes);
+  try {
+    for await (const places of mergedParts(parts)) {
+      if (await progress.step(stop)) break;
+      places.forEach(show);
+      await sink.flush();
+    }
+  } finally {
+    for (const part of parts) await part.close();
+  }
+  progress.end();
+}
+
+function chooseOutput(request: InspectRequest, report: Report, sink: Sink, told: (line: string) => void): Output {
+  if (request.verify) return verifyOutput(report, sink, request.json);
   if (request.pcap !== null) return pcapOutput(report, sink, told);
   if (!request.json) return textOutput(report, sink);
   return request.follow ? jsonLinesOutput(report, sink) : jsonOutput(report, sink);

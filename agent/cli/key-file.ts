@@ -31,7 +31,9 @@ export function newKeyFile(path: string): Keys {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new KeyError(`key file ${path} is there already`, 'use it, or name another file');
-    throw new KeyError(`key file ${path} cannot be made (${code})`, 'check the directory', { cause: error });
+    throw new KeyError(`key file ${path} cannot be made (${code})`, 'check its directory and its disk', {
+      cause: error,
+    });
   }
   return [key];
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { AgentError, EXIT } from '../base/errors.ts';
 import type { Message } from '../client/index.ts';
+import { whenOutputFails } from '../platform/standard-output.ts';
 import { usageError } from './commands.ts';
 import { connectPrograms } from './usage.ts';
 
@@ -25,6 +26,7 @@ export async function receive(argv: string[]): Promise<number> {
   };
   process.once('SIGINT', end);
   process.once('SIGTERM', end);
+  whenOutputFails(end);
   for (let left = Number(count); left > 0; left--) {
     const message = await client.read();
     if (!message) {

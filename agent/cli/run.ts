@@ -1,8 +1,7 @@
 /** `stillbeat run --config FILE`: the agent in the foreground. SIGTERM drains and ends, SIGHUP reads the settings again. */
 import { parseArgs } from 'node:util';
-import ping from 'ping';
 import { removeInterface } from '../../vnic/interface-linux.ts';
-import { Agent, type AgentEvent, type Keys } from '../agent.ts';
+import { Agent } from '../agent.ts';
 import { toHex } from '../base/bytes.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
@@ -11,85 +10,149 @@ import { removeBypass } from '../bypass/bypass.ts';
 import { OVERRIDES, type Override } from '../base/paths.ts';
 import { CorosyncAdvice } from '../operate/corosync-advice.ts';
 import { Operations } from '../operate/operations.ts';
-import { createLog, type Log } from '../platform/log.ts';
-import { errnoName } from '../platform/native.ts';
+import { EventLog, type Figures, type LoggedEvent } from '../operate/event-log.ts';
+import type { EventKind } from '../operate/event-kinds.ts';
+import { Past } from '../operate/past.ts';
+import { Page, type PageNews } from '../page/page.ts';
+import { createLog, logLevel } from '../platform/log.ts';
 import { runsInRealTime } from '../platform/scheduling.ts';
+import { VERSION } from '../platform/version.ts';
 import { readKeyFile } from '../settings/key.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
-import { type LoggedEvent, statusDocument, VERSION } from '../status.ts';
+import { statusDocument } from '../status.ts';
 import type { SeatChange } from '../plan.ts';
 import { keyId } from '../wire/keys.ts';
+import type { Keys } from '../volume-keys.ts';
 import { examineVolumes, type SeenVolumes } from '../volumes.ts';
+import { AgentEvents } from './agent-events.ts';
 import { requireConfig } from './usage.ts';
 
-const EVENTS_KEPT = 200;
+/** Why the program ends, and with which status. */
+interface End {
+  readonly status: number;
+  readonly reason: string;
+}
 
 export async function run(argv: string[]): Promise<number> {
   const { values } = parseArgs({ args: argv, options: { config: { type: 'string' } } });
   const file = requireConfig('run', values.config);
   const settings = loadSettings(file);
-  const program = new Program(file, createLog(settings.node, process.stderr.isTTY));
+  const log = createLog(settings.node, process.stderr.isTTY, logLevel(process.env['STILLBEAT_LOG']));
+  const events = new EventLog(
+    log,
+    (...event) => program.happened(...event),
+    (event) => program.kept(event),
+  );
+  const program = new Program(file, events);
   return program.run(settings);
 }
 
 class Program {
   readonly #file: string;
-  readonly #log: Log;
-  readonly #events: LoggedEvent[] = [];
+  readonly #events: EventLog;
+  readonly #agentEvents: AgentEvents;
   /** What the operator set, by the peer's name: it outlives the agent. */
   readonly #overrides = new Map<string, Override>();
   readonly #corosync = new CorosyncAdvice({
     look: async () => (await this.#agent?.snapshot())?.peers ?? [],
-    warn: (text) => this.#log.warn(text),
+    warn: (reason, figures) => this.#events.tell('corosync', { reason, ...figures }),
+  });
+  readonly #past = new Past({
+    status: async () => this.#answer({ command: 'status' }),
+    tell: (kind, figures) => this.#events.tell(kind, figures),
+  });
+  readonly #page = new Page({
+    status: async () => this.#answer({ command: 'status' }),
+    past: () => this.#past,
+    keys: () => this.#agent?.keys ?? [],
   });
   #control: ControlServer | null = null;
   #messages: MessageService | null = null;
   #agent: Agent | null = null;
   #operations: Operations | null = null;
-  #end: (status: number) => void = () => {};
+  #end: (end: End) => void = () => {};
   #reading: Promise<void> | null = null;
   #readWanted = false;
+  #isStarted = false;
+  #isEnding = false;
 
-  constructor(file: string, log: Log) {
+  constructor(file: string, events: EventLog) {
     this.#file = file;
-    this.#log = log;
+    this.#events = events;
+    this.#agentEvents = new AgentEvents(events, () => this.#agent);
+  }
+
+  /** An event, for what an operator's tools see of it. */
+  happened(kind: EventKind, figures: Figures, at: string): void {
+    this.#operations?.event(kind, figures, at);
+  }
+
+  /** An event that is in the log, for what outlives it and for who looks at the page. */
+  kept(event: LoggedEvent): void {
+    this.#past.note(event);
+    this.#page.note(event);
   }
 
   async run(settings: Settings): Promise<number> {
-    const ended = new Promise<number>((resolve) => (this.#end = resolve));
+    const ended = new Promise<End>((resolve) => {
+      this.#end = (end) => {
+        this.#isEnding = true;
+        resolve(end);
+      };
+    });
+    this.#listenToSignals();
     this.#control = await this.#openControl(settings);
     try {
       this.#messages = await MessageService.open(settings.messages.socket, (why) =>
-        this.#log.warn('a program was cut off from the messages socket', { why }),
+        this.#events.tell('program-cut-off', { reason: `a program was cut off from the messages socket: ${why}` }),
       );
-      // From here on a signal finds somebody who cleans up, also while the agent starts or starts again.
-      const end = () => this.#end(0);
-      process.once('SIGTERM', end);
-      process.once('SIGINT', end);
       this.#operations = await Operations.open(settings, {
         status: async () => this.#answer({ command: 'status' }),
         // Between two agents nothing stands still that should move.
         isMoving: () => this.#agent?.isMoving ?? true,
-        tell: (kind, figures) => this.#record(kind, figures, LEVELS[kind] ?? 'warn'),
+        tell: (kind, figures) => this.#events.tell(kind, figures),
       });
-      await this.#start(settings);
+      this.#past.use(settings);
+      const page = await this.#page.use(settings, true);
+      await this.#start(settings).catch((error: unknown) => {
+        // What it waited for is nothing that anybody wants any more.
+        if (!this.#isEnding) throw error;
+      });
+      this.#tellPage(page);
       await this.#operations.running(settings);
       this.#operations.ready();
-      process.on('SIGHUP', () => this.#wantSettings());
-      const status = await ended;
+      this.#isStarted = true;
+      if (this.#readWanted) this.#wantSettings();
+      const { status, reason } = await ended;
       this.#operations.stopping();
       await this.#reading;
       // A successor finds the interface of an agent that died, with its address.
-      await this.#agent?.close(status === EXIT.died, status === EXIT.ok);
-      this.#log.info('stopped');
+      const haveEnded = await this.#agent?.close(status === EXIT.died, status === EXIT.ok);
+      this.#events.flush();
+      // Everything is given back all the same; the kernel keeps the process, and nobody can end it.
+      if (haveEnded === false) this.#events.tell('stop-waits', {});
+      this.#events.tell('stopped', { reason, status });
       return status;
     } finally {
       this.#messages?.close();
       this.#corosync.stop();
       this.#operations?.close();
+      this.#page.close();
+      await this.#past.close();
       this.#control.close();
     }
+  }
+
+  /**
+   * Before anything else: a signal's default action would end the process with all that it has set up left behind. A second
+   * SIGTERM while it drains changes nothing; a SIGHUP while it starts waits until it has.
+   */
+  #listenToSignals(): void {
+    const end = (reason: string) => this.#end({ status: EXIT.ok, reason });
+    process.on('SIGTERM', end);
+    process.on('SIGINT', end);
+    process.on('SIGHUP', () => this.#wantSettings());
   }
 
   async #openControl(settings: Settings): Promise<ControlServer> {
@@ -97,24 +160,20 @@ class Program {
   }
 
   async #start(settings: Settings): Promise<void> {
-    const agent = await Agent.start(settings);
-    this.#agent = agent;
-    agent.on('event', (event) => this.#note(event));
-    agent.on('fatal', (error) => {
-      this.#log.error(error.message);
-      process.stderr.write(`stillbeat: ${error.message}\n`);
-      this.#end(error.exitStatus);
+    const agent = await Agent.start(settings, {
+      tell: ({ kind, ...figures }) => this.#events.tell(kind, figures),
+      isWanted: () => !this.#isEnding,
     });
+    this.#agent = agent;
+    agent.on('event', (event) => this.#agentEvents.note(event));
+    agent.on('fatal', (error) => this.#fail(error));
     await this.#joinMessages(agent);
-    if (settings.unauthenticated)
-      this.#log.warn('RUNNING WITHOUT A KEY: anybody who can write the volume or send to the port is believed');
     const { volumes } = agent;
-    if (!runsInRealTime('sb-switch'))
-      this.#log.warn('threads run at ordinary priority, late under load: give the agent CAP_SYS_NICE');
-    if (!volumes.isDirect)
-      this.#log.warn('the volume refuses O_DIRECT: other hosts may read old blocks', { volume: volumes.send.path });
+    if (settings.unauthenticated) this.#events.tell('unauthenticated', {});
+    if (!runsInRealTime('sb-switch')) this.#events.tell('no-real-time', {});
+    if (!volumes.isDirect) this.#events.tell('no-direct', { volume: volumes.send.path });
     this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
-    this.#log.info('running', {
+    this.#events.tell('running', {
       version: VERSION,
       cluster: settings.cluster,
       interface: settings.vnic.name,
@@ -127,23 +186,27 @@ class Program {
     try {
       await this.#messages?.join(agent.settings, agent.messages, (node) => agent.seatOf(node));
     } catch (error) {
-      this.#log.error('the messages socket stays where it was', { reason: messageOf(error) });
+      this.#events.tell('messages-not-moved', { reason: messageOf(error) });
     }
   }
 
-  /** A SIGHUP that comes while the settings are being taken over makes them be read once more: the newest file counts. */
+  /**
+   * A SIGHUP that comes while the settings are being taken over makes them be read once more: the newest file counts. One
+   * that comes when the end has begun is for nobody: it would start another agent beside the one that closes.
+   */
   #wantSettings(): void {
     this.#readWanted = true;
+    if (!this.#isStarted || this.#isEnding) return;
     this.#reading ??= this.#readWhileWanted().finally(() => (this.#reading = null));
   }
 
   async #readWhileWanted(): Promise<void> {
-    while (this.#readWanted) {
+    while (this.#readWanted && !this.#isEnding) {
       this.#readWanted = false;
       this.#operations?.reloading();
       await this.#readAgain();
     }
-    this.#operations?.ready();
+    if (!this.#isEnding) this.#operations?.ready();
   }
 
   /** SIGHUP: new settings take effect, where they cannot while the agent runs by a new one in this process; bad ones change nothing. */
@@ -162,10 +225,10 @@ class Program {
         await this.#takeOver(old, settings, keys, seen);
         return;
       }
-      this.#log.info('the agent starts anew for other settings', { reasons: reasons.join(', ') });
+      this.#events.tell('restarting', { reason: `other settings: ${reasons.join(', ')}` });
       control = settings.controlSocket === oldControl.path ? oldControl : await this.#openControl(settings);
     } catch (error) {
-      this.#log.error('settings not taken over', { reason: messageOf(error) });
+      this.#events.tell('settings-refused', { reason: `settings not taken over: ${messageOf(error)}` });
       return;
     }
     this.#agent = null;
@@ -179,15 +242,26 @@ class Program {
   async #takeOver(agent: Agent, settings: Settings, keys: Keys, seen: SeenVolumes): Promise<void> {
     const keyBefore = keysText(agent);
     const { gone, come, isComplete } = await agent.takeOver(settings, keys, seen);
-    const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(', ');
+    const names = (seats: SeatChange['gone']) => seats.map(({ peer }) => peer.node).join(' ');
     await this.#overrideAgain();
     await this.#joinMessages(agent);
     this.#corosync.use(settings.corosyncConf, settings.peers.length + 1);
-    await this.#operations?.running(settings);
+    await this.#running(settings);
     const [seals, ...opens] = agent.keys.map((key) => toHex(keyId(key)));
-    if (keyBefore !== keysText(agent)) this.#note({ kind: 'keys', seals: seals ?? '', opens: opens.join(', ') });
-    this.#note({ kind: 'settings', added: names(come), removed: names(gone) });
-    if (!isComplete) this.#log.warn('a thread takes the settings over later: it hangs in its storage');
+    if (keyBefore !== keysText(agent)) this.#events.tell('keys', { seals: seals ?? '', opens: opens.join(' ') });
+    this.#events.tell('settings', { added: names(come), removed: names(gone) });
+    if (!isComplete) this.#events.tell('settings-late', {});
+  }
+
+  /** What serves the operator follows the settings. */
+  async #running(settings: Settings): Promise<void> {
+    await this.#operations?.running(settings);
+    this.#past.use(settings);
+    this.#tellPage(await this.#page.use(settings, false));
+  }
+
+  #tellPage(news: PageNews | null): void {
+    if (news !== null) this.#events.tell(news.kind, news.figures);
   }
 
   /** Answers true when an agent with the new settings runs. When they cannot start, the former ones do again. */
@@ -202,11 +276,11 @@ class Program {
     try {
       await this.#start(settings);
       await this.#overrideAgain();
-      await this.#operations?.running(settings);
-      this.#log.info('settings read again');
+      await this.#running(settings);
       return true;
     } catch (error) {
-      this.#log.error('the new settings cannot start, back to the former ones', { reason: messageOf(error) });
+      const reason = `the new settings cannot start, back to the former ones: ${messageOf(error)}`;
+      this.#events.tell('settings-refused', { reason });
     }
     try {
       await this.#start(old.settings);
@@ -220,9 +294,9 @@ class Program {
   }
 
   #fail(error: unknown): void {
-    this.#log.error('cannot go on', { reason: messageOf(error) });
-    process.stderr.write(`stillbeat: ${messageOf(error)}\n`);
-    this.#end(error instanceof AgentError ? error.exitStatus : EXIT.failed);
+    const status = error instanceof AgentError ? error.exitStatus : EXIT.failed;
+    this.#events.tell('fatal', { reason: messageOf(error), status });
+    this.#end({ status, reason: 'fatal' });
   }
 
   /** An operator's override holds until the operator takes it back, not until the next SIGHUP. */
@@ -237,16 +311,27 @@ class Program {
   }
 
   #notOverridden(peer: string, error: unknown): void {
-    this.#log.error('override not carried over', { peer, reason: messageOf(error) });
+    this.#events.tell('override-lost', { peer, reason: messageOf(error) });
   }
 
   async #answer(request: Readonly<Record<string, unknown>>): Promise<Answer> {
     const agent = this.#agent;
     if (!agent) throw new AgentError('failed', 'the agent is starting');
     if (request['command'] === 'status')
-      return statusDocument(agent, this.#events, this.#corosync.document(), this.#messages?.figures ?? {});
+      return statusDocument(agent, this.#events.newest, this.#corosync.document(), this.#messages?.figures ?? {});
+    if (request['command'] === 'view') return { ...(await this.#page.view()) };
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
-    throw new AgentError('usage', `unknown command ${String(request['command'])}: use status or path`);
+    if (request['command'] === 'copy') return this.#copy(agent, request);
+    throw new AgentError('usage', `unknown command ${String(request['command'])}: use status, view, path or copy`);
+  }
+
+  async #copy(agent: Agent, { position, peer, deadlineMs }: Readonly<Record<string, unknown>>): Promise<Answer> {
+    const read = await agent.copyNow(
+      typeof position === 'number' ? position : null,
+      typeof peer === 'string' ? peer : null,
+      Number(deadlineMs),
+    );
+    return { ok: true, ...read };
   }
 
   async #setPath(agent: Agent, peer: string, to: string): Promise<Answer> {
@@ -257,44 +342,10 @@ class Program {
     if (!override) throw new AgentError('usage', `no path ${to}: use ${OVERRIDES.join(', ')}`);
     await agent.setPath(index, override);
     this.#overrides.set(peer, override);
-    this.#note({ kind: 'override', peer, to: override });
+    this.#events.tell('override', { peer, to: override });
     return { ok: true, peer, path: override };
   }
-
-  #note(event: AgentEvent | ProgramEvent): void {
-    const { kind, ...figures } = event;
-    const plain = Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, printable(key, value)]));
-    const level = event.kind === 'path' && event.to === 'suspect' ? 'debug' : (LEVELS[kind] ?? 'info');
-    this.#record(kind, plain, level);
-    if (event.kind === 'path' && (event.to === 'storage' || event.to === 'isolated')) void this.#diagnose(event.peer);
-  }
-
-  /** Tells a dead network from a dead agent: does the peer's host answer ICMP on the primary network? */
-  async #diagnose(peer: string): Promise<void> {
-    const host = this.#agent?.settings.peers.find(({ node }) => node === peer)?.primary?.host;
-    if (host === undefined) return;
-    const answer = await ping.promise.probe(host, { timeout: 1 }).catch(() => null);
-    if (!answer) return;
-    const meaning = answer.alive ? "the network works, the peer's agent does not" : 'the network to the peer is down';
-    this.#record('diagnosis', { peer, host, icmp: answer.alive, meaning }, 'info');
-  }
-
-  /** Everything that happens comes by here: to the list of events, the log, and what an operator's tools see. */
-  #record(kind: string, figures: Readonly<Record<string, unknown>>, level: string): void {
-    const at = new Date().toISOString();
-    this.#events.push({ at, kind, ...figures });
-    if (this.#events.length > EVENTS_KEPT) this.#events.shift();
-    this.#log.log(level, kind, figures);
-    this.#operations?.event(kind, figures, at);
-  }
 }
-
-type ProgramEvent =
-  | { readonly kind: 'override'; readonly peer: string; readonly to: string }
-  /** Settings were taken over while the agent runs; peers that came and went, by name. */
-  | { readonly kind: 'settings'; readonly added: string; readonly removed: string }
-  /** The key file has changed: the id of the key that seals, and of those that open besides. */
-  | { readonly kind: 'keys'; readonly seals: string; readonly opens: string };
 
 const keysText = (agent: Agent): string => agent.keys.map((key) => toHex(key)).join(' ');
 
@@ -307,24 +358,4 @@ function removeQuietly(settings: Settings): void {
   } catch {
     // It is no TUN device or another process has it: then it is not ours to remove.
   }
-}
-
-const LEVELS: Readonly<Record<string, string>> = {
-  'thread-stalled': 'error',
-  'thread-died': 'error',
-  'storage-error': 'error',
-  'storage-silent': 'warn',
-  'gateway-failed': 'error',
-  'unknown-key': 'warn',
-  'stood-still': 'warn',
-  'bypass-error': 'error',
-  version: 'warn',
-  'peer-unaware': 'warn',
-  'address-differs': 'warn',
-};
-
-function printable(key: string, value: unknown): unknown {
-  if (typeof value !== 'number') return value;
-  if (key === 'errno') return value === 0 ? 'a write hangs' : errnoName(value);
-  return Number.isFinite(value) ? Math.round(value * 10) / 10 : null;
 }

@@ -10,7 +10,6 @@ const TYPES: readonly MessageType[] = ['heartbeat', 'data', 'bulk'];
 const MEANING: Readonly<Record<string, string>> = {
   deadline: 'no report within the deadline: see the path to it with "stillbeat status"',
   'no receiver': 'no program there listens on this channel: start one, such as "stillbeat receive"',
-  closed: 'the agent of this node ended',
 };
 
 export async function send(argv: string[]): Promise<number> {
@@ -30,7 +29,9 @@ export async function send(argv: string[]): Promise<number> {
   const client = await connectPrograms('send', values);
   const report = await writeOnce(client, peer, type, content);
   await client.close();
-  if (!report.delivered) throw new AgentError('failed', `not delivered to ${peer}: ${MEANING[report.reason]}`);
+  if (!report.delivered) {
+    throw new AgentError('failed', `not delivered to ${peer}: ${MEANING[report.reason] ?? client.error}`);
+  }
   process.stdout.write(`delivered to ${peer} after ${report.afterMs} ms\n`);
   return EXIT.ok;
 }

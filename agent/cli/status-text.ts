@@ -27,7 +27,10 @@ export function statusText(document: Values, colour: boolean): string {
     `interface  ${String(vnic['name'])}  ${(vnic['addresses'] as string[]).join(' ')}  mtu ${String(vnic['mtu'])}`,
     `network    ${String(primary['mode'])}  ${carrierText(primary)}`,
     `storage    ${storageText(storage)}`,
+    ...copyLines(storage['copy'] as Values | undefined, paint),
+    ...receiveLines((storage['receive'] ?? []) as Values[]),
     ...gatewayLines((document['gateway'] ?? {}) as Values),
+    `keys       ${keysText(document)}`,
     `corosync   ${corosyncText(document['corosync'] as Values, paint)}`,
     ...(document['switch'] === 'not answering' ? ['switch     NOT ANSWERING: nothing is known of the peers'] : []),
     '',
@@ -73,6 +76,51 @@ function storageText(storage: Values): string {
   const error = storage['writeError'] === null ? '' : `  write error ${text(storage['writeError'])}`;
   const direct = storage['direct'] === true ? '' : '  not O_DIRECT';
   return `${String(storage['volume'])}  ${state}  last write ${number(storage['lastWriteMs'], 'ms')}${direct}${error}`;
+}
+
+/** Nothing of a volume that is its own copy. */
+function copyLines(copy: Values | undefined, paint: (text: string, code: number) => string): string[] {
+  if (copy === undefined || copy['kind'] === 'shared') return [];
+  const method = (copy['method'] ?? {}) as Values;
+  const target = text(method['volume']) || text(method['command']);
+  const lag = `position ${text(String(copy['copied']))} of ${text(String(copy['position']))}  lag ${number(copy['lagMs'], 'ms')}`;
+  const onCommand = method['onCommand'] === true ? '  on command' : '';
+  const faults = [
+    copy['late'] === true ? `LATE: not within ${number(copy['withinMs'], 'ms')}` : '',
+    text(copy['fault']),
+    copy['ringShort'] === true ? `RING SHORT: ${number(copy['ringNeededBytes'], 'bytes')} needed` : '',
+  ].filter((fault) => fault !== '');
+  const line = `copy       ${text(copy['kind'])}  ${target}  ${lag}  misses ${text(String(copy['misses']))}${onCommand}`;
+  return [faults.length === 0 ? line : paint(`${line}  ${faults.join('  ')}`, WARNING)];
+}
+
+/** Nothing of volumes that are read well. */
+function receiveLines(volumes: readonly Values[]): string[] {
+  return volumes
+    .filter((volume) => volume['available'] !== true)
+    .map((volume) => {
+      const error = volume['readError'];
+      const why =
+        error === null ? `a read hangs for ${number(volume['readingMs'], 'ms')}` : `read error ${text(error)}`;
+      return `receive    ${text(volume['volume'])}  NOT READ  ${why}  peers ${(volume['peers'] as string[]).join(', ')}`;
+    });
+}
+
+/** What a rotation of the key is watched by: the own keys, and which one each peer was last seen to seal with. */
+function keysText(document: Values): string {
+  const [seals, ...opens] = document['keys'] as string[];
+  if (seals === undefined) return 'NONE: nothing is sealed';
+  const peers = document['peers'] as Values[];
+  const byKey = new Map<string, string[]>();
+  for (const peer of peers) {
+    const { key, keyKnown } = peer['storage'] as Values;
+    if (typeof key !== 'string') continue;
+    const seen = keyKnown === true ? key : `${key} NOT IN THE KEY FILE`;
+    byKey.set(seen, [...(byKey.get(seen) ?? []), String(peer['node'])]);
+  }
+  const seen = [...byKey].map(([key, nodes]) => `${key} (${nodes.length === peers.length ? 'all' : nodes.join(', ')})`);
+  const own = [`${seals} seals`, ...opens.map((key) => `${key} opens`)].join(', ');
+  return seen.length === 0 ? own : `${own}  peers seal with ${seen.join(', ')}`;
 }
 
 function corosyncText(corosync: Values, paint: (text: string, code: number) => string): string {

@@ -50,6 +50,8 @@ export const MESSAGE_BYTES_MAX = 60_000;
 const UNREPORTED_MAX = 64;
 const UNREPORTED_BYTES_MAX = 200_000;
 const MESSAGE_BYTES = 256;
+/** An agent that says nothing for so long when something is due is asked whether it is there, and once more that long. */
+const ANSWER_MS = 5000;
 
 interface Write {
   readonly line: Readonly<Record<string, unknown>>;
@@ -60,13 +62,18 @@ interface Write {
 
 type Line = Readonly<Record<string, unknown>>;
 
-/** Connects to the agent of this node; rejects when none answers. */
+/** Connects to the agent of this node; rejects when none answers, or something else does. */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  return new Promise((resolve, reject) => {
-    const socket = createConnection(options.socket);
-    socket.once('error', (error) => reject(new Error(`messages socket ${options.socket}: ${error.message}`)));
-    socket.once('connect', () => resolve(new Client(socket, options)));
+  const failed = (why: string): Error => new Error(`messages socket ${options.socket}: ${why}`);
+  const socket = await new Promise<Socket>((resolve, reject) => {
+    const attempt = createConnection(options.socket);
+    attempt.once('error', (error) => reject(failed(error.message)));
+    attempt.once('connect', () => resolve(attempt));
   });
+  const client = new Client(socket, options);
+  if (await client.hello()) return client;
+  await client.close();
+  throw failed(client.error);
 }
 
 export class Client implements AsyncIterable<Message> {
@@ -82,6 +89,10 @@ export class Client implements AsyncIterable<Message> {
   readonly #readers: ((message: Message | null) => void)[] = [];
   #subscribed: { promise: Promise<void>; done: () => void } | null = null;
   readonly #drained: (() => void)[] = [];
+  readonly #greeters: ((isThere: boolean) => void)[] = [];
+  #quiet: NodeJS.Timeout | null = null;
+  /** How often something came. */
+  #heard = 0;
   #closed = false;
   #error = 'the connection to the agent is closed';
 
@@ -159,6 +170,16 @@ export class Client implements AsyncIterable<Message> {
     for (let message = await this.read(); message; message = await this.read()) yield message;
   }
 
+  /** Asks whether the agent is there; resolves to false, and the connection has ended, when it does not answer. */
+  async hello(): Promise<boolean> {
+    if (this.#closed) return false;
+    return new Promise((resolve) => {
+      this.#greeters.push(resolve);
+      this.#say({ hello: 1 });
+      this.#listen();
+    });
+  }
+
   /** What was read is still said to the agent; writes without a report settle as `closed`. */
   async close(): Promise<void> {
     if (this.#socket.destroyed) return;
@@ -168,9 +189,32 @@ export class Client implements AsyncIterable<Message> {
     });
   }
 
-  /** Why the agent cut the connection off, when it did. */
+  /** Why the connection has ended, when the agent cut it off or did not answer. */
   get error(): string {
     return this.#error;
+  }
+
+  /**
+   * While an answer is due and nothing comes the agent is asked; when it does not answer that either it hangs, and nobody is
+   * left waiting for it.
+   */
+  #listen(): void {
+    if (this.#quiet) clearTimeout(this.#quiet);
+    this.#quiet = null;
+    if (this.#closed || this.#unreported.size + this.#greeters.length === 0) return;
+    this.#quiet = setTimeout(() => {
+      if (this.#greeters.length === 0) {
+        void this.hello();
+        return;
+      }
+      // The program itself may have stood still: then the answer lies in the socket, and is read before this.
+      const heard = this.#heard;
+      setImmediate(() => {
+        if (heard !== this.#heard || this.#closed) return;
+        this.#error = `no answer in ${ANSWER_MS} ms: the agent hangs, or this is another socket`;
+        this.#socket.destroy();
+      });
+    }, ANSWER_MS);
   }
 
   #say(line: Line): void {
@@ -186,20 +230,27 @@ export class Client implements AsyncIterable<Message> {
       this.#say(next.line);
     }
     if (this.#waiting.length === 0) for (const resolve of this.#drained.splice(0)) resolve();
+    if (!this.#quiet) this.#listen();
   }
 
   #onData(piece: string): void {
+    this.#heard++;
     this.#text += piece;
     const lines = this.#text.split('\n');
     this.#text = lines.pop() ?? '';
-    for (const line of lines) this.#onLine(JSON.parse(line) as Line);
+    for (const line of lines) this.#onLine(parsed(line));
+    this.#listen();
   }
 
   #onLine(line: Line): void {
     if (typeof line['report'] === 'number') this.#onReport(line['report'], line);
     else if (typeof line['message'] === 'number') this.#onMessage(line['message'], line);
     else if (typeof line['subscribed'] === 'string') this.#subscribed?.done();
-    else if (typeof line['error'] === 'string') this.#error = line['error'];
+    else if (typeof line['hello'] === 'number') for (const greeted of this.#greeters.splice(0)) greeted(true);
+    else if (typeof line['error'] === 'string') {
+      this.#error = line['error'];
+      this.#socket.destroy();
+    }
   }
 
   #onReport(number: number, line: Line): void {
@@ -237,10 +288,23 @@ export class Client implements AsyncIterable<Message> {
       write.resolve({ delivered: false, reason: 'closed' });
     }
     this.#unreported.clear();
+    this.#listen();
+    for (const greeted of this.#greeters.splice(0)) greeted(false);
     this.#subscribed?.done();
     for (const resolve of this.#drained.splice(0)) resolve();
     // What arrived and was not read can no longer be reported as delivered: it counts as missed, and is not handed out.
     this.#arrived.length = 0;
     for (const resolve of this.#readers.splice(0)) resolve(null);
   }
+}
+
+/** A line of the agent's; anything else is told like a word of its own. */
+function parsed(text: string): Line {
+  try {
+    const line: unknown = JSON.parse(text);
+    if (typeof line === 'object' && line !== null) return line as Line;
+  } catch {
+    // No JSON at all: told below, too.
+  }
+  return { error: 'it speaks otherwise than the agent: this is another socket' };
 }

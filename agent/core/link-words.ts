@@ -18,6 +18,10 @@ export interface LinkSettings {
   readonly volumeVersion: number;
   readonly maxAgeMs: number;
   readonly beaconMs: number;
+  /** How long a copy may take to bring the peer's beacon; nothing where there is none. */
+  readonly copyMs?: number;
+  /** How often a copy is made; nothing where that goes on all the time. */
+  readonly copyStepMs?: number;
   readonly retainBytes: number;
   /** Unconfirmed bytes of a failover lane in the write buffer and on our ring at once. */
   readonly storageWindowBytes: number;
@@ -46,8 +50,6 @@ export interface StorageRecord {
 
 export interface LinkCounters {
   tooOld: number;
-  /** Frames in their turn that the interface refused. */
-  refused: number;
   receivedNetwork: number;
   receivedStorage: number;
 }

@@ -99,7 +99,7 @@ export class NodeCore {
     this.#past.keep(link.settings.name, link.retire());
     this.#bySeat[seat] = undefined;
     this.links = this.links.filter((other) => other !== link);
-    if (this.#lastLane === link.data || this.#lastLane === link.bulk) this.#lastLane = null;
+    if (this.#lastLane === link.outgoing.data || this.#lastLane === link.outgoing.bulk) this.#lastLane = null;
   }
 
   /** The link to the peer in this seat. */
@@ -145,7 +145,7 @@ export class NodeCore {
     if (!link) return true;
     const lane = type === BULK ? BULK : type === HEARTBEAT ? HEARTBEAT : DATA;
     const isTaken = link.send(lane, frame, nowMs, this.entry.enteredMs(nowMs));
-    const queue = lane === BULK ? link.bulk : link.data;
+    const queue = link.outgoing.failover(lane);
     if (!isTaken && !mayDrop && type !== BULK && this.#pushBack(queue, nowMs)) return false;
     this.#pushedBackMs = -1;
     this.counters.frames++;
@@ -197,7 +197,7 @@ export class NodeCore {
 
   /** All peers on the network and nothing waiting: nothing can become due before the next probe. */
   get #isQuiet(): boolean {
-    return this.links.every((link) => link.judge.path === 'network' && link.data.keptFrames === 0);
+    return this.links.every((link) => link.judge.path === 'network' && link.outgoing.data.keptFrames === 0);
   }
 
   #tick(nowMs: number, sinceMs: number): void {
@@ -225,9 +225,7 @@ export class NodeCore {
 
   /** Nothing of ours is kept for a peer that any way leads to: all was sent, and what can be confirmed is. */
   get isDrained(): boolean {
-    return this.links.every(({ judge, heartbeat, data, bulk }) => {
-      return judge.path === 'isolated' || heartbeat.waiting + data.keptFrames + bulk.keptFrames === 0;
-    });
+    return this.links.every(({ judge, outgoing }) => judge.path === 'isolated' || outgoing.frames === 0);
   }
 
   /** How long this agent has not looked at the interface: what lies there may be this old. */

@@ -3,47 +3,32 @@
  * they were (a peer that never took us out would drop what begins at 1 again), and nothing that was delivered of the same
  * incarnation is delivered twice.
  */
-import { BULK, DATA, HEARTBEAT, type TypeIndex } from '../base/packet-type.ts';
+import type { TypeIndex } from '../base/packet-type.ts';
 import { seqAfter } from '../base/serial.ts';
-import { PEER, PEER_TIME, type PeerWords } from '../queue/shared-state.ts';
 import { isSameIncarnation } from './acquaintance.ts';
-import type { Resequencer } from './resequencer.ts';
+import type { Received } from './incoming-lanes.ts';
+import type { NextNumbers } from './outgoing-lanes.ts';
 
 export interface PastLink {
-  /** The number of the next frame in each lane. */
-  readonly sent: { readonly heartbeat: number; readonly data: number; readonly bulk: number };
+  readonly sent: NextNumbers;
   /** The peer's incarnation that was accepted last; null: none. */
   readonly incarnation: Uint8Array | null;
-  /** What was to be delivered next of it, by type. */
-  readonly received: Readonly<Partial<Record<TypeIndex, number>>>;
-}
-
-interface Lanes {
-  readonly heartbeat: { readonly next: number };
-  readonly data: { readonly next: number };
-  readonly bulk: { readonly next: number };
-  readonly receive: ReadonlyMap<TypeIndex, Resequencer>;
+  /** What was to be delivered next of it. */
+  readonly received: Received;
 }
 
 /**
- * Closes a seat: from now on nobody delivers by its words, whatever a reader still has in hand. A link that accepted
- * nobody has delivered nothing: what the one before it left (`past`) still holds.
+ * What a link leaves: the numbers it sent, and what it delivered of the incarnation that it accepted. One that accepted
+ * nobody (`accepted` null) has delivered nothing: what the link before it left (`past`) still holds.
  */
-export function leaveSeat(
-  { words, times, incarnation }: PeerWords,
-  lanes: Lanes,
-  isAccepted: boolean,
+export function leaveBehind(
+  sent: NextNumbers,
+  received: Received,
+  accepted: Uint8Array | null,
   past: PastLink | null,
 ): PastLink {
-  words[PEER.accepted] = 0;
-  words[PEER.live] = 0;
-  times[PEER_TIME.startPosition] = -1;
-  Atomics.add(words, PEER.epoch, 1);
-  const received = (type: TypeIndex) => lanes.receive.get(type)?.gate.close() ?? 1;
-  const delivered = { [HEARTBEAT]: received(HEARTBEAT), [DATA]: received(DATA), [BULK]: received(BULK) };
-  const sent = { heartbeat: lanes.heartbeat.next, data: lanes.data.next, bulk: lanes.bulk.next };
-  if (!isAccepted) return { sent, incarnation: past?.incarnation ?? null, received: past?.received ?? {} };
-  return { sent, incarnation: incarnation.slice(), received: delivered };
+  if (accepted) return { sent, incarnation: accepted, received };
+  return { sent, incarnation: past?.incarnation ?? null, received: past?.received ?? {} };
 }
 
 /** Where a lane from this incarnation begins: at its floor, and behind what an earlier link has delivered of it. */

@@ -15,7 +15,13 @@ export type Submit = (
 /** Something that an operator wants to read in the log, once, with its reason and figures. */
 export type CoreEvent =
   | ({ readonly kind: 'path'; readonly peer: string; readonly atMs: number } & Transition)
-  | { readonly kind: 'incarnation'; readonly peer: string; readonly atMs: number; readonly incarnation: string }
+  | {
+      readonly kind: 'incarnation';
+      readonly peer: string;
+      readonly atMs: number;
+      readonly incarnation: string;
+      readonly reason: string;
+    }
   /** [AG9] What the peer writes was not read within the set time, or is read again after `silentMs`. */
   | {
       readonly kind: 'storage-silent' | 'storage-heard';
@@ -24,7 +30,13 @@ export type CoreEvent =
       readonly silentMs: number;
     }
   /** Packets of the bypassed types now go past the agents, or through them. */
-  | { readonly kind: 'bypass'; readonly peer: string; readonly atMs: number; readonly active: boolean }
+  | {
+      readonly kind: 'bypass';
+      readonly peer: string;
+      readonly atMs: number;
+      readonly active: boolean;
+      readonly reason: string;
+    }
   | { readonly kind: 'bypass-error'; readonly peer: string; readonly atMs: number; readonly errno: number }
   | ({ readonly peer: string; readonly atMs: number } & VersionNews)
   /** The peer's agent runs and does not have this node among its peers, or has it now. */

@@ -2,8 +2,9 @@
  * The receiving side of one lane in the switch thread: holds frames that came before their turn until the gap closes,
  * and gives the gap up when it will not.
  *
- * A gap is given up when the sender's floor has passed it, when the oldest held frame has waited `patienceMs`, or when
- * too many bytes are held.
+ * A gap is given up when the sender's floor has passed it, when the oldest held frame has waited too long, or when too
+ * many bytes are held. A frame that came by the network waits longer where it is to come by storage too: storage keeps
+ * order, so until it has brought a frame from behind the gap it may still bring the gap.
  *
  * [AGE1] A frame's age counts until it is delivered: one that has become too old while it was held is given up, and with
  * it all before it, which are older still.
@@ -18,6 +19,8 @@ interface Held {
   readonly arrivedMs: number;
   /** When it entered at the sender, by our clock; earlier rather than later. */
   readonly bornMs: number;
+  /** Storage has brought it too: what is missing before it does not come that way any more. */
+  cameByStorage: boolean;
 }
 
 export class Resequencer {
@@ -44,7 +47,7 @@ export class Resequencer {
   }
 
   /** A frame came that was born at `bornMs`. True when it closed a gap or was delivered. */
-  offer(sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): boolean {
+  offer(sequence: number, frame: Uint8Array, bornMs: number, nowMs: number, isByStorage = false): boolean {
     if (nowMs - bornMs > this.#maxAgeMs) {
       this.tooOld++;
       this.#giveUpTo(seqNext(sequence), nowMs);
@@ -56,7 +59,7 @@ export class Resequencer {
       return false;
     }
     if (verdict === 'ahead') {
-      this.#hold(sequence, frame, bornMs, nowMs);
+      this.#hold(sequence, frame, bornMs, nowMs, isByStorage);
       return false;
     }
     this.drain(nowMs);
@@ -71,12 +74,14 @@ export class Resequencer {
     });
   }
 
-  #hold(sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): void {
-    if (this.#held.has(sequence)) {
+  #hold(sequence: number, frame: Uint8Array, bornMs: number, nowMs: number, cameByStorage: boolean): void {
+    const held = this.#held.get(sequence);
+    if (held) {
       this.duplicates++;
+      held.cameByStorage ||= cameByStorage;
       return;
     }
-    this.#held.set(sequence, { frame: frame.slice(), arrivedMs: nowMs, bornMs });
+    this.#held.set(sequence, { frame: frame.slice(), arrivedMs: nowMs, bornMs, cameByStorage });
     this.#heldBytes += frame.length;
     this.gate.held = this.#held.size;
     // The other thread may have moved the gate on between our look and the hold.
@@ -126,12 +131,16 @@ export class Resequencer {
     }
   }
 
-  /** Gives up gaps that have lasted too long. */
-  expire(nowMs: number, patienceMs: number): void {
+  /** Gives up gaps that have lasted too long. `storageMs`: how long a gap may last that storage may still close. */
+  expire(nowMs: number, patienceMs: number, storageMs: number = patienceMs): void {
     while (this.#held.size > 0) {
       let oldest = Infinity;
-      for (const held of this.#held.values()) oldest = Math.min(oldest, held.arrivedMs);
-      if (nowMs - oldest < patienceMs) return;
+      let isPassed = false;
+      for (const { arrivedMs, cameByStorage } of this.#held.values()) {
+        oldest = Math.min(oldest, arrivedMs);
+        isPassed ||= cameByStorage;
+      }
+      if (nowMs - oldest < (isPassed ? patienceMs : storageMs)) return;
       this.#giveUpTo(this.#lowestHeld(), nowMs);
     }
   }

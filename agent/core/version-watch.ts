@@ -30,7 +30,7 @@ export class VersionWatch {
   readonly #peer: string;
   readonly #what: VersionedThing;
   readonly #range: VersionRange;
-  #told = 0;
+  #told: number | null = null;
   #toldMs = -Infinity;
 
   constructor(peer: string, what: VersionedThing, range: VersionRange) {
@@ -39,11 +39,11 @@ export class VersionWatch {
     this.#range = range;
   }
 
-  /** `theirs`: the version that was last seen and not understood, 0 for none. */
-  look(theirs: number, nowMs: number): VersionNews | null {
+  /** `theirs`: the version that was last seen and not understood, null for none. */
+  look(theirs: number | null, nowMs: number): VersionNews | null {
     // Who was understood again in between is told again when it is not any more.
-    if (theirs === 0) this.#told = 0;
-    if (theirs === 0 || theirs === this.#told || nowMs - this.#toldMs < TELL_EVERY_MS) return null;
+    if (theirs === null) this.#told = null;
+    if (theirs === null || theirs === this.#told || nowMs - this.#toldMs < TELL_EVERY_MS) return null;
     this.#told = theirs;
     this.#toldMs = nowMs;
     const { min, max } = this.#range;
@@ -61,6 +61,10 @@ export class PeerVersions {
   readonly #event: (event: CoreEvent) => void;
   readonly #tunnel: VersionWatch;
   readonly #volume: VersionWatch;
+  /** How many datagrams were refused for their version, and how many messages understood, at the last look. */
+  #refused = 0;
+  #understood = 0;
+  #tunnelVersion: number | null = null;
 
   constructor(peer: string, volumeVersion: number, { words }: PeerWords, event: (event: CoreEvent) => void) {
     this.#peer = peer;
@@ -71,8 +75,17 @@ export class PeerVersions {
   }
 
   look(receiver: TunnelReceiver | null, nowMs: number): void {
-    this.#tell(this.#tunnel.look(receiver?.foreignVersion ?? 0, nowMs), nowMs);
-    this.#tell(this.#volume.look(Atomics.load(this.#words, PEER.headVersion), nowMs), nowMs);
+    if (receiver) this.#lookAt(receiver);
+    this.#tell(this.#tunnel.look(this.#tunnelVersion, nowMs), nowMs);
+    this.#tell(this.#volume.look(Atomics.load(this.#words, PEER.headVersion) || null, nowMs), nowMs);
+  }
+
+  /** Who is understood, and says nothing else meanwhile, speaks our version (again): its next change is news. */
+  #lookAt({ counters, foreignVersion }: TunnelReceiver): void {
+    if (counters.version !== this.#refused) this.#tunnelVersion = foreignVersion;
+    else if (counters.messages !== this.#understood) this.#tunnelVersion = null;
+    this.#refused = counters.version;
+    this.#understood = counters.messages;
   }
 
   #tell(news: VersionNews | null, atMs: number): void {

@@ -7,7 +7,11 @@ export interface AgentStatus {
   readonly node: string;
   readonly pid: number;
   readonly peers: readonly PeerStatus[];
-  readonly storage?: { readonly available?: boolean; readonly lastWriteMs?: number | null };
+  readonly storage?: {
+    readonly available?: boolean;
+    readonly lastWriteMs?: number | null;
+    readonly bytesWritten?: number;
+  };
   readonly corosync?: unknown;
   readonly events?: readonly unknown[];
 }

@@ -9,7 +9,8 @@ import { systemClock } from '../platform/clock.ts';
 import type { DemoEvent, DemoView, DirectionView } from './draw.ts';
 import { spread } from './figures.ts';
 import type { Lab } from './lab.ts';
-import type { Overrides } from './lab-settings.ts';
+import { copySettings, type LabCopy, prepareCopies } from './lab-copies.ts';
+import { type Overrides, overlay } from './lab-settings.ts';
 import { type DemoReport, assess } from './report.ts';
 import { type PathChange, type Phase, type PhaseKind, roundTripsByWay, takeovers } from './takeovers.ts';
 import { PathWatcher } from './watch.ts';
@@ -19,8 +20,10 @@ const HEARTBEATS_PER_SECOND = 100;
 const PING_INTERVAL_SECONDS = 0.02;
 /** A busy connection that still leaves the machine to its other work. */
 const TCP_BYTES_PER_SECOND = 25e6;
+/** What a copy carries on a busy machine, beside heartbeats that may not wait for it. */
+const COPIED_BYTES_PER_SECOND = { local: 10e6, command: 500e3, mirror: 2e6 } as const;
 /** How long the agents may take to find each other, and to trust the network again. */
-const FIRST_PATH_BOUND_MS = 15_000;
+const FIRST_PATH_BOUND_MS = 60_000;
 const RETURN_BOUND_MS = 30_000;
 const STEP_MS = 100;
 /** One figure for the picture's bars. */
@@ -53,6 +56,7 @@ interface Traffic {
 export class DemoRun {
   readonly events: DemoEvent[] = [];
   readonly #lab: Lab;
+  readonly #copy: 'shared' | LabCopy;
   readonly #plan: DemoPlan;
   readonly #signal: AbortSignal;
   readonly #onEvent: (event: DemoEvent) => void;
@@ -66,8 +70,15 @@ export class DemoRun {
   #watcher: PathWatcher | null = null;
   #traffic: Traffic | null = null;
 
-  constructor(lab: Lab, plan: DemoPlan, signal: AbortSignal, onEvent: (event: DemoEvent) => void) {
+  constructor(
+    lab: Lab,
+    copy: 'shared' | LabCopy,
+    plan: DemoPlan,
+    signal: AbortSignal,
+    onEvent: (event: DemoEvent) => void,
+  ) {
     this.#lab = lab;
+    this.#copy = copy;
     this.#plan = plan;
     this.#signal = signal;
     this.#onEvent = onEvent;
@@ -83,6 +94,10 @@ export class DemoRun {
     }
   }
 
+  get #tcpBytesPerSecond(): number {
+    return this.#copy === 'shared' ? TCP_BYTES_PER_SECOND : COPIED_BYTES_PER_SECOND[this.#copy];
+  }
+
   /** The state now, for the picture; null before there is anything to draw. */
   view(): DemoView | null {
     const [a = '', b = ''] = this.#lab.nodes;
@@ -90,6 +105,7 @@ export class DemoRun {
     const { ping, tcp } = this.#traffic;
     this.#noteRate(tcp.progress.bytes);
     return {
+      copy: this.#copy,
       phase: this.#phase,
       elapsedMs: (this.#endMs ?? systemClock.monotonicMs()) - this.#startMs,
       totalMs: this.#plan.totalMs,
@@ -105,8 +121,7 @@ export class DemoRun {
   async #startUp(): Promise<void> {
     const lab = this.#lab;
     const [a = '', b = ''] = lab.nodes;
-    await lab.format();
-    await Promise.all(lab.nodes.map(async (node) => lab.startAgent(node, this.#plan.overrides)));
+    await this.#startAgents();
     this.#signal.throwIfAborted();
     this.#watcher = await PathWatcher.start(lab, (change) => this.#pathChanged(change));
     if (!(await this.#watcher.allOn('network', FIRST_PATH_BOUND_MS, this.#signal))) {
@@ -124,10 +139,26 @@ export class DemoRun {
         await heartbeatStream(lab, { from: a, to: b, perSecond }),
         await heartbeatStream(lab, { from: b, to: a, perSecond }),
       ],
-      tcp: await tcpTransfer(lab, { from: a, to: b, bytesPerSecond: TCP_BYTES_PER_SECOND }),
+      tcp: await tcpTransfer(lab, { from: a, to: b, bytesPerSecond: this.#tcpBytesPerSecond }),
       ping: await startPing(lab, { from: a, to: b, intervalSeconds: PING_INTERVAL_SECONDS }),
     };
     this.#say(`traffic: ${perSecond} heartbeats a second each way, ping, one TCP connection`);
+  }
+
+  async #startAgents(): Promise<void> {
+    const lab = this.#lab;
+    const copy = this.#copy;
+    const { overrides } = this.#plan;
+    if (copy === 'shared') {
+      await lab.format();
+      await Promise.all(lab.nodes.map(async (node) => lab.startAgent(node, overrides)));
+      return;
+    }
+    const volumes = await prepareCopies(lab, copy);
+    const settings = [...volumes].map(
+      ([node, its]) => [node, overlay(copySettings(lab, node, copy, its), overrides)] as const,
+    );
+    await Promise.all(settings.map(async ([node, its]) => lab.startAgent(node, its)));
   }
 
   async #goThroughPhases(): Promise<void> {
@@ -178,6 +209,7 @@ export class DemoRun {
     for (const node of this.#lab.nodes) await this.#lab.stopAgent(node);
     return assess({
       nodes: this.#lab.nodes.length,
+      copy: this.#copy,
       takeovers: takeovers(watcher.changes, this.#phases, silences),
       heartbeats: { sent: sum('sent'), received: sum('received'), lost: sum('lost'), duplicated: sum('duplicated') },
       ping: { sent: ping.sent, received: ping.received },

@@ -11,6 +11,7 @@ import { usageError } from '../cli/commands.ts';
 import { DemoRun, planDemo } from './demo-run.ts';
 import { type DemoEvent, WIDTH_MIN, drawDemo, eventLine } from './draw.ts';
 import { CLI_PATH, Lab } from './lab.ts';
+import { LAB_COPIES, type LabCopy } from './lab-copies.ts';
 import { partitionShortfalls, type PartitionsReport } from './partitions.ts';
 import { drawPartitions, partitionsReportLines } from './partitions-draw.ts';
 import { PartitionsRun } from './partitions-run.ts';
@@ -34,6 +35,7 @@ type EndSignal = keyof typeof END_NUMBER;
 
 export interface DemoArguments {
   readonly nodes: number;
+  readonly copy: 'shared' | LabCopy;
   readonly seconds: number;
   readonly json: boolean;
 }
@@ -62,9 +64,14 @@ export async function demo(argv: string[]): Promise<number> {
 }
 
 export function readArguments(argv: string[]): DemoArguments {
-  const options = { nodes: { type: 'string' }, seconds: { type: 'string' }, json: { type: 'boolean' } } as const;
+  const options = {
+    nodes: { type: 'string' },
+    copy: { type: 'string' },
+    seconds: { type: 'string' },
+    json: { type: 'boolean' },
+  } as const;
   const usage = (why: string): AgentError => usageError('demo', why);
-  let values: { nodes?: string; seconds?: string; json?: boolean };
+  let values: { nodes?: string; copy?: string; seconds?: string; json?: boolean };
   try {
     values = parseArgs({ args: argv, options, strict: true, allowPositionals: false }).values;
   } catch (error) {
@@ -74,11 +81,14 @@ export function readArguments(argv: string[]): DemoArguments {
   if (!(Number.isInteger(nodes) && nodes >= NODES_MIN && nodes <= NODES_MAX)) {
     throw usage(`--nodes ${values.nodes}: a whole number from ${NODES_MIN} to ${NODES_MAX}`);
   }
+  const copy = (['shared', ...LAB_COPIES] as const).find((kind) => kind === (values.copy ?? 'shared'));
+  if (copy === undefined) throw usage(`--copy ${values.copy}: one of shared, ${LAB_COPIES.join(', ')}`);
+  if (copy !== 'shared' && nodes !== 2) throw usage(`--copy ${copy}: with two nodes only: leave out --nodes ${nodes}`);
   const seconds = Number(values.seconds ?? SECONDS_DEFAULT);
   if (!(seconds >= SECONDS_MIN && seconds <= SECONDS_MAX)) {
     throw usage(`--seconds ${values.seconds}: a number from ${SECONDS_MIN} to ${SECONDS_MAX}`);
   }
-  return { nodes, seconds, json: values.json ?? false };
+  return { nodes, copy, seconds, json: values.json ?? false };
 }
 
 /** What a run found: for programs, for people, and all that was not as it should be. */
@@ -88,14 +98,14 @@ interface Outcome {
   readonly failed: readonly string[];
 }
 
-async function runInLab({ nodes, seconds, json }: DemoArguments, signal: AbortSignal): Promise<Outcome> {
+async function runInLab({ nodes, copy, seconds, json }: DemoArguments, signal: AbortSignal): Promise<Outcome> {
   const names = Array.from({ length: nodes }, (_, index) => String.fromCharCode(97 + index));
   const lab = await Lab.create({ nodes: names, tag: 'demo', handleSignals: false });
   const display = json || !isDrawable() ? plainDisplay(json) : liveDisplay();
   try {
     signal.throwIfAborted();
     return nodes === 2
-      ? await cutTwice(lab, seconds, signal, display)
+      ? await cutTwice(lab, copy, seconds, signal, display)
       : await cutInParts(lab, seconds, signal, display);
   } finally {
     display.end();
@@ -103,12 +113,18 @@ async function runInLab({ nodes, seconds, json }: DemoArguments, signal: AbortSi
   }
 }
 
-async function cutTwice(lab: Lab, seconds: number, signal: AbortSignal, display: Display): Promise<Outcome> {
-  const run = new DemoRun(lab, planDemo(seconds), signal, (event) => display.event(event));
+async function cutTwice(
+  lab: Lab,
+  copy: DemoArguments['copy'],
+  seconds: number,
+  signal: AbortSignal,
+  display: Display,
+): Promise<Outcome> {
+  const run = new DemoRun(lab, copy, planDemo(seconds), signal, (event) => display.event(event));
   display.begin((columns, tick, colour) => {
     const view = run.view();
     return view === null
-      ? ['', '  stillbeat demo: two namespaces, a switch, a volume; starting two agents']
+      ? ['', '  stillbeat demo: two namespaces, a switch, volumes; starting two agents']
       : drawDemo(view, columns, tick, colour);
   });
   const report = await run.run();

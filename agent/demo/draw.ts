@@ -2,6 +2,7 @@
  * The live picture of the demo, as lines of text: two nodes, the two ways between them, and what travels. Pure: the same
  * view gives the same picture.
  */
+import { COPY_WORDS, type LabCopy } from './lab-copies.ts';
 import type { Path } from '../base/paths.ts';
 import { bitRate, bytes, count, milliseconds, sparkline } from './figures.ts';
 import { type Paint, centre, padEnd, padStart } from './terminal.ts';
@@ -35,6 +36,8 @@ export interface DemoEvent {
 }
 
 export interface DemoView {
+  /** How what one node writes comes to the other. */
+  readonly copy: 'shared' | LabCopy;
   readonly phase: string;
   readonly elapsedMs: number;
   readonly totalMs: number;
@@ -82,7 +85,7 @@ function nodesAndWays(view: DemoView, width: number, tick: number, colour: Paint
     centre(colour.dim(networkLabel(view.network)), link),
     networkLink(view, link, tick, colour),
     '',
-    centre(colour.dim('shared volume'), link),
+    centre(colour.dim(COPY_WORDS[view.copy]), link),
     storageLink(view, link, tick, colour),
     '',
   ];

@@ -51,6 +51,20 @@ export class LabNetwork {
     return `192.168.50.${this.#index(node) + 1}`;
   }
 
+  /** A node's address on the storage link. */
+  storageAddress(node: string): string {
+    return `192.168.60.${this.#index(node) + 1}`;
+  }
+
+  /** A link of its own between two nodes, past the switch: no cut of the primary network takes it. */
+  async linkStorage(one: string, other: string): Promise<void> {
+    const peer = `type veth peer name san0 netns ${this.namespace(other)}`;
+    await this.#ip(one, [`link add san0 ${peer}`]);
+    for (const node of [one, other]) {
+      await this.#ip(node, [`addr add ${this.storageAddress(node)}/24 dev san0`, 'link set san0 up']);
+    }
+  }
+
   async cutSilently(which?: SilentCut): Promise<void> {
     for (const rule of this.#rules(which)) this.#drops.add(rule);
     await this.#apply();

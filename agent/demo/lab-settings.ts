@@ -24,6 +24,8 @@ export const vnicAddress6 = (index: number): string => `fd77::${(index + 1).toSt
 export interface NodeVolumes {
   readonly send?: string;
   readonly receive?: Readonly<Record<string, string>>;
+  /** By peer: the storage link to it, as the settings have it. */
+  readonly mirror?: Readonly<Record<string, Overrides>>;
 }
 
 export interface SettingsFiles {
@@ -37,18 +39,18 @@ export interface SettingsFiles {
 export const settingsPath = (directory: string, node: string): string => join(directory, `${node}.yaml`);
 export const socketPath = (directory: string, node: string): string => join(directory, `${node}.sock`);
 
-/** Writes one node's settings and key file; answers the settings' path. */
+/** Writes one node's settings, one layer over the other, and its key file; answers the settings' path. */
 export function writeNodeSettings(
   files: SettingsFiles,
   nodes: readonly LabNode[],
   own: LabNode,
-  over: Overrides,
+  ...over: readonly Overrides[]
 ): string {
   const keyFile = join(files.directory, `${own.name}.key`);
   // One that is there is the operator's: a test may have changed it.
   if (!existsSync(keyFile)) writeFileSync(keyFile, `${files.keyHex}\n`, { mode: 0o600 });
   const path = settingsPath(files.directory, own.name);
-  writeFileSync(path, stringify(overlay(nodeSettings(files, nodes, own, keyFile), over)));
+  writeFileSync(path, stringify(over.reduce(overlay, nodeSettings(files, nodes, own, keyFile))));
   return path;
 }
 
@@ -71,6 +73,7 @@ function nodeSettings(files: SettingsFiles, nodes: readonly LabNode[], own: LabN
         address: [vnicAddress(node.index), vnicAddress6(node.index)],
         ...endpoint(node),
         receive: { volume: files.volumes?.receive?.[node.name] ?? files.volume },
+        ...(files.volumes?.mirror === undefined ? {} : { mirror: files.volumes.mirror[node.name] }),
       })),
     control: { socket: socketPath(files.directory, own.name) },
   };

@@ -112,10 +112,11 @@ function labNamespaces(state: LabState): string[] {
   return list('/run/netns').filter((name) => name.startsWith(namespaceName(state, '')));
 }
 
+/** Also what the mirror keeps beside a journal. */
 function labVolumeFiles(state: LabState): string[] {
   const prefix = `${DIRECTORY_PREFIX}${state.id}-`;
   return list(state.volumeDirectory)
-    .filter((name) => name.startsWith(prefix) && name.endsWith('.img'))
+    .filter((name) => name.startsWith(prefix) && name.includes('.img'))
     .map((name) => join(state.volumeDirectory, name));
 }
 

@@ -16,14 +16,14 @@ import { type AgentStatus, askStatus } from './control-client.ts';
 import { LabNetwork, type SilentCut } from './lab-network.ts';
 import { CLUSTER, type LabNode, type NodeVolumes, type Overrides, settingsPath, socketPath } from './lab-settings.ts';
 import { vnicAddress, vnicAddress6, writeNodeSettings } from './lab-settings.ts';
-import { type LabState, createLabState, removeLab, removeLeftovers } from './lab-state.ts';
+import { type LabState, createLabState, removeLab, removeLeftovers, volumeFile } from './lab-state.ts';
 import { type LabVolume, chooseVolumeDirectory, createVolume } from './lab-volume.ts';
 import { type CommandOptions, type CommandResult, TOOL_PATH, run } from './shell.ts';
 
 const VOLUME_BYTES = 64 * 1024 * 1024;
-const READY_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 100;
-const STOP_TIMEOUT_MS = 10_000;
+const STOP_TIMEOUT_MS = 30_000;
 const LOG_TAIL_BYTES = 16_384;
 
 /** The compiled program, also when this file runs from its source (in tests): Node 20 starts no `.ts`. */
@@ -43,6 +43,8 @@ export interface LabOptions {
   readonly tag?: string;
   /** False: no primary network at all, agents with `mode: none`. */
   readonly withPrimary?: boolean;
+  /** Laid over the settings of every node, below what its own start says. */
+  readonly settings?: Overrides;
   /** False when the caller ends the process itself on SIGINT, SIGTERM and SIGHUP. */
   readonly handleSignals?: boolean;
 }
@@ -107,6 +109,11 @@ export class Lab {
     return createVolume(this.#state, name, { bytes, sectorBytes: this.#options.sectorBytes ?? 512 });
   }
 
+  /** A name for a file beside the volumes, which goes with the lab. */
+  fileBeside(name: string): string {
+    return volumeFile(this.#state, name);
+  }
+
   /** Where this node writes and reads from its next start on, instead of the shared volume. */
   useVolumes(node: string, volumes: NodeVolumes): void {
     this.#volumes.set(node, volumes);
@@ -155,7 +162,7 @@ export class Lab {
     assert(own !== undefined, `the lab has a node ${node}`);
     const volumes = this.#volumes.get(node) ?? {};
     const files = { directory: this.directory, keyHex: this.#keyHex, volume: this.volume.path, volumes };
-    return writeNodeSettings(files, nodes, own, overrides);
+    return writeNodeSettings(files, nodes, own, this.#options.settings ?? {}, overrides);
   }
 
   settingsPath(node: string): string {
@@ -174,12 +181,15 @@ export class Lab {
     if (status !== 0) throw new AgentError('volume', stderr.trim() || `stillbeat format ended with ${status}`);
   }
 
-  /** Writes the node's settings, starts its agent and waits until `status` answers. */
-  async startAgent(node: string, overrides: Overrides = {}): Promise<void> {
+  /**
+   * Writes the node's settings, starts its agent and waits until `status` answers. `through`: a command that runs the
+   * agent's as its child, such as one that enters a room; then `agentPid` and `stopAgent` mean that command.
+   */
+  async startAgent(node: string, overrides: Overrides = {}, through: readonly string[] = []): Promise<void> {
     const running = this.#agents.get(node);
     assert(running === undefined || running.ended !== null, `no agent runs on ${node} yet`);
     const config = this.writeSettings(node, overrides);
-    const child = this.spawn(node, [process.execPath, CLI_PATH, 'run', '--config', config], {
+    const child = this.spawn(node, [...through, process.execPath, CLI_PATH, 'run', '--config', config], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const agent: Agent = { child, log: '', ended: null };

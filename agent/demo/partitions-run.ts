@@ -22,7 +22,7 @@ import { PathWatcher } from './watch.ts';
 const HEARTBEATS_PER_SECOND = 50;
 /** Agents trust a healed network sooner than by default: there are four cuts to see. */
 const OVERRIDES = { primary: { probe: { stableForMs: 500, stableForMaxMs: 1000 } } };
-const FIRST_PATH_BOUND_MS = 30_000;
+const FIRST_PATH_BOUND_MS = 60_000;
 const RETURN_BOUND_MS = 30_000;
 const SEEN_BOUND_MS = 30_000;
 const STEP_MS = 100;

@@ -1,4 +1,5 @@
 /** What the demo found: one document for programs, and the same as a table for people. */
+import { COPY_WORDS, type LabCopy } from './lab-copies.ts';
 import { type Spread, count, milliseconds, bytes } from './figures.ts';
 import { type Takeover, type Way } from './takeovers.ts';
 import { type Paint, columnsOf, padEnd, padStart } from './terminal.ts';
@@ -7,6 +8,8 @@ import { type Paint, columnsOf, padEnd, padStart } from './terminal.ts';
 export interface DemoReport {
   readonly ok: boolean;
   readonly nodes: number;
+  /** How what one node writes came to the other. */
+  readonly copy: 'shared' | LabCopy;
   readonly takeovers: readonly Takeover[];
   readonly heartbeats: {
     readonly sent: number;
@@ -70,6 +73,8 @@ export function reportLines(report: DemoReport, colour: Paint): string[] {
       ? [colour.green('✔ The network died twice. Nothing was lost, nothing came twice, nothing was altered.')]
       : failed.map((line) => colour.red(`✘ ${line}`));
   return [
+    '',
+    `  storage: ${COPY_WORDS[report.copy]} (copy: ${report.copy})`,
     '',
     ...table(
       ['takeover', 'from', 'to', 'longest silence of a heartbeat'],

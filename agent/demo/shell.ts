@@ -8,8 +8,8 @@ import { AgentError } from '../base/errors.ts';
 /** Administrators' tools live in sbin, which an ordinary user's PATH often lacks. */
 export const TOOL_PATH: string = [process.env['PATH'], '/usr/sbin', '/sbin'].filter(Boolean).join(':');
 
-/** No tool that is called here takes more than a moment; a hung one must not hang the lab. */
-const TOOL_TIMEOUT_MS = 15_000;
+/** No tool that is called here takes more than a moment of a processor, which may be busy; a hung one must not hang the lab. */
+const TOOL_TIMEOUT_MS = 60_000;
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Which package brings a tool, for the operator who lacks it. */
@@ -39,20 +39,23 @@ const environment = (): NodeJS.ProcessEnv => ({ ...process.env, PATH: TOOL_PATH 
 /** Runs a program to its end. Never rejects: a failure is a status. */
 export async function run(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [file = '', ...rest] = argv;
+  const { timeoutMs = TOOL_TIMEOUT_MS } = options;
   return new Promise((resolve) => {
     const child = execFile(
       file,
       rest,
       {
         env: environment(),
-        timeout: options.timeoutMs ?? TOOL_TIMEOUT_MS,
+        timeout: timeoutMs,
         killSignal: 'SIGKILL',
         maxBuffer: OUTPUT_BYTES_MAX,
       },
       (error, stdout, stderr) => {
         if (error === null) resolve({ status: 0, stdout, stderr });
         else if (error.code === 'ENOENT') resolve({ status: 127, stdout, stderr: notFound(file) });
-        else resolve({ status: typeof error.code === 'number' ? error.code : 137, stdout, stderr });
+        else if (typeof error.code === 'number') resolve({ status: error.code, stdout, stderr });
+        else
+          resolve({ status: 137, stdout, stderr: `${stderr}ended by a signal, or not done in ${timeoutMs / 1000} s` });
       },
     );
     child.stdin?.on('error', () => {}); // the program may end without reading what it was given

@@ -5,8 +5,9 @@ import { AgentError } from '../base/errors.ts';
 import { type Lab, TRAFFIC_PATH } from './lab.ts';
 import type { TrafficRole } from './traffic-role.ts';
 
-const READY_TIMEOUT_MS = 10_000;
-export const RESULT_TIMEOUT_MS = 12_000;
+/** A bound on what hangs: a start takes a moment, and on a busy machine many. */
+const READY_TIMEOUT_MS = 60_000;
+export const RESULT_TIMEOUT_MS = 30_000;
 const ERROR_TAIL_BYTES = 2000;
 
 /** Resolves when the promise does, or when the time is over: the caller looks what it has. */

@@ -29,7 +29,8 @@ interface Claim {
   pauseMs: number;
   regainedMs: number;
   readAtLoss: number;
-  /** How far it had read when the present look began. */
+  /** Since when its reading is looked at, and how far it had read then; -1 when it is not. */
+  lookMs: number;
   readBefore: number;
 }
 
@@ -40,25 +41,25 @@ const newClaim = (tag: number): Claim => ({
   pauseMs: 0,
   regainedMs: -Infinity,
   readAtLoss: 0,
+  lookMs: -1,
   readBefore: 0,
 });
 
-export class RingClaims {
+export class RingClaims<Peer extends ClaimPeer = ClaimPeer> {
   readonly #slotBytes: number;
-  #peers: readonly ClaimPeer[] = [];
+  #peers: readonly Peer[] = [];
   #claims: Claim[] = [];
-  /** Since when the ring has been short of room, and reading is looked at; -1 when it is not. */
-  #lookMs = -1;
+  #isShort = false;
   /** How often a reader lost its claim. */
   losses = 0;
 
-  constructor(slotBytes: number, peers: readonly ClaimPeer[]) {
+  constructor(slotBytes: number, peers: readonly Peer[]) {
     this.#slotBytes = slotBytes;
     this.apply(peers);
   }
 
   /** Peers came or went: who stays keeps its claim, or its loss. */
-  apply(peers: readonly ClaimPeer[]): void {
+  apply(peers: readonly Peer[]): void {
     const former = new Map(this.#peers.map(({ seat }, i) => [seat, this.#claims[i]]));
     this.#peers = peers;
     this.#claims = peers.map(({ seat }) => former.get(seat) ?? newClaim(0));
@@ -93,30 +94,46 @@ export class RingClaims {
   }
 
   /**
-   * Called when packets are to be written. `isShort`: data has to wait for room. `isDeaf`: our own reader does not get
-   * its answers now, so that a silent peer says nothing about itself.
+   * Called when packets are to be written. `isShort`: data has to wait for room. `isDeaf`: our reader of this peer does not
+   * get its answers now, so that its silence says nothing about itself.
    */
-  look(isShort: boolean, isDeaf: boolean, position: number, nowMs: number): void {
-    if (isShort && !isDeaf && this.#lookMs >= 0 && nowMs - this.#lookMs < CLAIM_MS) return;
-    if (isShort && !isDeaf && this.#lookMs >= 0) this.#judge(position, nowMs);
-    this.#lookMs = isShort ? nowMs : -1;
-    if (isShort) this.#peers.forEach((peer, i) => (this.#claim(peer, i).readBefore = readOf(peer)));
+  look(isShort: boolean, isDeaf: (peer: Peer) => boolean, position: number, nowMs: number): void {
+    if (!isShort && !this.#isShort) return;
+    this.#isShort = isShort;
+    const due: Claim[] = [];
+    this.#peers.forEach((peer, i) => {
+      const claim = this.#claim(peer, i);
+      if (!isShort) claim.lookMs = -1;
+      else if (claim.lookMs < 0 || isDeaf(peer)) beginLook(claim, peer, nowMs);
+      else if (nowMs - claim.lookMs >= CLAIM_MS) due.push(claim);
+    });
+    if (due.length === 0) return;
+    this.#judge(due, position, nowMs);
+    this.#peers.forEach((peer, i) => {
+      const claim = this.#claim(peer, i);
+      if (due.includes(claim)) beginLook(claim, peer, nowMs);
+    });
   }
 
-  #judge(position: number, nowMs: number): void {
-    const holders = [...this.#peers.keys()].filter((i) => this.#holds(this.#peers[i] as PeerWords, i, nowMs));
-    const behind = holders.map((i) => position - readOf(this.#peers[i] as PeerWords));
+  #judge(due: readonly Claim[], position: number, nowMs: number): void {
+    const holders = [...this.#peers.keys()].filter((i) => this.#holds(this.#peers[i] as Peer, i, nowMs));
+    const behind = holders.map((i) => position - readOf(this.#peers[i] as Peer));
     const nearest = Math.min(...behind);
     holders.forEach((index, i) => {
       const claim = this.#claims[index] as Claim;
-      const read = readOf(this.#peers[index] as PeerWords);
+      const read = readOf(this.#peers[index] as Peer);
       const isSlow = read - claim.readBefore < this.#slotBytes / PROGRESS_SHARE;
       const distance = behind[i] ?? 0;
-      if (!isSlow || distance <= this.#slotBytes / 2 || nearest >= distance / 2) return;
+      if (!due.includes(claim) || !isSlow || distance <= this.#slotBytes / 2 || nearest >= distance / 2) return;
       lose(claim, read, nowMs);
       this.losses++;
     });
   }
+}
+
+function beginLook(claim: Claim, peer: PeerWords, nowMs: number): void {
+  claim.lookMs = nowMs;
+  claim.readBefore = readOf(peer);
 }
 
 function lose(claim: Claim, read: number, nowMs: number): void {

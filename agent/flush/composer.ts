@@ -7,6 +7,7 @@
  * - Neither a full ring nor a spent budget keeps heartbeats from going: the last of both is for them alone.
  */
 import { BULK, DATA, HEARTBEAT } from '../base/packet-type.ts';
+import { readsInTime } from '../queue/reader-words.ts';
 import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
 import type { BufferedPacket, WriteBuffer } from '../queue/write-buffer.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_TAIL_BYTES, BLOCK_BYTES } from '../volume/layout.ts';
@@ -21,9 +22,10 @@ export interface ComposerSettings {
   readonly slotBytes: number;
 }
 
-/** A peer's words, and its tenant number on our send volume. */
+/** A peer's words, its tenant number on our send volume, and which of our readers reads it. */
 export interface FlushPeer extends ClaimPeer {
   readonly tenant: number;
+  readonly reader: number;
 }
 
 /** This share of the ring is for heartbeats and control when data fills it. */
@@ -38,7 +40,7 @@ export class Composer {
   #settings: ComposerSettings = { maxAgeMs: 0, slotBytes: 0 };
   #budget: Budget = new Budget({ bytesPerSecond: 0, operationsPerSecond: 0 });
   #peers: readonly FlushPeer[] = [];
-  #claims: RingClaims = new RingClaims(0, []);
+  #claims = new RingClaims<FlushPeer>(0, []);
   readonly #record: RecordHeader = { frameBytes: 0, type: 0, peer: 0, sequence: 0, ageMs: 0 };
   /** Tenants that the present batch bears something for. */
   readonly #addressed = new Set<number>();
@@ -101,7 +103,8 @@ export class Composer {
   #measure(nowMs: number): boolean {
     const space = this.space(nowMs);
     const isLow = space < this.#settings.slotBytes / RESERVED_SHARE;
-    this.#claims.look(isLow && !this.#buffer.isEmpty, this.#isDeaf(nowMs), this.#writer.position, nowMs);
+    const isShort = isLow && !this.#buffer.isEmpty;
+    this.#claims.look(isShort, ({ reader }) => this.#isDeaf(reader, nowMs), this.#writer.position, nowMs);
     this.#room = this.#usable(space);
     this.#dataRoom = Math.min(this.#room, Math.max(BLOCK_BYTES, this.#budget.bytesAllowed));
     Atomics.store(this.#state.words, AGENT.ringFull, isLow || this.#room < BATCH_BYTES_MAX ? 1 : 0);
@@ -116,10 +119,10 @@ export class Composer {
     return 0;
   }
 
-  #isDeaf(nowMs: number): boolean {
-    const { words, times } = this.#state;
-    const readBeganMs = times[AGENT_TIME.readBeganMs] ?? 0;
-    return Atomics.load(words, AGENT.readErrno) !== 0 || (readBeganMs > 0 && nowMs - readBeganMs > DEAF_MS);
+  /** Our reader of the volume in which a peer confirms does not get its answers now. */
+  #isDeaf(reader: number, nowMs: number): boolean {
+    const own = this.#state.readers[reader];
+    return own !== undefined && !readsInTime(own, nowMs, DEAF_MS);
   }
 
   #acknowledge(): void {

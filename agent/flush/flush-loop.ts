@@ -14,8 +14,8 @@ import { HEAD_INTERVAL_MS, headIntervalMs, HeadSchedule } from './head-schedule.
 import { OwnerWatch } from './owner-watch.ts';
 
 export interface FlushSettings extends ComposerSettings {
-  /** Each peer's place in the shared state, and its tenant number on our send volume. */
-  readonly peers: readonly { readonly seat: number; readonly tenant: number }[];
+  /** Each peer's place in the shared state, its tenant number on our send volume, and which reader reads it. */
+  readonly peers: readonly { readonly seat: number; readonly tenant: number; readonly reader: number }[];
   readonly deadlineMs: number;
   readonly beaconMs: number;
   readonly limits: Limits;
@@ -49,6 +49,7 @@ export class FlushLoop {
   /** Of the write under way: when it began, and what to do when it is done. */
   #beganMs = 0;
   #written: (endedMs: number) => void = () => {};
+  #onWritten: (position: number, isHead: boolean) => void = () => {};
 
   constructor(
     writer: SlotWriter,
@@ -78,10 +79,10 @@ export class FlushLoop {
       this.#heads.intervalMs = headIntervalMs(settings.limits, BLOCK_BYTES);
     }
     this.#settings = settings;
-    this.#peers = settings.peers.map(({ seat, tenant }) => {
+    this.#peers = settings.peers.map(({ seat, tenant, reader }) => {
       const words = this.#state.peers[seat];
       assert(words !== undefined, 'the shared state has the seat');
-      return { ...words, seat, tenant };
+      return { ...words, seat, tenant, reader };
     });
     this.#composer.apply(settings, this.#peers, this.#budget);
     // Who came or went is told to all at once.
@@ -127,8 +128,9 @@ export class FlushLoop {
     const { words } = this.#state;
     if (Atomics.exchange(words, AGENT.flushNow, 0) === 1) return 0;
     if (this.#buffer.reachedThreshold) return 0;
-    const isFlood = Atomics.load(words, AGENT.flood) === 1;
-    const deadlineMs = isFlood ? Math.max(FLOOD_DEADLINE_MS, this.#settings.deadlineMs) : this.#settings.deadlineMs;
+    const deadlineMs = this.#state.isFlood
+      ? Math.max(FLOOD_DEADLINE_MS, this.#settings.deadlineMs)
+      : this.#settings.deadlineMs;
     return this.#buffer.oldestEnteredMs() + deadlineMs - nowMs;
   }
 
@@ -147,6 +149,11 @@ export class FlushLoop {
   /** Called when the write buffer has got room and the switch waits for it. */
   set onRoom(onRoom: () => void) {
     this.#composer.onRoom = onRoom;
+  }
+
+  /** Called when a batch or the head block is on the volume, with the ring position behind the newest batch. */
+  set onWritten(onWritten: (position: number, isHead: boolean) => void) {
+    this.#onWritten = onWritten;
   }
 
   /**
@@ -236,6 +243,7 @@ export class FlushLoop {
     this.#retryMs = 0;
     this.#retryAtMs = -Infinity;
     this.#written(ended);
+    this.#onWritten(this.#writer.position, !this.#batchWasLast);
   }
 
   /** How long until the head block is to be written; 0 or less: now. */

@@ -3,52 +3,38 @@
  * has no timers or promises of its own; while it blocks in a write nobody else waits for it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { ipBytes } from '../../vnic/ip-address.ts';
 import { BlockDevice } from '../platform/block-device.ts';
-import { systemClock } from '../platform/clock.ts';
+import { systemClock, timesOf } from '../platform/clock.ts';
 import { sys, tuneThread } from '../platform/native.ts';
+import { CopyState } from '../queue/copy-state.ts';
 import { AGENT, type SharedState } from '../queue/shared-state.ts';
 import type { WriteBuffer } from '../queue/write-buffer.ts';
-import { SlotWriter } from '../volume/slot-writer.ts';
-import {
-  clusterKeys,
-  flushSettings,
-  newerPlan,
-  sharedState,
-  slotGeometry,
-  THREAD_NICE,
-  volumeSeals,
-  writeBuffer,
-  type ThreadContext,
-} from '../threads.ts';
+import { flushSettings, newerPlan, sharedState, THREAD_NICE, writeBuffer, type ThreadContext } from '../threads.ts';
+import type { Disk } from '../volume/disk.ts';
 import { FlushLoop } from './flush-loop.ts';
+import { MirroredDisk, type MirrorWrite } from './mirrored-disk.ts';
+import { slotWriter } from './wiring.ts';
 
 let context = workerData as ThreadContext;
 /** Never without a timeout: a wake-up that was missed costs this long, not for ever. */
 const SLEEP_MS_MAX = 250;
 
-function open(state: SharedState, buffer: WriteBuffer, disk: BlockDevice): FlushLoop {
-  const { settings, send, memory } = context;
-  const geometry = slotGeometry(send, send.ownTenant);
-  const keys = clusterKeys(context);
-  const identity = {
-    nodeIndex: send.ownTenant,
-    clusterUuid: send.clusterUuid,
-    incarnation: context.incarnation,
-    hostId: context.hostId,
-    pid: process.pid,
-    sealed: keys !== null,
-    addresses: settings.vnic.addresses.map(({ address }) => ipBytes(address)),
-  };
-  const blocks = new Uint8Array(memory.writerBlocks);
-  const seals = volumeSeals(keys, send.clusterUuid);
-  const writer = new SlotWriter(disk, geometry, identity, seals, new Float64Array(memory.writer), blocks);
+/** With a mirror the volume is written by it alone: its journal comes first. */
+function sendDisk(disk: BlockDevice, state: SharedState): Disk {
+  if (context.settings.storage.copy !== 'mirror') return disk;
+  const copy = new CopyState(context.memory.copy);
+  const send = (mirrorWrite: MirrorWrite): void => parentPort?.postMessage({ mirrorWrite });
+  return new MirroredDisk(disk, copy, send, () => state.stopping);
+}
+
+function open(state: SharedState, buffer: WriteBuffer, disk: Disk): FlushLoop {
+  const blocks = new Uint8Array(context.memory.writerBlocks);
+  const writer = slotWriter(context, disk, blocks, process.pid);
   writer.resume(blocks.subarray(0, blocks.length - 4096));
-  const loop = new FlushLoop(writer, buffer, state, flushSettings(context), () => {
-    const nowMs = systemClock.monotonicMs();
-    return { nowMs, monotonicUs: Math.round(nowMs * 1000), wallUs: Math.round(systemClock.wallMs() * 1000) };
-  });
+  const loop = new FlushLoop(writer, buffer, state, flushSettings(context), () => timesOf(systemClock));
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  const copy = new CopyState(context.memory.copy);
+  loop.onWritten = (position, isHead) => copy.wrote(position, isHead);
   loop.onRoom = () => void sys.write(context.bellFd, one, 8);
   return loop;
 }
@@ -59,7 +45,7 @@ function run(): void {
   const { words } = state;
   const buffer = writeBuffer(context, state);
   const disk = BlockDevice.open(context.send.path);
-  const loop = open(state, buffer, disk);
+  const loop = open(state, buffer, sendDisk(disk, state));
   Atomics.store(words, AGENT.flushPlan, context.number);
   while (!state.stopping) {
     const seen = Atomics.load(words, AGENT.flushWake);

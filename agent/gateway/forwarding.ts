@@ -3,14 +3,15 @@
  * an nftables table of our own. The table's comment holds the kernel settings as they were found, so that a later agent
  * can put them back for one that was killed.
  *
- * What our table lets through may still be dropped by a firewall of the host: in nftables a drop anywhere is final.
+ * What our table lets through may still be dropped by a firewall of the host: in nftables a drop anywhere is final. That
+ * holds for the table of a second agent on this host as well, so one at a time offers.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 import { runTool, tryTool } from '../platform/tool.ts';
 import { networkOf } from '../settings/address.ts';
 import type { InterfaceAddress, Settings } from '../settings/settings.ts';
-import { gatewayNames } from './names.ts';
+import { gatewayNames, NFT_TABLE_START } from './names.ts';
 
 /** Kernel settings before we changed them; null: not changed. */
 interface Found {
@@ -32,14 +33,24 @@ export class GatewayForwarding {
     this.#uplink = uplink;
   }
 
-  /** Can be called again: what was found the first time stays noted. */
+  /** Can be called again: what was found the first time stays noted. Throws while another agent of this host offers. */
   setUp(): void {
     const { vnic } = this.#settings;
+    const { nftTable } = gatewayNames(vnic.name);
+    removeLeft(nftTable);
+    checkAlone(nftTable);
     const noted = readFound(vnic.name);
     if (noted && noted.uplink !== this.#uplink) removeForwarding(vnic.name);
     const found = noted?.uplink === this.#uplink ? noted : this.#look();
     // The note first: whoever finds changed settings must find what they were.
     runTool(['nft', '-f', '-'], this.#ruleset(found));
+    try {
+      checkAlone(nftTable);
+    } catch (error) {
+      // Both have looked before either had a table. Nothing is switched on yet: what the table noted needs no return.
+      tryTool(['nft', 'delete', 'table', 'inet', nftTable]);
+      throw error;
+    }
     this.#switchOn(found);
   }
 
@@ -120,6 +131,49 @@ export function removeForwarding(interfaceName: string): void {
   if (found.uplinkForwarding !== null) tryWrite(forwardingPath(found.uplink), found.uplinkForwarding);
   if (found.ownForwarding !== null) tryWrite(forwardingPath(interfaceName), found.ownForwarding);
   tryTool(['nft', 'delete', 'table', 'inet', gatewayNames(interfaceName).nftTable]);
+}
+
+/**
+ * Two that offer would drop each other's packets, and the first that ends would take the forwarding from the other. The
+ * kernel numbers tables as they come: the first one stands.
+ */
+function checkAlone(own: string): void {
+  const [first] = gatewayTables();
+  if (first === undefined || first === own) return;
+  const what = `another agent of this host offers its way already (nftables table inet ${first})`;
+  throw new AgentError('failed', `${what}: let one of them offer`);
+}
+
+/**
+ * What killed agents have left is cleaned up here as well: one whose interface is called otherwise in its new settings,
+ * or that was taken off this host, has no start that would. Alone they would drop what we forward. An agent that lives
+ * holds its interface, so that it has a carrier; a table without a note of ours stays.
+ */
+function removeLeft(own: string): void {
+  const others = gatewayTables().filter((name) => name !== own);
+  if (others.length === 0) return;
+  const links = JSON.parse(runTool(['ip', '-json', 'link', 'show'])) as LinkInfo[];
+  const held = links.filter(({ flags }) => !flags.includes('NO-CARRIER'));
+  const living = new Set(held.map(({ ifname }) => gatewayNames(ifname).nftTable));
+  for (const name of others) if (!living.has(name)) removeForwarding(name.slice(NFT_TABLE_START.length));
+}
+
+/** Of all agents of this host, in the order in which they came. */
+function gatewayTables(): string[] {
+  const { nftables } = JSON.parse(runTool(['nft', '-j', 'list', 'tables'])) as NftTables;
+  const tables = nftables.flatMap(({ table }) => (table?.name.startsWith(NFT_TABLE_START) === true ? [table] : []));
+  return tables.toSorted((a, b) => a.handle - b.handle).map(({ name }) => name);
+}
+
+/** The part of `ip -json link show` that is used. */
+interface LinkInfo {
+  readonly ifname: string;
+  readonly flags: readonly string[];
+}
+
+/** The part of `nft -j list tables` that is used. */
+interface NftTables {
+  readonly nftables: readonly { readonly table?: { readonly name: string; readonly handle: number } }[];
 }
 
 const isOn = (value: string | null): boolean => value === '1';

@@ -25,7 +25,7 @@ export interface GatewaySeat {
 const LOOK_EVERY_MS = 200;
 const TRY_AGAIN_MS = 10_000;
 
-/** What an operator wants to read in the log, once for each change. */
+/** What an operator wants to read in the log, once for each change: what holds on the host, not what is wanted of it. */
 export type GatewayEvent =
   | {
       readonly kind: 'gateway';
@@ -39,6 +39,8 @@ export type GatewayEvent =
 export interface GatewayStatus {
   readonly offer: boolean;
   readonly offering: boolean;
+  /** The peers that may be used, best first. */
+  readonly use: readonly string[];
   /** The peer that new connections go through; null: none. */
   readonly using: string | null;
   /** The peer that flows of the cluster address go through; null: none. */
@@ -47,6 +49,9 @@ export interface GatewayStatus {
   readonly reason: string | null;
   readonly sinceMs: number | null;
 }
+
+/** What is asked of the host, each with failures of its own. */
+type Act = 'prepare' | 'offer' | 'route';
 
 export class Gateway {
   #settings: Settings;
@@ -61,7 +66,11 @@ export class Gateway {
   readonly #timer: NodeJS.Timeout;
   #sinceMs: number;
   #done: Pick<GatewayState, 'offering' | 'using'> = { offering: false, using: false };
+  /** What was told last: our offer, and the name of the peer in use. */
+  #told: { readonly offering: boolean; readonly using: string | null } = { offering: false, using: null };
   #failedMs = -Infinity;
+  /** What was told last of an act's failure, until the host does it. */
+  readonly #failures = new Map<Act, string>();
   #isPrepared = false;
 
   private constructor(
@@ -119,9 +128,10 @@ export class Gateway {
     this.#settings = settings;
     this.#seats = seats;
     this.#machine.hold(settings.primary.probe.stableForMs);
-    if (this.#try(() => this.#routes?.follow(settings))) return true;
+    if (this.#try('prepare', () => this.#routes?.follow(settings))) return true;
     // The tunnel to a new peer could run through itself: all of the routes are made anew at the next look.
     this.#isPrepared = false;
+    this.#failedMs = -Infinity;
     this.#done = { ...this.#done, using: false };
     return true;
   }
@@ -139,12 +149,18 @@ export class Gateway {
     return {
       offer: this.#settings.gateway.offer,
       offering: this.#done.offering,
-      using: this.#done.using ? this.#nameOf(gateway) : null,
+      use: this.#settings.gateway.use,
+      using: this.#using,
       chosen: this.#nameOf(gateway),
       outside,
       reason,
       sinceMs: this.#sinceMs,
     };
+  }
+
+  /** The peer that new connections go through: the routes lead there, and the switch has its seat. */
+  get #using(): string | null {
+    return this.#done.using ? this.#nameOf(this.#machine.state.gateway) : null;
   }
 
   #nameOf(wanted: number): string | null {
@@ -153,17 +169,14 @@ export class Gateway {
 
   #look(): void {
     const nowMs = systemClock.monotonicMs();
-    if (this.#routes && !this.#isPrepared) this.#try(() => this.#routes?.setUp());
+    if (this.#routes && !this.#isPrepared) this.#try('prepare', () => this.#routes?.setUp());
     this.#isPrepared = true;
-    const old = this.#machine.state;
     const changed = this.#machine.tick(this.#see(nowMs), nowMs);
-    if (changed) {
-      this.#sinceMs = nowMs;
-      this.#tell(old, changed);
-    }
+    if (changed) this.#sinceMs = nowMs;
     const { offering, using } = this.#machine.state;
     const isDone = this.#done.offering === offering && this.#done.using === using;
     if (changed || (!isDone && nowMs - this.#failedMs > TRY_AGAIN_MS)) this.#do(this.#machine.state);
+    this.#tell();
   }
 
   #see(nowMs: number): Seen {
@@ -202,9 +215,9 @@ export class Gateway {
     const { words } = this.#state;
     Atomics.store(words, AGENT.gatewayPeer, state.gateway + 1);
     if (!state.offering) this.#offer(false);
-    else if (!this.#done.offering && this.#try(() => this.#forwarding?.setUp())) this.#offer(true);
+    else if (!this.#done.offering && this.#try('offer', () => this.#forwarding?.setUp())) this.#offer(true);
     if (state.using === this.#done.using) return;
-    const isDone = this.#try(() => (state.using ? this.#routes?.use() : this.#routes?.release()));
+    const isDone = this.#try('route', () => (state.using ? this.#routes?.use() : this.#routes?.release()));
     if (isDone) this.#done = { ...this.#done, using: state.using };
   }
 
@@ -213,28 +226,35 @@ export class Gateway {
     this.#done = { ...this.#done, offering };
   }
 
-  #try(act: () => void): boolean {
+  #try(act: Act, attempt: () => void): boolean {
     try {
-      act();
+      attempt();
+      this.#failures.delete(act);
       return true;
     } catch (error) {
       this.#failedMs = systemClock.monotonicMs();
-      this.#emit({ kind: 'gateway-failed', reason: error instanceof Error ? error.message : String(error) });
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== this.#failures.get(act)) this.#emit({ kind: 'gateway-failed', reason });
+      this.#failures.set(act, reason);
       return false;
     }
   }
 
-  #tell(old: GatewayState, { offering, using, gateway, reason }: GatewayState): void {
-    if (old.offering !== offering) {
-      this.#emit({ kind: 'gateway', change: offering ? 'offering' : 'not offering', peer: '', reason });
+  /** Told is what has been done, be it at a later try: the log must not stop at what does not hold. */
+  #tell(): void {
+    const { gateway, using: isWanted, reason } = this.#machine.state;
+    const [was, is] = [this.#told, { offering: this.#done.offering, using: this.#using }];
+    this.#told = is;
+    if (was.offering !== is.offering) {
+      this.#emit({ kind: 'gateway', change: is.offering ? 'offering' : 'not offering', peer: '', reason });
     }
-    if (old.using && (!using || old.gateway !== gateway)) {
-      const why = using || gateway < 0 ? 'it offers no more' : reason;
-      this.#emit({ kind: 'gateway', change: 'not using', peer: this.#nameOf(old.gateway) ?? '', reason: why });
+    if (was.using === is.using) return;
+    if (was.using !== null) {
+      const isLost = is.using !== null || gateway < 0;
+      const why = isLost ? 'it offers no more' : isWanted ? 'the host refused the routes' : reason;
+      this.#emit({ kind: 'gateway', change: 'not using', peer: was.using, reason: why });
     }
-    if (using && (!old.using || old.gateway !== gateway)) {
-      this.#emit({ kind: 'gateway', change: 'using', peer: this.#nameOf(gateway) ?? '', reason });
-    }
+    if (is.using !== null) this.#emit({ kind: 'gateway', change: 'using', peer: is.using, reason });
   }
 }
 

@@ -102,9 +102,9 @@ export class GatewayMachine {
 
   #outside(seen: Seen, nowMs: number): [Outside, string] {
     const [verdict, reason] = this.#verdict(seen, nowMs);
-    const { outside } = this.#state;
+    const { outside, reason: former } = this.#state;
     if (verdict !== 'good') this.#goodSinceMs = Infinity;
-    if (verdict === 'unknown') return [outside, reason];
+    if (verdict === 'unknown') return [outside, former];
     if (verdict === 'out') return ['out', reason];
     this.#goodSinceMs = Math.min(this.#goodSinceMs, nowMs);
     // Peers that are heard have been held stable by their judges; nothing else has.

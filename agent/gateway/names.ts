@@ -10,6 +10,8 @@ const RULES_PER_AGENT = 100;
 /** Before the host's main table (32766) and what VPN software puts just before that. */
 const RULES_START = 20_000;
 const TABLES_START = 7_700_000;
+/** So begins the nftables table of every agent that offers. */
+export const NFT_TABLE_START = 'stillbeat_gw_';
 
 export interface GatewayNames {
   /** Routing table. */
@@ -29,7 +31,7 @@ export function gatewayNames(interfaceName: string): GatewayNames {
     table: TABLES_START + hash,
     rules,
     rulesEnd: rules + RULES_PER_AGENT,
-    nftTable: `stillbeat_gw_${interfaceName.replaceAll(/[^A-Za-z0-9_.]/gu, '_')}`,
+    nftTable: `${NFT_TABLE_START}${interfaceName.replaceAll(/[^A-Za-z0-9_.]/gu, '_')}`,
   };
 }
 

@@ -46,7 +46,7 @@ export class GatewayRoutes {
     for (const family of this.#families) batch(family, [...this.#table(family), ...this.#rulesBySource(family)]);
   }
 
-  /** Other peers: only what is thrown back changes, so that no flow meets a gap. */
+  /** Other peers: only what is thrown back changes, so that no flow meets a gap. Throws when the table is not as it was made. */
   follow(settings: Settings): void {
     const former = this.#settings;
     this.#settings = settings;
@@ -54,9 +54,8 @@ export class GatewayRoutes {
       const [old, hosts] = [hostsOf(former, family), hostsOf(settings, family)];
       const come = hosts.filter((host) => !old.includes(host));
       if (come.length > 0) batch(family, this.#throws(come));
-      for (const host of old.filter((gone) => !hosts.includes(gone))) {
-        tryTool(['ip', `-${family}`, 'route', 'del', 'throw', host, 'table', String(this.#names.table)]);
-      }
+      const gone = old.filter((host) => !hosts.includes(host));
+      if (gone.length > 0) batch(family, this.#throws(gone, 'del'));
     }
   }
 
@@ -108,9 +107,9 @@ export class GatewayRoutes {
   }
 
   /** What the main table decides, though a prefix of ours holds it. */
-  #throws(destinations: readonly string[]): string[] {
+  #throws(destinations: readonly string[], act: 'replace' | 'del' = 'replace'): string[] {
     const suffix = `table ${this.#names.table} protocol ${ROUTE_PROTOCOL}`;
-    return [...new Set(destinations)].map((destination) => `route replace throw ${destination} ${suffix}`);
+    return [...new Set(destinations)].map((destination) => `route ${act} throw ${destination} ${suffix}`);
   }
 
   #rulesBySource(family: Family): string[] {

@@ -4,11 +4,12 @@ import { PACKET_TYPES } from '../base/packet-type.ts';
 import { acknowledgements, recordSpan } from '../volume/batch.ts';
 import { BATCH_FLAG } from '../volume/layout.ts';
 import { walkRecords, type RecordHeader } from '../wire/record.ts';
-import { isInTime, type Filter } from './filter.ts';
-import { frameText } from './frame-text.ts';
+import { isInTime, isOfRecords, wantsRecord, type Filter } from './filter.ts';
+import { viewText } from './frame-text.ts';
+import { frameView, type MessageView, type PacketView } from './frame-view.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import { timeText } from './node-view.ts';
-import { REASONS, type BadPlace, type FoundBatch, type Place } from './ring-walk.ts';
+import { REASONS, type BadPlace, type FoundBatch, type LostPlace, type Place } from './ring-walk.ts';
 
 export interface RecordView {
   readonly type: string;
@@ -17,6 +18,9 @@ export interface RecordView {
   readonly ageMs: number;
   readonly frameBytes: number;
   readonly text: string;
+  /** One of the two, unless the frame is neither. */
+  readonly packet?: PacketView;
+  readonly message?: MessageView;
 }
 
 export interface BatchView {
@@ -52,7 +56,23 @@ export interface BadView {
   readonly reason: string;
 }
 
-export type PlaceView = BatchView | BadView;
+export interface LostView {
+  readonly kind: 'overwritten';
+  readonly node: string;
+  readonly position: number;
+  readonly bytes: number;
+  readonly afterMark: number;
+  readonly beforeMark: number;
+}
+
+export type PlaceView = BatchView | BadView | LostView;
+
+/** What of the places is shown, and how much of them. */
+export interface Wanted {
+  readonly filter: Filter;
+  /** The beginning of what packets and messages carry, too. */
+  readonly content: boolean;
+}
 
 /** A frame of an opened batch; header and frame are valid during the call only. */
 type Visit = (record: RecordHeader, frame: Uint8Array) => void;
@@ -62,25 +82,32 @@ export function wantedRecords(batch: FoundBatch, filter: Filter, visit: Visit): 
   const { bytes, header } = batch;
   const [start, end] = recordSpan(header);
   walkRecords(bytes, start, end, (record, offset) => {
-    if (filter.type !== null && record.type !== filter.type) return;
-    visit(record, bytes.subarray(offset, offset + record.frameBytes));
+    const frame = bytes.subarray(offset, offset + record.frameBytes);
+    if (wantsRecord(filter, record.type, frame)) visit(record, frame);
   });
 }
 
 /** The document for a place; null when the filter does not want it. */
-export function placeView(volume: InspectedVolume, place: Place, filter: Filter): PlaceView | null {
+export function placeView(volume: InspectedVolume, place: Place, wanted: Wanted): PlaceView | null {
   if (place.kind === 'damaged') return badView(volume, place);
+  if (place.kind === 'overwritten') return lostView(volume, place);
+  const { filter } = wanted;
   if (!isInTime(filter, place.header)) return null;
-  const view = batchView(volume, place, filter);
-  return filter.type !== null && view.records !== null && view.records.length === 0 ? null : view;
+  const view = batchView(volume, place, wanted);
+  return isOfRecords(filter) && view.records?.length === 0 ? null : view;
 }
 
 function badView(volume: InspectedVolume, place: BadPlace): BadView {
-  const { position, bytes, fault } = place;
-  return { kind: 'damaged', node: volume.nodeName(place.slot), position, bytes, fault, reason: REASONS[fault] };
+  const { position, bytes, fault, detail } = place;
+  const reason = detail === undefined ? REASONS[fault] : `${REASONS[fault]}: ${detail}`;
+  return { kind: 'damaged', node: volume.nodeName(place.slot), position, bytes, fault, reason };
 }
 
-function batchView(volume: InspectedVolume, batch: FoundBatch, filter: Filter): BatchView {
+function lostView(volume: InspectedVolume, { slot, ...place }: LostPlace): LostView {
+  return { ...place, node: volume.nodeName(slot) };
+}
+
+function batchView(volume: InspectedVolume, batch: FoundBatch, wanted: Wanted): BatchView {
   const { header } = batch;
   return {
     kind: 'batch',
@@ -94,16 +121,18 @@ function batchView(volume: InspectedVolume, batch: FoundBatch, filter: Filter): 
     wrap: (header.flags & BATCH_FLAG.wrap) !== 0,
     sealed: (header.flags & BATCH_FLAG.sealed) !== 0,
     recordCount: header.recordCount,
-    records: batch.isOpen ? recordViews(volume, batch, filter) : null,
+    records: batch.isOpen ? recordViews(volume, batch, wanted) : null,
     acknowledgements: batch.isOpen ? acknowledgementViews(volume, batch) : null,
   };
 }
 
-function recordViews(volume: InspectedVolume, batch: FoundBatch, filter: Filter): RecordView[] {
+function recordViews(volume: InspectedVolume, batch: FoundBatch, { filter, content }: Wanted): RecordView[] {
   const views: RecordView[] = [];
   wantedRecords(batch, filter, ({ type, peer, sequence, ageMs, frameBytes }, frame) => {
     const name = PACKET_TYPES[type] ?? `type ${type}`;
-    views.push({ type: name, target: volume.tenantName(peer), sequence, ageMs, frameBytes, text: frameText(frame) });
+    const view = frameView(frame, content);
+    const target = volume.tenantName(peer);
+    views.push({ type: name, target, sequence, ageMs, frameBytes, text: viewText(view), ...view });
   });
   return views;
 }

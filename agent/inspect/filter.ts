@@ -1,27 +1,59 @@
-/** Which batches and records are wanted: by time mark and by type. */
+/** Which batches and records are wanted: by time mark, by type, and by what the packet says. */
+import { ADDRESS_WORDS, parseIp } from '../../vnic/ip-address.ts';
+import { PacketInfo, parsePacket } from '../../vnic/ip-packet.ts';
 import { PACKET_TYPES, type PacketType } from '../base/packet-type.ts';
 import type { BatchHeader } from '../volume/batch.ts';
+import { isProgramFrame } from '../wire/program-message.ts';
+
+export interface AddressRange {
+  /** As in `vnic/ip-address.ts`. */
+  readonly words: readonly number[];
+  /** Bits of the four words that count. */
+  readonly bits: number;
+}
 
 export interface Filter {
   readonly sinceUs: number;
   readonly untilUs: number;
   /** Index of the type; null: all. */
   readonly type: number | null;
+  /** Of the sender or of the receiver. */
+  readonly address: AddressRange | null;
+  readonly port: number | null;
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+export const ALL: Filter = { sinceUs: -Infinity, untilUs: Infinity, type: null, address: null, port: null };
 
-/** Microseconds since 1970 of an ISO time, or of one relative to now such as -5m; null when it is neither. */
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const DAY_MS = 86_400_000;
+
+/**
+ * Microseconds since 1970 of an ISO time, of one relative to now such as -5m, or of a time of day such as 03:12 (the last
+ * one that has been, of this machine's time zone); null when it is none of these.
+ */
 export function timeUs(text: string, nowMs: number): number | null {
   const relative = /^-(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)$/.exec(text);
   if (relative) return (nowMs - Number(relative[1]) * (UNIT_MS[relative[2] ?? ''] ?? 0)) * 1000;
   if (text === 'now') return nowMs * 1000;
+  if (/^\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?$/.test(text)) return timeOfDayUs(text, nowMs);
   if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return null;
   const ms = Date.parse(text);
-  if (Number.isNaN(ms)) return null;
-  // Date stops at milliseconds; what inspect prints goes on to microseconds.
+  return Number.isNaN(ms) ? null : withMicroseconds(ms, text);
+}
+
+/** Date stops at milliseconds; what inspect prints goes on to microseconds. */
+function withMicroseconds(ms: number, text: string): number {
   const micros = /\.\d{3}(\d{1,3})/.exec(text)?.[1] ?? '';
   return ms * 1000 + Number(micros.padEnd(3, '0'));
+}
+
+function timeOfDayUs(text: string, nowMs: number): number | null {
+  const today = new Date(nowMs);
+  const day = [today.getFullYear(), today.getMonth() + 1, today.getDate()];
+  const date = day.map((part, i) => String(part).padStart(i === 0 ? 4 : 2, '0')).join('-');
+  const ms = Date.parse(`${date}T${text.padStart(text.indexOf(':') === 1 ? text.length + 1 : 0, '0')}`);
+  if (Number.isNaN(ms)) return null;
+  return withMicroseconds(ms > nowMs ? ms - DAY_MS : ms, text);
 }
 
 /** The index of a type's name, or null when there is none such. */
@@ -30,5 +62,38 @@ export function typeIndex(name: string): number | null {
   return index < 0 ? null : index;
 }
 
+/** An address, or a prefix such as 10.77.0.0/24; null when it is neither. */
+export function addressRange(text: string): AddressRange | null {
+  const [address = '', length, ...more] = text.split('/');
+  const words = new Uint32Array(ADDRESS_WORDS);
+  if (more.length > 0 || !parseIp(address, words)) return null;
+  const widest = address.includes(':') ? 128 : 32;
+  if (length !== undefined && (!/^\d{1,3}$/.test(length) || Number(length) > widest)) return null;
+  return { words: [...words], bits: 128 - widest + Number(length ?? widest) };
+}
+
 export const isInTime = (filter: Filter, header: BatchHeader): boolean =>
   header.wallUs >= filter.sinceUs && header.wallUs <= filter.untilUs;
+
+/** Whether records are looked at one by one. */
+export const isOfRecords = ({ type, address, port }: Filter): boolean =>
+  type !== null || address !== null || port !== null;
+
+const info = new PacketInfo();
+
+export function wantsRecord(filter: Filter, type: number, frame: Uint8Array): boolean {
+  if (filter.type !== null && type !== filter.type) return false;
+  const { address, port } = filter;
+  if (address === null && port === null) return true;
+  if (isProgramFrame(frame) || !parsePacket(frame, info)) return false;
+  if (port !== null && info.sourcePort !== port && info.destinationPort !== port) return false;
+  return address === null || isWithin(info.source, address) || isWithin(info.destination, address);
+}
+
+function isWithin(words: Uint32Array, { words: wanted, bits }: AddressRange): boolean {
+  for (let word = 0, left = bits; left > 0; word++, left -= 32) {
+    const mask = left >= 32 ? 0xffff_ffff : ~(0xffff_ffff >>> left);
+    if ((((words[word] ?? 0) ^ (wanted[word] ?? 0)) & mask) !== 0) return false;
+  }
+  return true;
+}

@@ -2,8 +2,9 @@
  * A volume that is only looked at: opened for reading, around the page cache where that is possible, so that what another
  * host or a running agent writes is seen and nobody is disturbed. Works on a file copy of a volume as well.
  */
+import { toHex } from '../base/bytes.ts';
 import { AgentError } from '../base/errors.ts';
-import { withoutControls } from '../base/text.ts';
+import { escaped } from '../base/text.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { BLOCK_BYTES, HEAD_TABLE_OFFSET, SLOTS_OFFSET, slotOfTenant, SUPERBLOCK_COPIES } from '../volume/layout.ts';
@@ -21,12 +22,22 @@ export class InspectedVolume {
   readonly superblock: Superblock;
   /** What each copy of the superblock is: good, or its fault. */
   readonly copies: readonly ('good' | SuperblockFault)[];
+  /** The cluster's name, fit for a terminal. */
+  readonly clusterName: string;
+  /** The cluster's UUID as people write it. */
+  readonly uuid: string;
   readonly #heads: Uint8Array;
+  /** By slot: whatever a superblock says, a terminal gets nothing that it would obey. */
+  readonly #names: readonly string[];
 
   private constructor(device: BlockDevice, superblock: Superblock, copies: readonly ('good' | SuperblockFault)[]) {
     this.device = device;
     this.superblock = superblock;
     this.copies = copies;
+    this.clusterName = escaped(superblock.clusterName);
+    const hex = toHex(superblock.clusterUuid);
+    this.uuid = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+    this.#names = superblock.nodes.map((name, slot) => escaped(name) || `slot ${slot}`);
     const bytes = superblock.slotCount * BLOCK_BYTES;
     this.#heads = new Uint8Array(alignedMemory(bytes)).subarray(0, bytes);
   }
@@ -62,9 +73,9 @@ export class InspectedVolume {
     return this.superblock.nodes.flatMap((name, slot) => (name === '' ? [] : [slot]));
   }
 
-  /** For showing: whatever a superblock says, a terminal gets nothing that it would obey. */
+  /** For showing. */
   nodeName(slot: number): string {
-    return withoutControls(this.superblock.nodes[slot] || `slot ${slot}`);
+    return this.#names[slot] ?? `slot ${slot}`;
   }
 
   tenant(slot: number): number {

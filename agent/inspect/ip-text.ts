@@ -1,9 +1,23 @@
 /** Addresses in the four-word form of `vnic/ip-address.ts`, as people write them (IPv6 as RFC 5952 wants it). */
 
+/** Texts of IPv4 addresses that were met: few are behind millions of packets. */
+const texts = new Map<number, string>();
+const TEXTS_MAX = 4096;
+
 export function ipWordsText(words: Uint32Array): string {
-  const [a = 0, b = 0, c = 0, d = 0] = words;
-  if (a === 0 && b === 0 && c === 0xffff) return [24, 16, 8, 0].map((shift) => (d >>> shift) & 0xff).join('.');
+  // One by one: to take a typed array apart as a list is to walk it with an iterator.
+  const [a, b, c, d] = [words[0] ?? 0, words[1] ?? 0, words[2] ?? 0, words[3] ?? 0];
+  if (a === 0 && b === 0 && c === 0xffff) return ipv4Text(d);
   return ipv6Text([a, b, c, d].flatMap((word) => [word >>> 16, word & 0xffff]));
+}
+
+function ipv4Text(word: number): string {
+  const known = texts.get(word);
+  if (known !== undefined) return known;
+  if (texts.size >= TEXTS_MAX) texts.clear();
+  const text = [24, 16, 8, 0].map((shift) => (word >>> shift) & 0xff).join('.');
+  texts.set(word, text);
+  return text;
 }
 
 function ipv6Text(groups: readonly number[]): string {

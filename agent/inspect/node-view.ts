@@ -83,11 +83,17 @@ function slotHead(volume: InspectedVolume, slot: number, block: Uint8Array, open
 
 const stateOf = (head: Head): 'running' | 'stopped' => (head.state === HEAD_STATE.stopped ? 'stopped' : 'running');
 
+let lastSecond = -1;
+let lastSecondText = '';
+
 /** Microseconds since 1970 as ISO text; an impossible number as it is. */
 export function timeText(us: number): string {
-  const ms = Math.floor(us / 1000);
-  if (!Number.isSafeInteger(us) || ms > 8.64e15) return String(us);
-  return new Date(ms).toISOString().replace('Z', `${String(us % 1000).padStart(3, '0')}Z`);
+  const second = Math.floor(us / 1e6);
+  if (!Number.isSafeInteger(us) || second > 8.64e12) return String(us);
+  // Batches come in the order of time, many in a second.
+  if (second !== lastSecond) lastSecondText = new Date(second * 1000).toISOString().slice(0, -4);
+  lastSecond = second;
+  return `${lastSecondText}${String(us - second * 1e6).padStart(6, '0')}Z`;
 }
 
 export function nodeViews(volume: InspectedVolume, heads: readonly SlotHead[], nowMs: number): NodeView[] {

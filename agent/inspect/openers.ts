@@ -17,6 +17,8 @@ export class Openers {
   readonly hasKey: boolean;
   readonly #open: SealFactory;
   readonly #sealed: SealFactory | null;
+  /** What opened the last batch of each slot: nearly always what opens the next one. */
+  readonly #last: { incarnation: Uint8Array; flags: number; seal: Seal }[] = [];
 
   constructor(volume: InspectedVolume, keys: readonly Uint8Array[] | null) {
     const { clusterUuid } = volume.superblock;
@@ -27,8 +29,13 @@ export class Openers {
 
   /** What opens this batch; null when it is sealed and there is no key. */
   forBatch(header: BatchHeader): Seal | null {
-    const factory = (header.flags & BATCH_FLAG.sealed) === 0 ? this.#open : this.#sealed;
-    return factory && factory(header.incarnation, header.nodeIndex, 'batch');
+    const { incarnation, nodeIndex, flags } = header;
+    const last = this.#last[nodeIndex];
+    if (last && last.flags === flags && sameBytes(last.incarnation, 0, incarnation, 0, 16)) return last.seal;
+    const factory = (flags & BATCH_FLAG.sealed) === 0 ? this.#open : this.#sealed;
+    const seal = factory && factory(incarnation, nodeIndex, 'batch');
+    if (seal) this.#last[nodeIndex] = { incarnation, flags, seal };
+    return seal;
   }
 
   /** What opens this head block; null when it is sealed and there is no key. */

@@ -1,6 +1,5 @@
 /** A long walk: shows how far it has come (on a terminal, when it takes longer than a moment) and can be interrupted. */
 import { setImmediate as breath } from 'node:timers/promises';
-import type { RingWalk } from './ring-walk.ts';
 
 const SHOW_AFTER_MS = 1000;
 const INTERVAL_MS = 100;
@@ -12,7 +11,7 @@ export interface Progress {
   end(): void;
 }
 
-export function showProgress(walks: readonly RingWalk[], slotBytes: number): Progress {
+export function showProgress(walks: readonly { readonly readBytes: number }[], slotBytes: number): Progress {
   const total = walks.length * slotBytes;
   const startMs = performance.now();
   let nextMs = startMs + INTERVAL_MS;

@@ -6,7 +6,8 @@
  * batch the next one must follow: what lies there instead is told with its reason. Before the first good one lie the
  * remains of a batch that the writer has half overwritten; they are passed over.
  *
- * A running agent goes on writing meanwhile: a place that looks bad is read again before it is told.
+ * A running agent goes on writing meanwhile: a place that looks bad is read again before it is told, and where the writer
+ * may be at work just now (the newest batches, and the oldest, which it writes over) it is given a moment.
  */
 import { dataView, getU64 } from '../base/bytes.ts';
 import { alignedMemory } from '../platform/memory.ts';
@@ -19,13 +20,13 @@ export interface FoundBatch {
   readonly kind: 'batch';
   readonly slot: number;
   readonly header: BatchHeader;
-  /** The whole batch; its payload is plain when `isOpen`. */
+  /** The whole batch, valid until the walk goes on; its payload is plain when `isOpen`. */
   readonly bytes: Uint8Array;
   /** False: sealed, and there is no key. */
   readonly isOpen: boolean;
 }
 
-export type PlaceFault = BatchFault | 'replayed' | 'unreadable';
+export type PlaceFault = BatchFault | 'replayed' | 'unreadable' | 'inconsistent';
 
 /** A part of the ring where a batch must be and no good one is. */
 export interface BadPlace {
@@ -34,9 +35,22 @@ export interface BadPlace {
   readonly position: number;
   readonly bytes: number;
   readonly fault: PlaceFault;
+  /** What of it is inconsistent. */
+  readonly detail?: string;
 }
 
-export type Place = FoundBatch | BadPlace;
+/** A part of the ring that its writer has written over before it could be read. */
+export interface LostPlace {
+  readonly kind: 'overwritten';
+  readonly slot: number;
+  readonly position: number;
+  readonly bytes: number;
+  /** The newest batch that was read before, and the oldest that was read behind it. */
+  readonly afterMark: number;
+  readonly beforeMark: number;
+}
+
+export type Place = FoundBatch | BadPlace | LostPlace;
 
 export const REASONS: Readonly<Record<PlaceFault, string>> = {
   absent: 'no batch where one must be: overwritten, or its write was lost',
@@ -48,49 +62,93 @@ export const REASONS: Readonly<Record<PlaceFault, string>> = {
   damaged: 'the proof does not hold: altered on the disk or on the way to it',
   replayed: 'an order mark that came before: an old copy was put back',
   unreadable: 'the device answers an error',
+  inconsistent: 'the batch holds, and what it says does not fit',
 };
 
 type Look = { readonly ok: true; readonly batch: FoundBatch } | { readonly ok: false; readonly fault: PlaceFault };
+
+/** Read at once, where much is to be read. */
+export const WINDOW_BYTES: number = 4 * BATCH_BYTES_MAX;
+/** Of all walks together, as far as each has room for a batch. */
+const MEMORY_BYTES: number = 32 * BATCH_BYTES_MAX;
+export const windowBytesFor = (walks: number): number =>
+  Math.max(1, Math.min(4, Math.floor(MEMORY_BYTES / BATCH_BYTES_MAX / Math.max(1, walks)))) * BATCH_BYTES_MAX;
+/** Where so much cannot be read, something of it may: a bad sector takes no more than this with it. */
+const CAREFUL_BYTES = 64 * 1024;
+/** A writer's head follows its batches at 20 ms. */
+const MOMENT_MS = 25;
+const MOMENTS_A_PLACE = 3;
+/** In all, so that a ring that is full of damage is walked in reasonable time. */
+const MOMENTS_MAX = 40;
+
+const asleep = new Int32Array(new SharedArrayBuffer(4));
+
+export interface WalkOptions {
+  /** Bytes of memory for reading, at least BATCH_BYTES_MAX. */
+  readonly windowBytes?: number;
+  /** Where the writer is now, by its own word; null: nobody knows. */
+  readonly writerPosition?: () => number | null;
+}
 
 export class RingWalk {
   readonly slot: number;
   readonly #volume: InspectedVolume;
   readonly #openers: Openers;
   readonly #slotBytes: number;
-  readonly #memory = new Uint8Array(alignedMemory(BATCH_BYTES_MAX));
+  readonly #memory: Uint8Array;
+  /** The same memory as numbers. */
+  readonly #words: Uint32Array;
+  readonly #writerPosition: () => number | null;
+  #momentsLeft = MOMENTS_MAX;
   /** What of the slot is in memory: from this offset on, so many bytes. */
   #windowStart = 0;
   #windowBytes = 0;
   #lastMark = 0;
   /** Bytes of the slot that were looked at, for showing progress. */
   readBytes = 0;
+  /** No more than this is read at once; a follower that reads what is new needs nothing behind it. */
+  readAhead: number;
 
-  constructor(volume: InspectedVolume, slot: number, openers: Openers) {
+  constructor(volume: InspectedVolume, slot: number, openers: Openers, options: WalkOptions = {}) {
+    const { windowBytes = BATCH_BYTES_MAX, writerPosition = () => null } = options;
     this.#volume = volume;
     this.slot = slot;
     this.#openers = openers;
     this.#slotBytes = volume.superblock.slotBytes;
+    this.#memory = new Uint8Array(alignedMemory(windowBytes)).subarray(0, windowBytes);
+    this.#words = new Uint32Array(this.#memory.buffer);
+    this.#writerPosition = writerPosition;
+    this.readAhead = windowBytes;
   }
 
   /** Bytes of the slot at `offset`, valid until the next call; null when the device answers an error. */
   #bytes(offset: number, length: number): Uint8Array | null {
-    const inside = offset >= this.#windowStart && offset + length <= this.#windowStart + this.#windowBytes;
-    if (!inside && !this.#load(offset, BATCH_BYTES_MAX) && !this.#load(offset, length)) return null;
+    if (!this.#has(offset, length)) {
+      for (const most of [this.readAhead, CAREFUL_BYTES, 0]) {
+        if (this.#load(offset, Math.max(length, most))) break;
+      }
+      if (!this.#has(offset, length)) return null;
+    }
     const start = offset - this.#windowStart;
     return this.#memory.subarray(start, start + length);
   }
 
+  #has(offset: number, length: number): boolean {
+    return offset >= this.#windowStart && offset + length <= this.#windowStart + this.#windowBytes;
+  }
+
+  /** True when anything could be read. */
   #load(offset: number, wanted: number): boolean {
-    const length = Math.min(wanted, this.#slotBytes - offset);
+    const length = Math.min(wanted, this.#slotBytes - offset, this.#memory.length);
     const place = this.#volume.slotOffset(this.slot) + offset;
     const got = this.#volume.device.read(place, this.#memory.subarray(0, length));
     this.#windowStart = offset;
-    this.#windowBytes = got === length ? length : 0;
-    if (got === length) this.readBytes += length;
-    return got === length;
+    this.#windowBytes = Math.max(0, got);
+    this.readBytes += this.#windowBytes;
+    return got > 0;
   }
 
-  /** What lies at a position. */
+  /** What lies at a position; a batch's bytes are valid until the next call. */
   look(position: number): Look {
     const offset = position % this.#slotBytes;
     const space = this.#slotBytes - offset;
@@ -99,11 +157,12 @@ export class RingWalk {
     const peek = peekBatch(block, this.#volume.tenant(this.slot), this.#volume.superblock.clusterUuid, position, space);
     if (!peek.ok) return peek;
     const { header } = peek;
-    const whole = this.#bytes(offset, header.batchBytes);
-    if (!whole) return { ok: false, fault: 'unreadable' };
-    const bytes = whole.slice();
+    const bytes = this.#bytes(offset, header.batchBytes);
+    if (!bytes) return { ok: false, fault: 'unreadable' };
     const seal = this.#openers.forBatch(header);
     const opened = seal ? openBatch(bytes, header, seal) : tailOf(bytes, header);
+    // Opening is done in place: what does not hold is nonsense now, and so may be what its length covers.
+    if (opened === 'damaged') this.refresh();
     if (opened !== 'ok') return { ok: false, fault: opened };
     if (header.orderMark <= this.#lastMark) return { ok: false, fault: 'replayed' };
     return { ok: true, batch: { kind: 'batch', slot: this.slot, header, bytes, isOpen: seal !== null } };
@@ -155,22 +214,19 @@ export class RingWalk {
   }
 
   /** Everything that the ring holds, when the newest batch ends at `end`. */
-  *history(end: number): Generator<Place> {
+  *history(end: number): Generator<FoundBatch | BadPlace> {
     const from = Math.max(0, end - this.#slotBytes);
     yield* this.places(from, end, from === 0);
     yield* this.#strays(end);
   }
 
   /** What lies in [from, to), in order. `follows`: a good batch must be right at `from`. */
-  *places(from: number, to: number, follows: boolean): Generator<Place> {
+  *places(from: number, to: number, follows: boolean): Generator<FoundBatch | BadPlace> {
     let mustFollow = follows;
     let bad: BadPlace | null = null;
     for (let position = from; position < to;) {
       let found = this.look(position);
-      if (!found.ok && mustFollow && bad === null) {
-        this.refresh();
-        found = this.look(position);
-      }
+      if (!found.ok && mustFollow && bad === null) found = this.#lookAgain(position);
       if (found.ok) {
         if (bad) yield bad;
         bad = null;
@@ -182,19 +238,45 @@ export class RingWalk {
         continue;
       }
       // The writer has come round while we read: what was here is history no more.
-      if (found.fault === 'ahead') mustFollow = false;
+      if (mustFollow && this.#isOverrun(position, found.fault)) mustFollow = false;
       else if (mustFollow) bad = extended(bad, this.slot, position, found.fault);
       position += BLOCK_BYTES;
     }
     if (bad) yield bad;
   }
 
+  /** What looked bad, read anew: at once, and where the writer may be at work, after a moment. */
+  #lookAgain(position: number): Look {
+    this.refresh();
+    let found = this.look(position);
+    for (let moments = 0; !found.ok && moments < MOMENTS_A_PLACE && this.#momentsLeft > 0; moments++) {
+      const writer = this.#writerPosition();
+      const overwrittenAt = position + this.#slotBytes;
+      if (writer === null || writer > overwrittenAt) break;
+      const isNear = position >= writer || writer + this.#slotBytes / 4 > overwrittenAt;
+      if (!isNear) break;
+      this.#momentsLeft--;
+      Atomics.wait(asleep, 0, 0, MOMENT_MS);
+      this.refresh();
+      found = this.look(position);
+    }
+    return found;
+  }
+
+  /** The writer has written over the batch that was here. Where nobody knows the writer, a newer batch says so. */
+  #isOverrun(position: number, fault: PlaceFault): boolean {
+    const writer = this.#writerPosition();
+    return writer === null ? fault === 'ahead' : writer > position + this.#slotBytes;
+  }
+
   /** On its first lap a ring is empty behind its end: a batch there does not belong to it. */
-  *#strays(end: number): Generator<Place> {
+  *#strays(end: number): Generator<BadPlace> {
     let bad: BadPlace | null = null;
     for (let position = end; position < this.#slotBytes; position += BLOCK_BYTES) {
-      const block = this.#bytes(position, BLOCK_BYTES);
-      if (!block || dataView(block).getUint32(BATCH.at.magic, true) !== BATCH_MAGIC) continue;
+      const isRead = this.#has(position, BLOCK_BYTES) || this.#bytes(position, BLOCK_BYTES) !== null;
+      // Where the device ends early there is nothing to complain of here.
+      if (!isRead && this.#volume.slotOffset(this.slot) + position >= this.#volume.device.bytes) break;
+      if (isRead && this.#words[(position - this.#windowStart) / 4] !== BATCH_MAGIC) continue;
       this.refresh();
       const found = this.look(position);
       if (found.ok || found.fault === 'torn') return; // a running agent has just written it
@@ -220,7 +302,7 @@ function tailOf(bytes: Uint8Array, header: BatchHeader): 'ok' | 'torn' {
 }
 
 /** The places of several rings, one after the other by time mark; within a ring the order of the ring. */
-export function* merged(rings: readonly Iterator<Place>[]): Generator<Place> {
+export function* merged<P extends Place>(rings: readonly Iterator<P>[]): Generator<P> {
   const heads = rings.map((iterator) => ({ iterator, place: iterator.next(), timeUs: 0 }));
   for (;;) {
     let first: (typeof heads)[number] | undefined;

@@ -1,18 +1,18 @@
-/** The same documents as lines for people. Whatever comes from the volume is cleaned of what a terminal would obey. */
-import { withoutControls } from '../base/text.ts';
+/** The same documents as lines for people. Whatever comes from the volume is escaped: a terminal obeys nothing of it. */
+import { escaped } from '../base/text.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import type { PlaceView } from './batch-view.ts';
 import type { NodeView, PeerView } from './node-view.ts';
 import { sizeText } from '../check/system.ts';
 
-export function volumeText(volume: InspectedVolume, uuid: string): string[] {
+export function volumeText(volume: InspectedVolume): string[] {
   const { device, superblock, copies } = volume;
   const { version, slotCount, slotBytes, sectorBytes, createdWallMs, volumeBytes } = superblock;
   const format = `${version >>> 16}.${version & 0xffff}`;
   const bad = copies.flatMap((copy, index) => (copy === 'good' ? [] : [`copy ${index} of the superblock: ${copy}`]));
   const lost = device.bytes < volumeBytes ? [`only ${device.bytes} of ${volumeBytes} bytes are here`] : [];
   return [
-    withoutControls(`volume ${device.path}: cluster ${superblock.clusterName}, ${uuid}`),
+    escaped(`volume ${device.path}: cluster ${volume.clusterName}, ${volume.uuid}`),
     `  format ${format}, ${slotCount} slots of ${sizeText(slotBytes)}, sectors of ${sectorBytes} bytes, ` +
       `made ${new Date(createdWallMs).toISOString()}`,
     ...[...bad, ...lost].map((line) => `  ! ${line}`),
@@ -30,7 +30,7 @@ const STATES: Readonly<Record<NodeView['state'], string>> = {
 };
 
 export function nodeText(view: NodeView): string[] {
-  const title = withoutControls(`node ${view.node} (slot ${view.slot}): ${STATES[view.state]}`);
+  const title = escaped(`node ${view.node} (slot ${view.slot}): ${STATES[view.state]}`);
   if (view.head === null) return [title];
   const { head } = view;
   return [
@@ -44,7 +44,7 @@ export function nodeText(view: NodeView): string[] {
 
 function peerText(peer: PeerView): string {
   const lag = peer.lagBytes === null ? 'of a former start' : `${sizeText(peer.lagBytes)} behind`;
-  return withoutControls(
+  return escaped(
     `  to ${peer.node}: ${peer.path}; has read to ${peer.readPosition} (${lag}), next data ${peer.nextData}, ` +
       `bulk ${peer.nextBulk}; ${peer.flags.join(' ') || 'knows nothing of it'}`,
   );
@@ -59,16 +59,21 @@ function ageText(ms: number): string {
 }
 
 export function placeText(view: PlaceView): string[] {
+  if (view.kind === 'overwritten') {
+    const { node, position, bytes, afterMark, beforeMark } = view;
+    const marks = `between #${afterMark} and #${beforeMark}`;
+    return [escaped(`! ${node} at ${position}: ${bytes} bytes ${marks} were written over before they could be read`)];
+  }
   if (view.kind === 'damaged') {
-    return [withoutControls(`! ${view.node} at ${view.position}: ${view.bytes} bytes ${view.fault}: ${view.reason}`)];
+    return [escaped(`! ${view.node} at ${view.position}: ${view.bytes} bytes ${view.fault}: ${view.reason}`)];
   }
   const { time, node, orderMark, position, bytes, recordCount } = view;
   const what = view.wrap ? 'end of the lap' : `${recordCount} record${recordCount === 1 ? '' : 's'}`;
   const sealed = view.records === null ? ', sealed' : '';
   return [
-    withoutControls(`${time} ${node} #${orderMark} at ${position}, ${bytes} bytes, ${what}${sealed}`),
+    escaped(`${time} ${node} #${orderMark} at ${position}, ${bytes} bytes, ${what}${sealed}`),
     ...(view.records ?? []).map((record) =>
-      withoutControls(
+      escaped(
         `    ${record.type} to ${record.target} ${record.sequence}, ${record.frameBytes} bytes` +
           `${record.ageMs > 0 ? `, ${record.ageMs} ms old` : ''}: ${record.text}`,
       ),

@@ -3,6 +3,7 @@
  * delivering threads have put there. Lives as long as its agent.
  */
 import type { TypeIndex } from '../base/packet-type.ts';
+import { seqAfter } from '../base/serial.ts';
 import { emptyRingRecord, type Ring } from '../queue/ring.ts';
 import { laneWord } from './intake.ts';
 import { messageRing, type MessageMemory } from './memory.ts';
@@ -18,6 +19,7 @@ export class MessageExchange {
   #arrivals: readonly Ring[];
   readonly #wake: Int32Array;
   readonly #bell: () => void;
+  readonly #looked = emptyRingRecord();
   readonly #record = emptyRingRecord();
   #onArrival: OnArrival = () => {};
   #closed = false;
@@ -27,7 +29,7 @@ export class MessageExchange {
     this.#toSwitch = messageRing(memory.toSwitch);
     this.#memory = memory;
     this.#arrivals = [messageRing(memory.fromSwitch)];
-    this.#wake = new Int32Array(memory.wake);
+    this.#wake = new Int32Array(memory.words);
     this.#bell = bell;
     void this.#watch();
   }
@@ -66,16 +68,37 @@ export class MessageExchange {
 
   #takeAll(): void {
     const record = this.#record;
-    for (const ring of this.#arrivals) {
-      while (!this.#closed && ring.peek(record)) {
-        const { offset, length, time } = record;
-        try {
-          this.#onArrival(ring.bytes.subarray(offset, offset + length), time);
-        } finally {
-          ring.release(record);
-        }
+    for (let ring = this.#first(); ring && !this.#closed; ring = this.#first()) {
+      try {
+        this.#onArrival(ring.bytes.subarray(record.offset, record.offset + record.length), record.time);
+      } finally {
+        ring.release(record);
       }
     }
+  }
+
+  /**
+   * The ring with the frame that was delivered first, and that frame in `#record`. Looked for until two looks agree: what was
+   * delivered before the one found may have come into a ring that had been looked at already.
+   */
+  #first(): Ring | null {
+    let found = this.#lowest();
+    for (let before = null; found !== before;) {
+      before = found;
+      found = this.#lowest();
+    }
+    return found;
+  }
+
+  #lowest(): Ring | null {
+    const looked = this.#looked;
+    let lowest: Ring | null = null;
+    for (const ring of this.#arrivals) {
+      if (!ring.peek(looked) || (lowest && !seqAfter(this.#record.a, looked.a))) continue;
+      lowest = ring;
+      Object.assign(this.#record, looked);
+    }
+    return lowest;
   }
 
   close(): void {

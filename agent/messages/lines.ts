@@ -14,6 +14,8 @@ export type Line =
   | { readonly kind: 'write'; readonly request: WriteRequest }
   | { readonly kind: 'subscribe'; readonly channel: string; readonly count: number }
   | { readonly kind: 'taken'; readonly number: number }
+  /** Is anybody there? */
+  | { readonly kind: 'hello'; readonly number: number }
   /** A write that cannot be: it is refused, the connection goes on. */
   | { readonly kind: 'refused'; readonly number: number; readonly why: string }
   /** Not of this protocol. */
@@ -32,9 +34,10 @@ export function parseLine(text: string): Line {
   const fields = value as Fields;
   if ('write' in fields) return parseWrite(fields);
   if ('subscribe' in fields) return parseSubscribe(fields);
-  const { taken } = fields;
+  const { taken, hello } = fields;
   if (isNumber(taken)) return { kind: 'taken', number: taken };
-  return { kind: 'garbage', why: 'a line has none of write, subscribe and taken' };
+  if (isNumber(hello)) return { kind: 'hello', number: hello };
+  return { kind: 'garbage', why: 'a line has none of write, subscribe, taken and hello' };
 }
 
 const isNumber = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
@@ -90,6 +93,8 @@ export const reportLine = (number: number, result: WriteResult): Fields => ({
 export const refusedLine = (number: number, why: string): Fields => ({ report: number, refused: why });
 
 export const subscribedLine = (channel: string): Fields => ({ subscribed: channel });
+
+export const helloLine = (number: number): Fields => ({ hello: number });
 
 export const messageLine = ({ number, peer, type, channel, ageMs, bytes }: ReceivedMessage): Fields => ({
   message: number,

@@ -7,7 +7,16 @@
  */
 import type { Socket } from 'node:net';
 import type { MessageHub } from './hub.ts';
-import { errorLine, LINE_BYTES_MAX, messageLine, parseLine, refusedLine, reportLine, subscribedLine } from './lines.ts';
+import {
+  errorLine,
+  helloLine,
+  LINE_BYTES_MAX,
+  messageLine,
+  parseLine,
+  refusedLine,
+  reportLine,
+  subscribedLine,
+} from './lines.ts';
 import type { Listener, ReceivedMessage, WriteRequest, WriteResult, Writer } from './program.ts';
 
 /**
@@ -81,6 +90,7 @@ export class ProgramConnection implements Writer, Listener {
     if (line.kind === 'garbage') this.#cut(line.why);
     else if (line.kind === 'refused') this.#say(refusedLine(line.number, line.why));
     else if (line.kind === 'taken') this.#taken(line.number);
+    else if (line.kind === 'hello') this.#say(helloLine(line.number));
     else if (line.kind === 'write') this.#write(line.request);
     else {
       this.#say(subscribedLine(line.channel));

@@ -27,7 +27,8 @@ export interface CorosyncDocument {
 export interface AdviceEdges {
   /** The peers as they are now. May reject: then nothing is learned in that second. */
   readonly look: () => Promise<readonly PeerDelays[]>;
-  readonly warn: (text: string) => void;
+  /** `figures`: what the text goes by. */
+  readonly warn: (text: string, figures: Partial<CorosyncDocument>) => void;
 }
 
 export class CorosyncAdvice {
@@ -88,7 +89,10 @@ export class CorosyncAdvice {
   /** The same thing is said once, and again only after it was not so for a while; its figures may change meanwhile. */
   #warnOnce(document: CorosyncDocument): void {
     const trouble = document.problem ?? (document.fits === false ? 'misfit' : null);
-    if (trouble !== null && trouble !== this.#warned) this.#edges.warn(document.problem ?? misfit(document));
+    if (trouble !== null && trouble !== this.#warned) {
+      const { oneWayMs, tokenMinMs, configuredTokenMs } = document;
+      this.#edges.warn(document.problem ?? misfit(document), { oneWayMs, tokenMinMs, configuredTokenMs });
+    }
     this.#warned = trouble;
   }
 }

@@ -29,7 +29,10 @@ const BYTES_MAX = 1024 * 1024;
 export function readCorosyncConf(path: string): ReadConf {
   let text: string;
   try {
-    const { size } = statSync(path);
+    const found = statSync(path);
+    // A pipe would hold up the whole agent until somebody writes to it.
+    if (!found.isFile()) return { conf: null, problem: `${path} is no file: no advice on its token` };
+    const { size } = found;
     if (size > BYTES_MAX) return { conf: null, problem: `${path} is too long for a corosync.conf` };
     text = readFileSync(path, 'utf8');
   } catch (error) {

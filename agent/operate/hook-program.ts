@@ -14,11 +14,14 @@ const LINE_CHARACTERS_MAX = 300;
 
 export interface HookCall {
   readonly program: string;
+  readonly arguments?: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
+  /** What it writes to stdout counts as its words too. */
+  readonly hearsOutput?: boolean;
 }
 
-/** `fault` is null when the program ended with 0; `said`: the last line that it wrote to stderr. */
+/** `fault` is null when the program ended with 0; `said`: the last line that it wrote. */
 export interface HookResult {
   readonly fault: string | null;
   readonly said: string;
@@ -41,7 +44,7 @@ export class HookProgram {
   async run(): Promise<HookResult> {
     const fault = await new Promise<string | null>((resolve) => this.#start(resolve));
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#child?.stderr?.destroy();
+    this.#closePipes();
     return { fault, said: lastLine(this.#text) };
   }
 
@@ -60,12 +63,12 @@ export class HookProgram {
   }
 
   #start(done: (fault: string | null) => void): void {
-    const { program, environment, timeoutMs } = this.#call;
+    const { program, environment, timeoutMs, hearsOutput = false } = this.#call;
     try {
-      this.#child = spawn(program, [], {
+      this.#child = spawn(program, [...(this.#call.arguments ?? [])], {
         cwd: '/',
         env: { ...process.env, ...environment },
-        stdio: ['ignore', 'ignore', 'pipe'],
+        stdio: ['ignore', hearsOutput ? 'pipe' : 'ignore', 'pipe'],
         detached: true,
       });
     } catch (error) {
@@ -81,8 +84,10 @@ export class HookProgram {
       child.once('close', () => done(fault));
       this.#timers.push(setTimeout(() => done(fault), LAST_WORDS_MS));
     });
-    child.stderr?.on('data', (piece: Buffer) => this.#hear(piece));
-    child.stderr?.on('error', () => {});
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (piece: Buffer) => this.#hear(piece));
+      stream?.on('error', () => {});
+    }
     this.#timers.push(setTimeout(() => this.end(`did not end within ${timeoutMs} ms`), timeoutMs));
   }
 
@@ -90,8 +95,13 @@ export class HookProgram {
     this.#bytes += piece.length;
     this.#text = (this.#text + piece.toString()).slice(-4 * LINE_CHARACTERS_MAX);
     if (this.#bytes <= OUTPUT_BYTES_MAX) return;
+    this.#closePipes();
+    this.end(`wrote more than ${OUTPUT_BYTES_MAX} bytes${this.#call.hearsOutput === true ? '' : ' to stderr'}`);
+  }
+
+  #closePipes(): void {
+    this.#child?.stdout?.destroy();
     this.#child?.stderr?.destroy();
-    this.end(`wrote more than ${OUTPUT_BYTES_MAX} bytes to stderr`);
   }
 
   /** To the whole group, which the program leads. The group may be gone already. */

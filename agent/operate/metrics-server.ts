@@ -1,6 +1,6 @@
 /**
  * Serves the figures: GET /metrics, and nothing else. Bounded in connections, time and size of a request, so that no client can
- * hold up the agent; scrapes that come together share one look.
+ * hold up the process; scrapes that come together share one look.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AgentError } from '../base/errors.ts';
@@ -21,7 +21,7 @@ export class MetricsServer {
     this.#server = server;
   }
 
-  /** `look` answers the text; while it rejects, who asks is told that the agent has no figures now. */
+  /** `look` answers the text; while it rejects, who asks is told that there are no figures now. */
   static async open(endpoint: Endpoint, look: () => Promise<string>): Promise<MetricsServer> {
     const shared = sharedLook(look);
     const server = createServer(
@@ -64,7 +64,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, look: (
   try {
     answer(200, await look(), METRICS_CONTENT_TYPE);
   } catch {
-    answer(503, 'the agent is starting\n');
+    answer(503, 'it is starting\n');
   }
 }
 

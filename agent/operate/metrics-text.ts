@@ -1,14 +1,12 @@
 /** A status document as the text that Prometheus reads. Made anew at each scrape: a peer that is gone leaves nothing behind. */
 import { Counter, Gauge, Registry } from 'prom-client';
-import { type Metric, metricsTable, type OwnCounts } from './metrics-table.ts';
-
-type Values = Readonly<Record<string, unknown>>;
+import type { Metric, Values } from './metrics-rows.ts';
 
 export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
-export async function metricsText(document: Values, counts: OwnCounts): Promise<string> {
+export async function metricsText(document: Values, table: readonly Metric[]): Promise<string> {
   const registry = new Registry();
-  for (const metric of metricsTable(counts)) addMetric(registry, metric, document);
+  for (const metric of table) addMetric(registry, metric, document);
   return registry.metrics();
 }
 

@@ -4,7 +4,9 @@
  */
 import { NotifySocket } from '../platform/notify-socket.ts';
 import type { Endpoint, Settings } from '../settings/settings.ts';
+import type { EventKind } from './event-kinds.ts';
 import { MetricsServer } from './metrics-server.ts';
+import { metricsTable } from './metrics-table.ts';
 import { metricsText } from './metrics-text.ts';
 import { Notifier, takeNotifyEnvironment } from './notifier.ts';
 import { type HookReport, PathHooks } from './path-hooks.ts';
@@ -19,7 +21,7 @@ export interface Watched {
   /** Whether the threads do their work. */
   readonly isMoving: () => boolean;
   /** Something for the log and the list of events. */
-  readonly tell: (kind: string, figures: Figures) => void;
+  readonly tell: (kind: EventKind, figures: Figures) => void;
 }
 
 /**
@@ -117,7 +119,9 @@ export class Operations {
   }
 
   async #serve(endpoint: Endpoint): Promise<MetricsServer> {
-    return MetricsServer.open(endpoint, async () => metricsText(await this.#watched.status(), this.#counts));
+    return MetricsServer.open(endpoint, async () =>
+      metricsText(await this.#watched.status(), metricsTable(this.#counts)),
+    );
   }
 
   async #moveMetrics(endpoint: Endpoint | null): Promise<void> {

@@ -2,7 +2,7 @@
  * A volume as the system offers it: a block device or a file, read and written around the page cache where that is
  * possible. Blocking; for workers and start-up code.
  */
-import { closeSync, fstatSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 import type { Disk } from '../volume/disk.ts';
 import { ERRNO, errnoName, O_CLOEXEC, O_DIRECT, O_RDWR, sys } from './native.ts';
@@ -43,13 +43,17 @@ export class BlockDevice implements Disk {
       throw new AgentError('volume', `volume ${path} is neither a block device nor a file: name one of these`);
     }
     if (!stat.isBlockDevice()) return new BlockDevice(path, fd, stat.size, 512, direct, false);
+    const bytes = blockDeviceBytes(fd);
     const answer = new Uint8Array(8);
     const view = new DataView(answer.buffer);
-    sys.ioctl(fd, BLKGETSIZE64, answer);
-    const bytes = Number(view.getBigUint64(0, true));
-    answer.fill(0);
     sys.ioctl(fd, BLKSSZGET, answer);
     return new BlockDevice(path, fd, bytes, view.getInt32(0, true) || 512, direct, true);
+  }
+
+  /** Tells this device from another of the same path: the number of a block device, or of a file and its file system. */
+  get identity(): string {
+    const { rdev, dev, ino } = fstatSync(this.fd);
+    return this.isBlockDevice ? `device ${rdev}` : `file ${dev} ${ino}`;
   }
 
   read(offset: number, into: Uint8Array): number {
@@ -65,17 +69,29 @@ export class BlockDevice implements Disk {
    * errno when another process of this host has it. The kernel releases it when the process ends, however it ends.
    */
   lock(offset: number, length: number): number {
-    const flock = new Uint8Array(32);
-    const view = new DataView(flock.buffer);
-    view.setInt16(0, F_WRLCK, true);
-    view.setBigInt64(8, BigInt(offset), true);
-    view.setBigInt64(16, BigInt(length), true);
-    return sys.fcntl(this.fd, F_OFD_SETLK, flock);
+    return lockFile(this.fd, offset, length);
   }
 
   close(): void {
-    closeSync(this.fd);
+    sys.close(this.fd);
   }
+}
+
+/** As `BlockDevice.lock`, of any open file. */
+export function lockFile(fd: number, offset: number, length: number): number {
+  const flock = new Uint8Array(32);
+  const view = new DataView(flock.buffer);
+  view.setInt16(0, F_WRLCK, true);
+  view.setBigInt64(8, BigInt(offset), true);
+  view.setBigInt64(16, BigInt(length), true);
+  return sys.fcntl(fd, F_OFD_SETLK, flock);
+}
+
+/** The size of an open block device. */
+export function blockDeviceBytes(fd: number): number {
+  const answer = new Uint8Array(8);
+  sys.ioctl(fd, BLKGETSIZE64, answer);
+  return Number(new DataView(answer.buffer).getBigUint64(0, true));
 }
 
 function openError(path: string, errno: number): AgentError {

@@ -13,3 +13,15 @@ export const systemClock: Clock = {
   monotonicMs: () => Number(hrtime.bigint()) / 1e6,
   wallMs: () => Date.now(),
 };
+
+/** One moment on both clocks, as volumes bear it. */
+export interface Times {
+  readonly nowMs: number;
+  readonly monotonicUs: number;
+  readonly wallUs: number;
+}
+
+export function timesOf(clock: Clock): Times {
+  const nowMs = clock.monotonicMs();
+  return { nowMs, monotonicUs: Math.round(nowMs * 1000), wallUs: Math.round(clock.wallMs() * 1000) };
+}

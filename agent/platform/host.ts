@@ -6,3 +6,14 @@ export function bootId(): Uint8Array {
   const text = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().replaceAll('-', '');
   return Uint8Array.from(Buffer.from(text, 'hex'));
 }
+
+/** Whether a process of this host has this id and is not dead (one that nobody has waited for yet is). */
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The state follows the name, which stands in parentheses and may hold any character.
+    return !/^\) [ZX]/.test(stat.slice(stat.lastIndexOf(')')));
+  } catch {
+    return false;
+  }
+}

@@ -61,6 +61,8 @@ export const addressOf = (bytes: Uint8Array): number => Number(koffi.address(byt
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
+/** POLLERR, POLLHUP, POLLNVAL: always reported. */
+export const POLL_GONE: number = 8 | 16 | 32;
 
 /** open(2) flags of Linux on every architecture Node runs on, save O_DIRECT, which differs on ARM. */
 export const O_RDWR = 2;
@@ -134,21 +136,88 @@ export const sys: Sys = {
   sched_setscheduler: call('int sched_setscheduler(int process, int policy, const uint8_t* parameter)'),
 };
 
+const SCHED_RR = 2;
+/** Two of the lowest: the engine's helpers come behind our threads, and both before every ordinary program. */
+const PRIORITY = { ours: 2, helpers: 1 } as const;
+
+const priorityOf = (priority: number): Uint8Array => new Uint8Array(new Int32Array([priority]).buffer);
+
+/**
+ * Memory that was given back is used again, not handed to the kernel: each page that is new costs a fault, 128 KiB of them more
+ * than all else that is done with as many bytes. For processes through which data flow. Other C libraries have no such switch.
+ */
+export function keepFreedMemory(): void {
+  const [M_TRIM_THRESHOLD, M_MMAP_THRESHOLD] = [-1, -3];
+  try {
+    const mallopt = libc.func('int mallopt(int option, int value)') as (option: number, value: number) => number;
+    mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 128 * 1024 * 1024);
+  } catch {
+    // Slower, and as right.
+  }
+}
+
 /**
  * Names the calling thread (`top -H` shows it), lets its timed sleeps end within microseconds instead of the kernel's
- * default slack of 50 µs, and asks for the scheduler's round robin class at its lowest priority: a heartbeat must not wait
+ * default slack of 50 µs, and asks for the scheduler's round robin class: a heartbeat must not wait
  * behind a compiler, and niceness counts for nothing against other sessions (autogroup). Corosync does the same. Where
  * that is refused, niceness; where that is refused too the thread works, only later. `name`: at most 15 bytes.
  */
 export function tuneThread(name: string, nice: number): void {
   const PR_SET_NAME = 15;
   const PR_SET_TIMERSLACK = 29;
-  const SCHED_RR = 2;
   const text = alignedText(name);
   sys.prctl(PR_SET_NAME, addressOf(text), 0, 0, 0);
   sys.prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
-  const priority = new Uint8Array(new Int32Array([1]).buffer);
-  if (sys.sched_setscheduler(0, SCHED_RR, priority) < 0) sys.setpriority(0, 0, nice);
+  if (sys.sched_setscheduler(0, SCHED_RR, priorityOf(PRIORITY.ours)) < 0) sys.setpriority(0, 0, nice);
+}
+
+/**
+ * Asks for the same class for a thread that has a name already. `isInherited`: also for the threads and programs that it
+ * begins from now on. Where that is refused all stays as it is.
+ */
+export function raiseThread(isInherited: boolean): void {
+  const SCHED_RESET_ON_FORK = 0x4000_0000;
+  const policy = isInherited ? SCHED_RR : SCHED_RR | SCHED_RESET_ON_FORK;
+  sys.sched_setscheduler(0, policy, priorityOf(PRIORITY.ours));
+}
+
+/** The same class, behind our own threads, for a thread of this process that another one waits for. */
+export function raiseHelper(thread: number): void {
+  sys.sched_setscheduler(thread, SCHED_RR, priorityOf(PRIORITY.helpers));
+}
+
+/**
+ * Names the calling thread and lets ordinary programs go first. Niceness, not the idle class: on a busy host that is never, and
+ * who waits for what the thread does would wait for ever.
+ */
+export function tuneMeekThread(name: string): void {
+  tuneOrdinaryThread(name);
+  sys.setpriority(0, 0, 10);
+}
+
+/** Names the calling thread and gives it the class of ordinary programs, whatever the class of the one that began it. */
+export function tuneOrdinaryThread(name: string): void {
+  const PR_SET_NAME = 15;
+  const SCHED_OTHER = 0;
+  sys.prctl(PR_SET_NAME, addressOf(alignedText(name)), 0, 0, 0);
+  sys.sched_setscheduler(0, SCHED_OTHER, priorityOf(0));
+}
+
+/**
+ * Lets the calling thread's disk requests come last (best effort, lowest level), where the disk's scheduler asks for that:
+ * and not only when nobody else has any, which on a busy disk would be never. The C library has no name for the call.
+ */
+export function setIoPriority(): void {
+  const numbers: Readonly<Record<string, number>> = { x64: 251, arm64: 30, riscv64: 30 };
+  const call = numbers[process.arch];
+  const IOPRIO_WHO_PROCESS = 1;
+  const BEST_EFFORT_LAST = (2 << 13) | 7;
+  if (call === undefined) return;
+  const syscall = libc.func('long syscall(long number, long which, long who, long priority)') as (
+    ...numbers: number[]
+  ) => number;
+  syscall(call, IOPRIO_WHO_PROCESS, 0, BEST_EFFORT_LAST);
 }
 
 function alignedText(text: string): Uint8Array {

@@ -2,8 +2,11 @@
  * The words that the threads share about the agent and about each peer. Who writes a word is said beside it; the others
  * only read. 64-bit floats are written and read whole by every machine Node runs on with 64 bits.
  *
- * One shared buffer: agent words, then one block for each peer. Threads get the buffer and make their own views.
+ * One shared buffer: agent words, then one block for each reader (`reader-words.ts`) and one for each peer. Threads get the
+ * buffer and make their own views.
  */
+import { assert } from '../base/errors.ts';
+import { READER, READER_BYTES, READER_TIME, type ReaderWords, readerWordsAt } from './reader-words.ts';
 
 /** 32-bit words of the agent. */
 export const AGENT = {
@@ -19,15 +22,12 @@ export const AGENT = {
   writing: 4,
   /** flush: errno of the last write, 0 when it was good. */
   writeErrno: 5,
-  /** reader: errno of the last read, 0 when it was good. */
-  readErrno: 6,
   /** switch: it waits for room in the write buffer: ring its bell when there is. */
   roomWanted: 7,
   /** main: end. flush, reader, switch obey. */
   stop: 8,
-  /** flush, reader, switch: beats, to be seen alive. */
+  /** flush, switch: beats, to be seen alive. */
   flushBeat: 9,
-  readerBeat: 10,
   switchBeat: 11,
   /** flush: our own head block was written by somebody else. */
   slotTaken: 12,
@@ -37,8 +37,6 @@ export const AGENT = {
   acknowledgeWanted: 15,
   /** flush: the ring is full of what a live reader has not read: wake it when that moves. */
   ringFull: 16,
-  /** reader: 1 while large batches come: what we send meanwhile are confirmations, and may share a batch. */
-  flood: 17,
   /**
    * 1 while the flush thread need not be woken for what enters the write buffer: somebody has woken it (switch), or it
    * counts the deadline of the oldest packet (flush). It clears the word before it looks, so that nothing slips between.
@@ -55,16 +53,14 @@ export const AGENT = {
   /** switch, flush: number of the plan that it has taken over. */
   switchPlan: 29,
   flushPlan: 30,
-  /** reader: the same; reader number n writes word n behind this one. */
-  readerPlans: 32,
   /** main: the agent is about to end: say when nothing waits any more. */
   drain: 26,
   /** switch: nothing waits any more. */
   drained: 27,
 } as const;
-/** Peers that an agent can have: each has a seat, its place in the shared state. */
+/** Peers that an agent can have: each has a seat, its place in the shared state. Readers are no more than that. */
 export const SEATS_MAX = 63;
-const AGENT_WORDS = 32 + SEATS_MAX + 1;
+const AGENT_WORDS = 32;
 
 /** 64-bit floats of the agent. */
 export const AGENT_TIME = {
@@ -78,16 +74,14 @@ export const AGENT_TIME = {
   writes: 3,
   bytesWritten: 4,
   headWrites: 5,
-  /** reader: totals. */
-  reads: 6,
-  bytesRead: 7,
-  /** reader: monotonic ms at which the read under way began, 0 when none. */
-  readBeganMs: 8,
+  /** main: totals of readers that are no more. */
+  pastReads: 6,
+  pastBytesRead: 7,
+  pastReadErrors: 8,
   /** flush: records dropped because they were older than maxAgeMs. */
   expired: 9,
   batches: 11,
   writeErrors: 12,
-  readErrors: 13,
 } as const;
 const AGENT_TIMES = 16;
 
@@ -159,7 +153,7 @@ export const PEER_TIME = {
   echoSeenMs: 4,
   /** reader: our clock when the peer's head or a batch of it was last seen new. */
   storageSeenMs: 5,
-  /** reader: age of the newest batch of the peer when it was read (ms). */
+  /** reader: age of a batch of the peer when it was read (ms): of the newest that was waited for and not too old. */
   lagMs: 6,
   /** switch: where to begin reading the accepted incarnation, and behind which order mark. */
   startPosition: 7,
@@ -170,13 +164,16 @@ export const PEER_TIME = {
   bytes: 10,
   /** flush: monotonic ms of the last small batch for it: an answer may come at once. A flood is not a question. */
   questionMs: 11,
+  /** reader: our clock when lagMs was measured; 0 when it never was. */
+  lagSeenMs: 12,
 } as const;
-const PEER_TIMES = 12;
+const PEER_TIMES = 13;
 
 const AGENT_BYTES = AGENT_WORDS * 4 + AGENT_TIMES * 8;
 const PEER_BYTES = PEER_WORDS * 4 + PEER_TIMES * 8;
+const PEERS_OFFSET = AGENT_BYTES + SEATS_MAX * READER_BYTES;
 
-export const sharedStateBytes = (peerCount: number = SEATS_MAX): number => AGENT_BYTES + peerCount * PEER_BYTES;
+export const sharedStateBytes = (peerCount: number = SEATS_MAX): number => PEERS_OFFSET + peerCount * PEER_BYTES;
 
 /**
  * main: makes a seat that nobody uses any more ready for another peer. Only the epoch goes on: by it the switch thread
@@ -190,6 +187,25 @@ export function clearSeat({ words, times }: PeerWords): void {
   Atomics.store(words, PEER.epoch, epoch + 1);
 }
 
+/** main: makes a reader's number, which no thread uses any more, ready for another one. Totals never go back. */
+export function clearReader({ times, readers }: SharedState, reader: number): void {
+  const former = readers[reader];
+  if (!former) return;
+  const add = (index: number, by: number | undefined) => (times[index] = (times[index] ?? 0) + (by ?? 0));
+  add(AGENT_TIME.pastReads, former.times[READER_TIME.reads]);
+  add(AGENT_TIME.pastBytesRead, former.times[READER_TIME.bytesRead]);
+  add(AGENT_TIME.pastReadErrors, former.times[READER_TIME.readErrors]);
+  former.words.fill(0);
+  former.times.fill(0);
+}
+
+/** What all readers have read since the agent began, those that are no more included. */
+export interface ReadTotals {
+  readonly reads: number;
+  readonly bytesRead: number;
+  readonly readErrors: number;
+}
+
 /** One peer's words. */
 export interface PeerWords {
   readonly words: Int32Array;
@@ -201,15 +217,20 @@ export interface PeerWords {
 export class SharedState {
   readonly words: Int32Array;
   readonly times: Float64Array;
+  readonly readers: readonly ReaderWords[];
   readonly peers: readonly PeerWords[];
   readonly buffer: SharedArrayBuffer;
+  /** The words of all readers in one view: quicker to look through. */
+  readonly #readerWords: Int32Array;
 
   constructor(buffer: SharedArrayBuffer, peerCount: number = SEATS_MAX) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer, 0, AGENT_WORDS);
     this.times = new Float64Array(buffer, AGENT_WORDS * 4, AGENT_TIMES);
+    this.readers = Array.from({ length: SEATS_MAX }, (_, i) => readerWordsAt(buffer, AGENT_BYTES + i * READER_BYTES));
+    this.#readerWords = new Int32Array(buffer, AGENT_BYTES, (SEATS_MAX * READER_BYTES) / 4);
     this.peers = Array.from({ length: peerCount }, (_, i) => {
-      const start = AGENT_BYTES + i * PEER_BYTES;
+      const start = PEERS_OFFSET + i * PEER_BYTES;
       return {
         words: new Int32Array(buffer, start, PEER_WORDS),
         times: new Float64Array(buffer, start + PEER_WORDS * 4, PEER_TIMES),
@@ -229,6 +250,32 @@ export class SharedState {
     }
     const writtenMs = times[AGENT_TIME.writtenMs] ?? 0;
     return writtenMs > 0 && nowMs - writtenMs <= 2 * beaconMs + writeDeadlineMs;
+  }
+
+  /** The words of reader number `reader`. */
+  reader(reader: number): ReaderWords {
+    const words = this.readers[reader];
+    assert(words !== undefined, 'the shared state has the reader');
+    return words;
+  }
+
+  /** Large batches come, from whichever volume: what we send meanwhile are confirmations, and may share a batch. */
+  get isFlood(): boolean {
+    const words = this.#readerWords;
+    for (let at = READER.flood; at < words.length; at += READER_BYTES / 4)
+      if (Atomics.load(words, at) === 1) return true;
+    return false;
+  }
+
+  get readTotals(): ReadTotals {
+    const { times, readers } = this;
+    const sum = (past: number, index: number) =>
+      readers.reduce((total, reader) => total + (reader.times[index] ?? 0), times[past] ?? 0);
+    return {
+      reads: sum(AGENT_TIME.pastReads, READER_TIME.reads),
+      bytesRead: sum(AGENT_TIME.pastBytesRead, READER_TIME.bytesRead),
+      readErrors: sum(AGENT_TIME.pastReadErrors, READER_TIME.readErrors),
+    };
   }
 
   /** Wakes the thread that waits on `word`. */

@@ -94,7 +94,7 @@ export class WriteBuffer {
    */
   endRound(): void {
     this.isRound = false;
-    const mayWait = Atomics.load(this.#state.words, AGENT.flood) === 1 && this.#ring(HEARTBEAT).isEmpty;
+    const mayWait = this.#state.isFlood && this.#ring(HEARTBEAT).isEmpty;
     if (!mayWait || this.usedBytes > ANSWERS_BYTES_MAX) this.flushNow();
     else this.#tell();
   }

@@ -42,7 +42,7 @@ export class Intake {
   take(source: Source, bytes: Uint8Array, header: BatchHeader, nowMs: number): boolean {
     const { words, times } = source.words;
     const ageMs = Math.max(0, nowMs - (header.monotonicUs + (times[PEER_TIME.offsetUs] ?? 0)) / 1000);
-    times[PEER_TIME.lagMs] = ageMs;
+    this.#noteLag(source, ageMs, nowMs);
     seenAlive(times, nowMs - ageMs);
     for (const ack of acknowledgements(bytes, header)) {
       if (ack.peerIndex !== this.settings.ownTenant || ack.incarnationTag !== this.#tag) continue;
@@ -53,6 +53,13 @@ export class Intake {
     source.isLarge = header.batchBytes > QUESTION_BYTES_MAX;
     if (taken) this.#confirmLater(source, header.batchBytes);
     return taken;
+  }
+
+  /** What is too old to be delivered waited for a node that stood still, not for the storage. */
+  #noteLag({ words: { times }, readSinceMs }: Source, ageMs: number, nowMs: number): void {
+    if (nowMs - ageMs < readSinceMs || ageMs > this.settings.maxAgeMs) return;
+    times[PEER_TIME.lagMs] = ageMs;
+    times[PEER_TIME.lagSeenMs] = nowMs;
   }
 
   #takeRecords(source: Source, bytes: Uint8Array, header: BatchHeader, ageMs: number, nowMs: number): boolean {

@@ -8,7 +8,7 @@
  *   peer's packets may come by storage alone: what an idle cluster costs does not grow with the number of its nodes.
  */
 import { sameBytes } from '../base/bytes.ts';
-import { AGENT, AGENT_TIME, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
+import { AGENT, PEER, PEER_TIME, type SharedState } from '../queue/shared-state.ts';
 import type { Ring } from '../queue/ring.ts';
 import type { Disk } from '../volume/disk.ts';
 import type { Head } from '../volume/head.ts';
@@ -18,11 +18,14 @@ import type { SealFactory } from '../wire/seal.ts';
 import { HeadTable } from './head-table.ts';
 import { Intake } from './intake.ts';
 import { NEEDED_MS_MAX, type PaceSettings } from './pace.ts';
+import { Reads } from './reads.ts';
 import { type ReaderPeer, Source } from './source.ts';
 
 export type { ReaderPeer } from './source.ts';
 
 export interface ReaderSettings {
+  /** Which reader this is: its words in the shared state. */
+  readonly reader: number;
   readonly pace: PaceSettings;
   readonly maxAgeMs: number;
   readonly clusterUuid: Uint8Array;
@@ -53,7 +56,8 @@ const BATCHES_PER_STEP = 32;
 const HEADS_AGAIN_MS = 5;
 
 export class ReaderLoop {
-  readonly #disk: Disk;
+  readonly #bytes: number;
+  readonly #reads: Reads;
   readonly #state: SharedState;
   #settings: ReaderSettings;
   readonly #sealFor: SealFactory;
@@ -78,7 +82,10 @@ export class ReaderLoop {
     memory: Uint8Array,
     now: () => number,
   ) {
-    this.#disk = disk;
+    const words = state.readers[settings.reader];
+    if (!words) throw new Error('shared state has too few readers');
+    this.#bytes = disk.bytes;
+    this.#reads = new Reads(disk, words, now);
     this.#state = state;
     this.#settings = settings;
     this.#sealFor = sealFor;
@@ -115,8 +122,8 @@ export class ReaderLoop {
     if (!words) throw new Error('shared state has too few peers');
     const geometry = { slotOffset: slotsOffset + slotOfTenant(peer.tenant) * slotBytes, slotBytes };
     const disk: Disk = {
-      bytes: this.#disk.bytes,
-      read: (offset, into) => this.#read(offset, into),
+      bytes: this.#bytes,
+      read: (offset, into) => this.#reads.read(offset, into),
       write: () => -1,
     };
     const ownSlot = slotOfTenant(this.#settings.ownTenant);
@@ -124,23 +131,14 @@ export class ReaderLoop {
     return new Source(peer, words, reader);
   }
 
-  /** One read, published while it is under way: a hang must be visible. */
-  #read(offset: number, into: Uint8Array): number {
-    const { words, times } = this.#state;
-    times[AGENT_TIME.readBeganMs] = this.#now();
-    const got = this.#disk.read(offset, into);
-    times[AGENT_TIME.readBeganMs] = 0;
-    times[AGENT_TIME.reads] = (times[AGENT_TIME.reads] ?? 0) + 1;
-    if (got > 0) times[AGENT_TIME.bytesRead] = (times[AGENT_TIME.bytesRead] ?? 0) + got;
-    else times[AGENT_TIME.readErrors] = (times[AGENT_TIME.readErrors] ?? 0) + 1;
-    Atomics.store(words, AGENT.readErrno, got < 0 ? -got : 0);
-    return got;
+  /** The reader ends: nobody is to wait for it any more. */
+  close(): void {
+    this.#reads.close();
   }
 
   /** One round; answers how many milliseconds to sleep. */
   step(): number {
-    const { words } = this.#state;
-    Atomics.add(words, AGENT.readerBeat, 1);
+    this.#reads.beat();
     const nowMs = this.#now();
     const { pace } = this.#settings;
     if (nowMs - this.#headsMs >= pace.idle * 0.9) this.#readHeads(nowMs);
@@ -154,7 +152,7 @@ export class ReaderLoop {
     }
     if (quiet) this.#quietDueMs = this.#now() + Math.min(NEEDED_MS_MAX, pace.idle);
     const after = this.#now();
-    Atomics.store(words, AGENT.flood, this.#sources.some((source) => source.isFlood(after)) ? 1 : 0);
+    this.#reads.isFlood = this.#sources.some((source) => source.isFlood(after));
     if (busy) return 0;
     let dueMs = this.#headsMs + pace.idle;
     for (const source of this.#sources) dueMs = Math.min(dueMs, source.isQuiet ? this.#quietDueMs : source.dueMs);
@@ -178,7 +176,7 @@ export class ReaderLoop {
     this.#headsMs = nowMs;
     this.#heads.read(
       this.#sources,
-      (offset, into) => this.#read(offset, into),
+      (offset, into) => this.#reads.read(offset, into),
       () => this.#now(),
     );
   }
@@ -202,6 +200,7 @@ export class ReaderLoop {
     if (!isFirst) times[PEER_TIME.peerReadPosition] = 0;
     const from = Math.max(start, known);
     source.reader.accept(incarnation, from, times[PEER_TIME.startMark] ?? 0);
+    source.readSinceMs = this.#now();
     source.headMark = 0; // the head is news again: now it can be believed
     this.#headsMs = -Infinity;
     times[PEER_TIME.readPosition] = source.reader.position;

@@ -24,6 +24,8 @@ export class Source {
   readonly reader: SlotReader;
   readonly gates: readonly Gate[];
   epoch = 0;
+  /** Since when its ring is read. What it wrote earlier nobody waited for: its age is no latency. */
+  readSinceMs = Infinity;
   headMark = 0;
   /** The peer says that its packets to us go by storage. */
   sendsByStorage = false;

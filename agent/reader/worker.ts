@@ -6,8 +6,10 @@ import { MessageOutlet } from '../messages/memory.ts';
 import { systemClock } from '../platform/clock.ts';
 import { alignedMemory } from '../platform/memory.ts';
 import { sys, tuneThread } from '../platform/native.ts';
+import { copyMs } from '../settings/settings.ts';
 import type { Ring } from '../queue/ring.ts';
 import { HEAD_RECORD, inboundWord } from '../queue/inbound.ts';
+import { READER, READER_TIME } from '../queue/reader-words.ts';
 import { AGENT, PEER } from '../queue/shared-state.ts';
 import type { Head } from '../volume/head.ts';
 import { READER_MEMORY_BYTES } from '../volume/slot-reader.ts';
@@ -44,17 +46,19 @@ const BYPASS_WAIT_MS = 5;
 const receiveOf = (plan: Plan): ReceiveFacts | undefined =>
   plan.receive.find(({ reader }) => reader === context.reader);
 
-function settingsOf({ volume, peers }: ReceiveFacts): ReaderSettings {
+function settingsOf({ reader, volume, peers }: ReceiveFacts): ReaderSettings {
   const { pollMs, maxAgeMs } = context.settings.storage;
   const ownIncarnation = context.incarnation;
-  return { ...volume, pace: pollMs, maxAgeMs, ownIncarnation, peers, patienceMs: PATIENCE_MS };
+  // A copy may show a head block before what it names, until it is made.
+  const patienceMs = PATIENCE_MS + copyMs(context.settings);
+  return { ...volume, reader, pace: pollMs, maxAgeMs, ownIncarnation, peers, patienceMs };
 }
 
 function open(receive: ReceiveFacts, disk: BlockDevice): ReaderLoop {
   const { volume } = receive;
   const inbound = inboundRing(receive);
   const keys = clusterKeys(context);
-  const programs = new MessageOutlet(receive.messages, context.memory.messages.wake);
+  const programs = new MessageOutlet(receive.messages, context.memory.messages.words);
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   const { tunFd, bellFd } = context;
   return new ReaderLoop(
@@ -116,12 +120,17 @@ function run(): void {
   const { words } = state;
   const receive = receiveOf(context);
   if (!receive) throw new Error('no such receive volume');
+  const { words: own, times } = state.reader(context.reader);
+  // Storage that hangs may do so here already; the first read ends it.
+  times[READER_TIME.beganMs] = systemClock.monotonicMs();
   const disk = BlockDevice.open(receive.volume.path, { readOnly: true });
   const loop = open(receive, disk);
   for (let isWanted = true; isWanted && !state.stopping;) {
     const seen = Atomics.load(words, AGENT.readerWake);
     isWanted = takeOver(loop, words);
-    Atomics.store(words, AGENT.readerPlans + context.reader, context.number);
+    if (!isWanted) loop.close();
+    // Said last: from then on the number may be another reader's.
+    Atomics.store(own, READER.plan, context.number);
     if (!isWanted) break;
     const sleepMs = Math.min(SLEEP_MS_MAX, loop.step());
     if (sleepMs > 0) Atomics.wait(words, AGENT.readerWake, seen, sleepMs);

@@ -18,6 +18,8 @@ const LIVE: ReadonlySet<string> = new Set([
   'hooks',
   'messages',
   'metricsListen',
+  'page',
+  'events',
   'corosyncConf',
 ]);
 

@@ -3,7 +3,17 @@ import { PACKET_TYPES, type TypeIndex } from '../base/packet-type.ts';
 import { assert } from '../base/errors.ts';
 import { parseAddress, parseEndpoint, parseInterfaceAddress, parsePorts, parsePrefix, type Parsed } from './address.ts';
 import { each, type PeerFile, type SettingsFile, type TypeRuleFile } from './given.ts';
-import type { Endpoint, PeerSettings, Settings, TypeRule } from './settings.ts';
+import { PAGE_LISTEN } from './schema-operate.ts';
+import type {
+  CopyCommand,
+  CopyMirror,
+  Endpoint,
+  MirrorPeer,
+  PageSettings,
+  PeerSettings,
+  Settings,
+  TypeRule,
+} from './settings.ts';
 
 export function deriveSettings(given: SettingsFile, file: string): Settings {
   const { storage, primary, vnic } = given;
@@ -30,6 +40,10 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
       flush: storage.flush,
       limits: storage.limits,
       copy: storage.copy,
+      copyWithinMs: storage.copyWithinMs,
+      localVolume: storage.local?.volume ?? null,
+      command: commandOf(storage.command),
+      mirror: mirrorOf(given),
     },
     primary: {
       mode: primary.mode,
@@ -54,13 +68,48 @@ export function deriveSettings(given: SettingsFile, file: string): Settings {
     },
     corosyncConf: given.corosync.conf,
     metricsListen: endpoint(given.metrics.listen),
+    page: pageOf(given.page),
+    events: { file: given.events.file ?? eventsBeside(controlSocket), bytes: given.events.bytes },
     hooks: { onPath: given.hooks.onPath ?? null, timeoutMs: given.hooks.timeoutMs },
   };
+}
+
+function commandOf(given: SettingsFile['storage']['command']): CopyCommand | null {
+  if (given === undefined) return null;
+  const [program = '', ...args] = each(given.run).map(({ text }) => text);
+  const { intervalMs, timeoutMs, onCommand } = given;
+  return { run: [program, ...args], intervalMs, timeoutMs, onCommand };
+}
+
+function mirrorOf({ storage, peers }: SettingsFile): CopyMirror | null {
+  if (storage.mirror === undefined) return null;
+  const links = peers.flatMap(({ node, mirror, receive }): MirrorPeer[] => {
+    if (mirror === undefined) return [];
+    const { connect, journal } = mirror;
+    const listen = known(parseEndpoint(mirror.listen));
+    return [{ node, connect, listen, journal, volume: receive?.volume ?? storage.send.volume }];
+  });
+  return { journal: storage.mirror.journal, peers: links };
 }
 
 /** Two agents on one host have two control sockets; what lies beside them is apart as well. */
 export const messagesSocketBeside = (controlSocket: string): string =>
   `${controlSocket.replace(/\.sock$/, '')}.messages.sock`;
+
+/** What is to survive a restart of the host does not lie in /run. */
+export const eventsBeside = (controlSocket: string): string =>
+  `${controlSocket.replace(/^\/run\//, '/var/lib/').replace(/\.sock$/, '')}.events`;
+
+function pageOf({ serve, listen, tokenFile, hosts, mirrors }: SettingsFile['page']): PageSettings | null {
+  if (!serve) return null;
+  return {
+    listen: known(parseEndpoint(listen)),
+    isDefault: listen === PAGE_LISTEN,
+    tokenFile: tokenFile ?? null,
+    hosts: hosts.map((name) => name.toLowerCase()),
+    mirrors,
+  };
+}
 
 function known<T>(parsed: Parsed<T>): T {
   assert(!parsed.fault, `settings that were checked are faulty: ${parsed.fault?.what}`);

@@ -1,5 +1,7 @@
 /** The settings as the file has them, after the schema has checked each key and filled in defaults. */
 
+import type { CopyKind } from './schema-copy.ts';
+
 type OneOrList = string | readonly string[];
 
 export interface PeerFile {
@@ -7,6 +9,12 @@ export interface PeerFile {
   readonly address: OneOrList;
   readonly primary?: string;
   readonly receive?: { readonly volume: string };
+  readonly mirror?: { readonly connect: string; readonly listen: string; readonly journal: JournalFile };
+}
+
+interface JournalFile {
+  readonly path: string;
+  readonly size: string;
 }
 
 export interface TypeRuleFile {
@@ -30,7 +38,16 @@ export interface SettingsFile {
     readonly writeDeadlineMs: number;
     readonly flush: { readonly thresholdBytes: number; readonly deadlineMs: number };
     readonly limits: { readonly bytesPerSecond: number; readonly operationsPerSecond: number };
-    readonly copy: 'shared' | 'local' | 'command' | 'mirror';
+    readonly copy: CopyKind;
+    readonly copyWithinMs: number;
+    readonly local?: { readonly volume: string };
+    readonly mirror?: { readonly journal: JournalFile };
+    readonly command?: {
+      readonly run: OneOrList;
+      readonly intervalMs: number;
+      readonly timeoutMs: number;
+      readonly onCommand: boolean;
+    };
   };
   readonly primary: {
     readonly mode: 'tunnel' | 'route' | 'none';
@@ -58,6 +75,14 @@ export interface SettingsFile {
   readonly messages: { readonly socket?: string; readonly deadlineMs: number };
   readonly corosync: { readonly conf: string };
   readonly metrics: { readonly listen?: string };
+  readonly page: {
+    readonly serve: boolean;
+    readonly listen: string;
+    readonly tokenFile?: string;
+    readonly hosts: readonly string[];
+    readonly mirrors: readonly string[];
+  };
+  readonly events: { readonly file?: string; readonly bytes: number };
   readonly hooks: { readonly onPath?: string; readonly timeoutMs: number };
 }
 

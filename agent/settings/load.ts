@@ -15,24 +15,26 @@ export { SettingsErrors } from './problems.ts';
 
 const FILE_BYTES_MAX = 1024 * 1024;
 
-const READ_MENDS: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist: name the settings file with --config, or make one from config/two-node.yaml',
+const EXAMPLE = 'config/two-node.yaml';
+const readMends = (example: string): Readonly<Record<string, string>> => ({
+  ENOENT: `does not exist: name the settings file with --config, or make one from ${example}`,
   EACCES: 'may not be read: start as root, or give yourself the right to read it',
   EISDIR: 'is a directory: name a file in it',
-};
+});
 
 /** Reads and checks a settings file (YAML or JSON). */
-export function loadSettings(path: string): Settings {
-  let text: string;
+export const loadSettings = (path: string): Settings => parseSettings(readSettingsFile(path, EXAMPLE), path);
+
+/** The text of a settings file. `example`: what an operator may start from who has none. */
+export function readSettingsFile(path: string, example: string): string {
   try {
-    text = readText(path);
+    return readText(path);
   } catch (error) {
     if (error instanceof AgentError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    const what = READ_MENDS[code] ?? `cannot be read (${code}): check the disk it is on`;
+    const what = readMends(example)[code] ?? `cannot be read (${code}): check the disk it is on`;
     throw new AgentError('usage', `settings file ${path} ${what}`, { cause: error });
   }
-  return parseSettings(text, path);
 }
 
 /** Of a file that is somebody else's, a volume or a device that never ends, no more is read than settings can have. */

@@ -6,6 +6,7 @@ import { parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from '.
 import { messagesSocketBeside } from './derive.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
 import { checkBypass } from './meaning-bypass.ts';
+import { checkCopy } from './meaning-copy.ts';
 import { checkGateway } from './meaning-gateway.ts';
 import { checkPeers } from './meaning-peers.ts';
 import type { KeyPath, Problems } from './problems.ts';
@@ -17,11 +18,12 @@ const IPV6_MTU_MIN = 1280;
 export function checkMeaning(given: Given<SettingsFile>, problems: Problems): void {
   checkKey(given, problems);
   const subnets = checkVnic(given, problems);
-  checkLater(given, problems);
+  checkCopy(given, problems);
   checkPrimary(given, problems);
   checkBypass(given, problems);
   const { listen } = given.metrics ?? {};
   if (listen !== undefined) take(parseEndpoint(listen), ['metrics', 'listen'], problems);
+  checkPage(given, problems);
   checkPeers(given, subnets, problems);
   checkGateway(given, subnets, problems);
   checkTypes(given, problems);
@@ -75,14 +77,6 @@ function checkVnic(given: Given<SettingsFile>, problems: Problems): readonly Int
   return complete ? subnets : null;
 }
 
-/** What the settings can already say and this release cannot yet do. */
-function checkLater(given: Given<SettingsFile>, problems: Problems): void {
-  const copy = given.storage?.copy;
-  if (copy !== undefined && copy !== 'shared') {
-    problems.add(['storage', 'copy'], `${copy} comes with a later release`, 'use shared');
-  }
-}
-
 function checkPrimary(given: Given<SettingsFile>, problems: Problems): void {
   const { mode, listen, probe } = given.primary ?? {};
   const path = ['primary', 'listen'];
@@ -105,6 +99,20 @@ function checkTypes(given: Given<SettingsFile>, problems: Problems): void {
     take(parsePorts(rule.port), path, problems);
     if (rule.protocol === 'icmp') problems.add(path, 'icmp has no ports', 'remove port or change protocol');
   }
+}
+
+const isLoopback = (host: string): boolean => host === '::1' || host.startsWith('127.');
+
+/** Whoever reads the page knows the cluster, and may look into its packets. */
+function checkPage(given: Given<SettingsFile>, problems: Problems): void {
+  const { serve, listen, tokenFile } = given.page ?? {};
+  const path = ['page', 'listen'];
+  if (listen === undefined || serve === false) return;
+  const endpoint = take(parseEndpoint(listen), path, problems);
+  if (endpoint === undefined || isLoopback(endpoint.host) || tokenFile !== undefined) return;
+  if (problems.knows(['page', 'tokenFile'])) return;
+  const mend = 'write tokenFile: /etc/stillbeat/page.token (made by "stillbeat key new"), or listen: 127.0.0.1:9478';
+  problems.add(path, `${listen} is open to other hosts, and there is no tokenFile`, mend);
 }
 
 const SOCKET_PATH_MAX = 107;

@@ -9,34 +9,50 @@ import { keyText, valueText, type KeyPath, type Problems } from './problems.ts';
 import { settingsSchema } from './schema.ts';
 import type { Schema } from './schema-words.ts';
 
-let compiled: ValidateFunction | undefined;
+/** A kind of settings file. */
+export interface FileKind {
+  readonly schema: Schema;
+  /** A file to start from, as an operator finds it. */
+  readonly example: string;
+}
 
-function validator(): ValidateFunction {
+const AGENT_FILE: FileKind = { schema: settingsSchema, example: 'config/two-node.yaml' };
+
+const compiled = new Map<FileKind, ValidateFunction>();
+
+function validator(kind: FileKind): ValidateFunction {
   // Compiling takes some 20 ms, which `status` and `inspect` need not pay.
-  compiled ??= new Ajv({ allErrors: true, verbose: true, useDefaults: true, allowUnionTypes: true }).compile(
-    settingsSchema,
-  );
-  return compiled;
+  const known = compiled.get(kind);
+  if (known) return known;
+  const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, allowUnionTypes: true });
+  const made = ajv.compile(kind.schema);
+  compiled.set(kind, made);
+  return made;
 }
 
 /**
  * Checks `value` (changed in place): missing keys get their defaults, values that do not fit are told to `problems` and
  * taken out, so that what depends on them is not checked against nonsense. Null when it holds no keys at all.
  */
-export function applySchema(value: unknown, problems: Problems): Given<SettingsFile> | null {
-  const validate = validator();
-  if (!validate(value)) tellAll(validate.errors ?? [], value, problems);
-  return typeof value === 'object' && !Array.isArray(value) ? value : null;
+export function applySchema<File extends object = SettingsFile>(
+  value: unknown,
+  problems: Problems,
+  kind: FileKind = AGENT_FILE,
+): Given<File> | null {
+  const validate = validator(kind);
+  if (!validate(value)) tellAll(validate.errors ?? [], value, problems, kind);
+  return typeof value === 'object' && !Array.isArray(value) ? (value as Given<File>) : null;
 }
 
-function tellAll(errors: readonly ErrorObject[], value: unknown, problems: Problems): void {
+function tellAll(errors: readonly ErrorObject[], value: unknown, problems: Problems, kind: FileKind): void {
   // Misspelt keys first: the key they stand for is then not called missing as well.
-  for (const error of errors) if (error.keyword === 'additionalProperties') tellUnknownKey(error, value, problems);
+  for (const error of errors)
+    if (error.keyword === 'additionalProperties') tellUnknownKey(error, value, problems, kind);
   for (const error of errors) if (error.keyword === 'required') tellMissing(error, value, problems);
   const misfits = errors.filter(({ keyword, schemaPath }) => {
     return keyword !== 'additionalProperties' && keyword !== 'required' && !schemaPath.includes('/anyOf/');
   });
-  for (const error of misfits) tellMisfit(error, value, problems);
+  for (const error of misfits) tellMisfit(error, value, problems, kind);
   for (const error of misfits) takeOut(value, pathOf(error.instancePath, value));
 }
 
@@ -59,7 +75,7 @@ function takeOut(root: unknown, path: KeyPath): void {
   if (typeof parent === 'object' && parent !== null) (parent as Record<string, unknown>)[last] = undefined;
 }
 
-function tellUnknownKey(error: ErrorObject, root: unknown, problems: Problems): void {
+function tellUnknownKey(error: ErrorObject, root: unknown, problems: Problems, { schema }: FileKind): void {
   const group = pathOf(error.instancePath, root);
   const key = String(error.params['additionalProperty']);
   const known = Object.keys((error.parentSchema as Schema).properties ?? {});
@@ -69,7 +85,7 @@ function tellUnknownKey(error: ErrorObject, root: unknown, problems: Problems): 
     problems.excuse([...group, near]);
     return;
   }
-  const elsewhere = placesOf(key, settingsSchema, []);
+  const elsewhere = placesOf(key, schema, []);
   const mend =
     elsewhere.length > 0 ? `its place is ${elsewhere.join(' or ')}` : `remove it; known here: ${known.join(', ')}`;
   problems.add([...group, key], 'unknown key', mend);
@@ -92,13 +108,13 @@ function tellMissing(error: ErrorObject, root: unknown, problems: Problems): voi
   problems.add(path, 'missing', mendOf(schema, key));
 }
 
-function tellMisfit(error: ErrorObject, root: unknown, problems: Problems): void {
+function tellMisfit(error: ErrorObject, root: unknown, problems: Problems, kind: FileKind): void {
   const path = pathOf(error.instancePath, root);
   if (problems.knows(path)) return;
   const schema = error.parentSchema as Schema;
   if (path.length === 0) {
     const is = error.data === null ? 'the file is empty' : 'the file does not hold keys and values';
-    problems.add(path, is, 'start from config/two-node.yaml');
+    problems.add(path, is, `start from ${kind.example}`);
     return;
   }
   const what = `must be ${wanted(schema)}, but is ${valueText(error.data)}`;
@@ -128,7 +144,8 @@ export function wanted(schema: Schema): string {
   return words[String(schema.type)] ?? 'text';
 }
 
-const listed = (words: readonly string[]): string => `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+const listed = (words: readonly string[]): string =>
+  words.length === 1 ? String(words[0]) : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 
 function mendOf(schema: Schema, key: string): string {
   if (schema.properties) return `write its keys below it: ${Object.keys(schema.properties).join(', ')}`;

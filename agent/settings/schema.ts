@@ -7,9 +7,10 @@
  */
 
 import { bypass } from './schema-bypass.ts';
+import { copyProperties, peerMirror } from './schema-copy.ts';
 import { corosync } from './schema-corosync.ts';
 import { messages } from './schema-messages.ts';
-import { hooks, metrics } from './schema-operate.ts';
+import { events, hooks, metrics, page } from './schema-operate.ts';
 import { gatewaySchema } from './schema-gateway.ts';
 import {
   bytes,
@@ -45,6 +46,7 @@ const peer = group(
     ),
     primary: endpoint('192.168.50.2:7788', 'The peer’s `primary.listen`. Needed unless `primary.mode` is none.'),
     receive,
+    mirror: peerMirror,
   },
   ['node', 'address'],
 );
@@ -125,7 +127,7 @@ const storage = group(
     writeDeadlineMs: wholeMilliseconds(
       [10, 600_000],
       1000,
-      'A write that takes longer makes the storage unavailable until it ends.',
+      'A write that takes longer makes the storage unavailable until it ends; a read that does, its volume.',
     ),
     flush: group('When buffered packets are written; whichever comes first.', {
       thresholdBytes: bytes([1, 16_777_216], 65_536, 'Write as soon as this much waits.'),
@@ -135,11 +137,7 @@ const storage = group(
       bytesPerSecond: bytes([0, 1e12], 0, 'Written in a second. The LUN stands on production storage.'),
       operationsPerSecond: number('integer', [0, 1e9], 0, 'Writes in a second.'),
     }),
-    copy: {
-      description: 'How the send volume becomes the peer’s receive volume. shared: they are the same blocks.',
-      enum: ['shared', 'local', 'command', 'mirror'],
-      default: 'shared',
-    },
+    ...copyProperties,
   },
   ['send'],
 );
@@ -226,6 +224,8 @@ export const settingsSchema: Schema = {
     messages,
     corosync,
     metrics,
+    page,
+    events,
     hooks,
   },
   required: ['cluster', 'node', 'vnic', 'storage', 'peers'],

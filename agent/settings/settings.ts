@@ -3,6 +3,7 @@
  * `load.ts` makes this out of a file; nothing else does. What the operator writes is described by `schema.ts`.
  */
 import type { TypeIndex } from '../base/packet-type.ts';
+import type { CopyKind } from './schema-copy.ts';
 
 export interface Endpoint {
   readonly host: string;
@@ -48,6 +49,50 @@ export interface GatewaySettings {
   readonly ping: readonly string[];
 }
 
+/** The operator's program that copies the send volume. */
+export interface CopyCommand {
+  /** Its whole path, and its arguments. */
+  readonly run: readonly [program: string, ...args: string[]];
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Run by `stillbeat copy` alone. */
+  readonly onCommand: boolean;
+}
+
+export interface CopyJournal {
+  readonly path: string;
+  /** As it is written: 64M. */
+  readonly size: string;
+}
+
+/** The storage link to one peer. */
+export interface MirrorPeer {
+  readonly node: string;
+  /** Where this node's writes go. */
+  readonly connect: string;
+  /** Where the peer's come in, and what they are brought to. */
+  readonly listen: Endpoint;
+  readonly journal: CopyJournal;
+  readonly volume: string;
+}
+
+export interface CopyMirror {
+  readonly journal: CopyJournal;
+  readonly peers: readonly MirrorPeer[];
+}
+
+export interface PageSettings {
+  readonly listen: Endpoint;
+  /** The endpoint is nobody's word but the default: what has it already keeps it. */
+  readonly isDefault: boolean;
+  /** The words that open the page; null: none is asked for. */
+  readonly tokenFile: string | null;
+  /** Names that a browser may call it by, in lower case. */
+  readonly hosts: readonly string[];
+  /** Control sockets of mirrors. */
+  readonly mirrors: readonly string[];
+}
+
 export interface Settings {
   readonly file: string;
   readonly cluster: string;
@@ -66,7 +111,15 @@ export interface Settings {
     readonly flush: { readonly thresholdBytes: number; readonly deadlineMs: number };
     /** 0 = no limit. */
     readonly limits: { readonly bytesPerSecond: number; readonly operationsPerSecond: number };
-    readonly copy: 'shared' | 'local' | 'command' | 'mirror';
+    readonly copy: CopyKind;
+    /** With a copy: what is written is to be readable at the other side within this. */
+    readonly copyWithinMs: number;
+    /** Where the agent copies to; null without `copy: local`. */
+    readonly localVolume: string | null;
+    /** Null without `copy: command`. */
+    readonly command: CopyCommand | null;
+    /** Null without `copy: mirror`. */
+    readonly mirror: CopyMirror | null;
   };
   readonly primary: {
     readonly mode: 'tunnel' | 'route' | 'none';
@@ -99,6 +152,20 @@ export interface Settings {
   readonly corosyncConf: string;
   /** Where figures for Prometheus are served; null: nowhere. */
   readonly metricsListen: Endpoint | null;
+  /** Where the page is served, and to whom; null: nowhere. */
+  readonly page: PageSettings | null;
+  /** What is kept of the past on the disk; 0 bytes: nothing. */
+  readonly events: { readonly file: string; readonly bytes: number };
   /** The program that is run at changes of a path; null: none. */
   readonly hooks: { readonly onPath: string | null; readonly timeoutMs: number };
 }
+
+/** How long what a node writes may take to be readable at the other side, beside the way over one volume. */
+export const copyMs = ({ storage }: Settings): number => (storage.copy === 'shared' ? 0 : storage.copyWithinMs);
+
+/** On a busy machine a thread now and then is late: one copies (`local`), with a mirror six do, and three disks flush. */
+const STEP_MS = { shared: 0, local: 50, mirror: 200 } as const;
+
+/** How much longer a copy may take for one packet than for the next: twice that. */
+export const copyStepMs = ({ storage }: Settings): number =>
+  storage.copy === 'command' ? (storage.command?.intervalMs ?? 0) : STEP_MS[storage.copy];

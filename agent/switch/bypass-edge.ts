@@ -169,7 +169,7 @@ export class BypassEdge {
     peer.applied = active;
     peer.changes++;
     tellReader(peer, active);
-    this.#event({ kind: 'bypass', peer: name, atMs: nowMs, active });
+    this.#event({ kind: 'bypass', peer: name, atMs: nowMs, active, reason: reasonOf(peer.link, active) });
   }
 
   /** The socket is there only while it is needed: on a healthy network nobody has to look at every ping's answer. */
@@ -185,6 +185,14 @@ export class BypassEdge {
     peer.echo?.close();
     peer.echo = null;
   }
+}
+
+/** Why packets to the peer go past the agents, or no more. */
+function reasonOf({ judge, bypass }: PeerLink, active: boolean): string {
+  if (active) return 'both sides call the network good';
+  if (!judge.hasCarrier) return 'carrier lost';
+  if (judge.override === 'storage') return 'operator';
+  return bypass?.willing === true ? 'the peer has left the network' : 'this node has left the network';
 }
 
 /** The reader waits for a 0 before it delivers what would be answered over a way that is gone. */

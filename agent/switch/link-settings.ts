@@ -2,6 +2,7 @@
 import { sameBytes } from '../base/bytes.ts';
 import { storageWindowBytes } from '../core/lane-sender.ts';
 import type { HeadWord, LinkSettings } from '../core/peer-link.ts';
+import { copyMs, copyStepMs } from '../settings/settings.ts';
 import type { ReceiveFacts, Seat, ThreadContext } from '../threads.ts';
 import type { Head } from '../volume/head.ts';
 import { FORMAT_VERSION, HEAD_STATE } from '../volume/layout.ts';
@@ -24,6 +25,8 @@ export function linkSettingsOf(context: ThreadContext, { seat, since, peer, tena
     volumeVersion: FORMAT_VERSION >>> 16,
     maxAgeMs: storage.maxAgeMs,
     beaconMs: storage.beaconMs,
+    copyMs: copyMs(context.settings),
+    copyStepMs: copyStepMs(context.settings),
     retainBytes: queues.retainBytes,
     storageWindowBytes: storageWindowBytes(context.send.slotBytes),
     readAgainBytes: Math.min(READ_AGAIN_BYTES_MAX, (receiveOf(context, seat)?.volume.slotBytes ?? 0) / 4),

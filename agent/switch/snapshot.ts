@@ -105,11 +105,12 @@ export function snapshot(
 }
 
 function peerSnapshot(link: PeerLink, { words, times }: PeerWords, bypass: BypassFigures, nowMs: number): PeerSnapshot {
-  const lanes = [HEARTBEAT, DATA, BULK].map((type) => link.receive.get(type as 1 | 2 | 3));
+  const { clock, judge, incoming } = link;
+  const lanes = [HEARTBEAT, DATA, BULK].map((type) => incoming.of(type));
   const sum = (field: 'delivered' | 'lost' | 'duplicates' | 'tooOld') =>
     lanes.reduce((n, lane) => n + (lane?.[field] ?? 0), 0);
   const tunnel = link.receiver?.counters;
-  const { heartbeat, data, bulk, clock, judge } = link;
+  const { heartbeat, data, bulk } = link.outgoing;
   return {
     node: link.settings.name,
     seat: link.settings.seat,
@@ -135,13 +136,13 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, bypass: Bypas
       fresh: link.storage.fresh,
       misses: link.storage.misses,
       otherVersion: words[PEER.foreignHeads] ?? 0,
-      lagMs: times[PEER_TIME.storageSeenMs] === 0 ? null : (times[PEER_TIME.lagMs] ?? 0),
+      lagMs: lagMs(times, nowMs),
       behindBytes: Math.max(0, (times[PEER_TIME.headPosition] ?? 0) - (times[PEER_TIME.readPosition] ?? 0)),
     },
     bypass,
     sent: heartbeat.counters.sent + data.counters.sent + bulk.counters.sent,
-    received: sum('delivered') - link.counters.refused + (words[PEER.delivered] ?? 0),
-    lost: sum('lost') + link.counters.refused + (words[PEER.refused] ?? 0),
+    received: sum('delivered') - incoming.refused + (words[PEER.delivered] ?? 0),
+    lost: sum('lost') + incoming.refused + (words[PEER.refused] ?? 0),
     duplicates: sum('duplicates') + (words[PEER.duplicates] ?? 0),
     tooOld: link.counters.tooOld + sum('tooOld') + (words[PEER.tooOld] ?? 0),
     queues: {
@@ -150,6 +151,14 @@ function peerSnapshot(link: PeerLink, { words, times }: PeerWords, bypass: Bypas
       bulk: queue(bulk.keptFrames, bulk.keptBytes, bulk.counters),
     },
   };
+}
+
+/** How long ago a lag may have been measured and still be told. */
+const LAG_KEPT_MS = 60_000;
+
+function lagMs(times: Float64Array, nowMs: number): number | null {
+  const seenMs = times[PEER_TIME.lagSeenMs] ?? 0;
+  return seenMs === 0 || nowMs - seenMs > LAG_KEPT_MS ? null : (times[PEER_TIME.lagMs] ?? 0);
 }
 
 function queue(depth: number, bytes: number, counters: Omit<QueueSnapshot, 'depth'>): QueueSnapshot {

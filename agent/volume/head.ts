@@ -58,6 +58,16 @@ export function headVersion(block: Uint8Array): number {
   return view.getUint32(HEAD.at.magic, true) === HEAD_MAGIC ? view.getUint16(HEAD.at.version, true) : -1;
 }
 
+/** True when the block says that it is a head of this tenant and cluster, in a version that we read; believed or not. */
+export function isHeadOf(block: Uint8Array, nodeIndex: number, clusterUuid: Uint8Array): boolean {
+  const isOurs = sameBytes(block, HEAD.at.clusterUuid, clusterUuid, 0, 16);
+  return (
+    isOurs &&
+    headVersion(block) === FORMAT_VERSION >>> 16 &&
+    dataView(block).getUint16(HEAD.at.nodeIndex, true) === nodeIndex
+  );
+}
+
 export type HeadResult = { readonly ok: true; readonly head: Head } | { readonly ok: false; readonly fault: HeadFault };
 
 const { at } = HEAD;

@@ -3,7 +3,7 @@ import { dataView, getU64 } from '../base/bytes.ts';
 import { AgentError } from '../base/errors.ts';
 import { openBatch, peekBatch, type BatchHeader } from './batch.ts';
 import type { Disk, SlotGeometry } from './disk.ts';
-import { decodeHead, type Head } from './head.ts';
+import { decodeHead, parseHead, type Head } from './head.ts';
 import { BATCH, BATCH_FLAG, BLOCK_BYTES, HEAD_TABLE_OFFSET, slotOfTenant } from './layout.ts';
 import { MARK_RESERVE, WRITER } from './slot-writer.ts';
 import type { SealFactory } from '../wire/seal.ts';
@@ -34,6 +34,7 @@ export interface SlotStart {
  * block that was torn by a crash, or lost over a ring with content, is made good by a walk over the whole ring: the
  * highest order mark and position count.
  * A head block that cannot be read says nothing about the marks that were used: then there is no start.
+ * `formerKey`: the head block is sealed with a key that is gone, see {@link claimedStart}.
  */
 export function findStart(
   disk: Disk,
@@ -42,6 +43,7 @@ export function findStart(
   clusterUuid: Uint8Array,
   sealFor: SealFactory,
   scratch: Uint8Array,
+  formerKey = false,
 ): SlotStart {
   const block = scratch.subarray(0, BLOCK_BYTES);
   if (disk.read(HEAD_TABLE_OFFSET + slotOfTenant(nodeIndex) * BLOCK_BYTES, block) !== BLOCK_BYTES) {
@@ -65,6 +67,8 @@ export function findStart(
       head,
     };
   }
+  const claimed = formerKey ? claimedStart(block) : null;
+  if (claimed) return claimed;
   const walked = walkRing(walk);
   const orderMark = walked.orderMark + WALK_RESERVE;
   return {
@@ -74,6 +78,21 @@ export function findStart(
     position: walked.position,
     head: null,
   };
+}
+
+/** Beyond this a claimed number would leave too little to count on with. */
+const CLAIM_MAX = 2 ** 52;
+
+/**
+ * Nothing in the slot can be proved when its key is gone, and for the same reason no peer takes any of it for ours. The
+ * numbers are taken as they stand there all the same: to go on behind them spares the readers old batches of what looks
+ * like a later lap. Null when they are none to go on from.
+ */
+function claimedStart(block: Uint8Array): SlotStart | null {
+  const { incarnationNumber, reservedMark, position } = parseHead(block);
+  const isUsable = reservedMark < CLAIM_MAX && position < CLAIM_MAX && position % BLOCK_BYTES === 0;
+  if (!isUsable || incarnationNumber >= 0xffff_ffff) return null;
+  return { incarnationNumber: incarnationNumber + 1, orderMark: reservedMark, position, head: null };
 }
 
 /** True when the ring's beginning is as `format` leaves it: a look that spares a new volume the walk. */

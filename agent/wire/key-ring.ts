@@ -3,7 +3,8 @@
  * exchanged while agents run. The first key seals, all of them open.
  *
  * Always true: a nonce serves once under a key. Each cluster key has sealing keys of its own, so the counters go on
- * through an exchange.
+ * through an exchange. Whoever has sealed something can open it until it seals the next, though its key was dropped since:
+ * a batch that could not be written yet is our own word.
  */
 import { sameBytes } from '../base/bytes.ts';
 import type { Seal } from './seal.ts';
@@ -31,6 +32,8 @@ export class KeyRingSeal implements Seal {
   readonly #sealOf: (key: Uint8Array) => Seal;
   #entries: readonly Entry[] = [];
   #version = -1;
+  /** What sealed last. */
+  #sealedBy: Entry | null = null;
 
   /** The header has the first `idBytes` bytes of the key's id at `idAt`. */
   constructor(
@@ -72,12 +75,19 @@ export class KeyRingSeal implements Seal {
     const first = this.#entries[0];
     if (!first) throw new Error('there is no key to seal with');
     header.set(first.id, this.#idAt);
+    this.#sealedBy = first;
     this.#sealBy(first).seal(counter, header, body, tag);
+  }
+
+  get #openers(): readonly Entry[] {
+    const entries = this.#entries;
+    const own = this.#sealedBy;
+    return own === null || entries.includes(own) ? entries : [...entries, own];
   }
 
   open(counter: number, header: Uint8Array, body: Uint8Array, tag: Uint8Array): boolean {
     this.#refresh();
-    for (const entry of this.#entries) {
+    for (const entry of this.#openers) {
       if (!sameBytes(header, this.#idAt, entry.id, 0, this.#idBytes)) continue;
       return this.#sealBy(entry).open(counter, header, body, tag);
     }

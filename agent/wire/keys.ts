@@ -5,9 +5,6 @@
  */
 import { hkdfSync } from 'node:crypto';
 
-export const CLUSTER_UUID_BYTES = 16;
-export const INCARNATION_BYTES = 16;
-
 const derive = (clusterKey: Uint8Array, salt: Uint8Array, info: string): Uint8Array =>
   new Uint8Array(hkdfSync('sha256', clusterKey, salt, `stillbeat 1 ${info}`, 32));
 

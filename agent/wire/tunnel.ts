@@ -8,8 +8,10 @@
  * Everything in the header but `offset` is authenticated. A datagram without the incarnation (random at each start of
  * an agent) cannot spoil a message; one who can read the wire could spoil it, but never alter it.
  */
-import { dataView, getU64, sameBytes, setU64, toHex } from '../base/bytes.ts';
+import { dataView, getU64, sameBytes, setU64 } from '../base/bytes.ts';
 import { defineFields } from '../base/fields.ts';
+import { Reassembly } from './reassembly.ts';
+import { ReplayWindow } from './replay-window.ts';
 import type { Seal } from './seal.ts';
 
 export const TUNNEL_MAGIC = 0x5b;
@@ -133,29 +135,14 @@ export class TunnelSender {
   }
 }
 
-/** Refuses a counter that came before; remembers the last 4,096, older ones are refused. */
-export class ReplayWindow {
-  static readonly SIZE = 4096;
-  readonly #seen = new Uint8Array(ReplayWindow.SIZE);
-  #highest = 0;
-
-  /** True when `counter` is new; it is then remembered. */
-  accept(counter: number): boolean {
-    const size = ReplayWindow.SIZE;
-    if (counter + size <= this.#highest) return false;
-    if (counter > this.#highest) {
-      const gone = Math.min(counter - this.#highest, size);
-      for (let i = 1; i <= gone; i++) this.#seen[(this.#highest + i) % size] = 0;
-      this.#highest = counter;
-    }
-    if (this.#seen[counter % size] === 1) return false;
-    this.#seen[counter % size] = 1;
-    return true;
-  }
+export interface TunnelCounters {
+  messages: number;
+  garbage: number;
+  unauthentic: number;
+  replayed: number;
+  /** Datagrams of a version that is not understood. */
+  version: number;
 }
-
-export const TUNNEL_COUNTERS = ['messages', 'garbage', 'unauthentic', 'replayed', 'unassembled', 'version'] as const;
-export type TunnelCounter = (typeof TUNNEL_COUNTERS)[number];
 
 /** One incarnation of the peer, as its datagrams show it. */
 export interface TunnelSession {
@@ -167,16 +154,6 @@ export interface TunnelSession {
 /** Gets an opened message. The bytes are valid during the call only. */
 export type MessageSink = (session: TunnelSession, message: Uint8Array) => void;
 
-interface Assembly {
-  counter: number;
-  total: number;
-  got: number;
-  chunkBytes: number;
-  readonly have: Uint8Array;
-  readonly bytes: Uint8Array;
-}
-
-const ASSEMBLIES = 16;
 /** A stranger's incarnation costs a key derivation: this many for each second and peer. */
 const STRANGERS_PER_SECOND = 20;
 
@@ -184,17 +161,10 @@ const STRANGERS_PER_SECOND = 20;
 export class TunnelReceiver {
   readonly #sealFor: (incarnation: Uint8Array) => Seal;
   readonly #sink: MessageSink;
-  readonly #assemblies: Assembly[] = [];
-  readonly counters: Record<TunnelCounter, number> = {
-    messages: 0,
-    garbage: 0,
-    unauthentic: 0,
-    replayed: 0,
-    unassembled: 0,
-    version: 0,
-  };
-  /** The version of the last datagram that was refused for it; 0 when none was. */
-  foreignVersion = 0;
+  readonly #reassembly = new Reassembly(MESSAGE_BYTES_MAX + TAG_BYTES);
+  readonly counters: TunnelCounters = { messages: 0, garbage: 0, unauthentic: 0, replayed: 0, version: 0 };
+  /** The version of the last datagram that was refused for it; null when none was. */
+  foreignVersion: number | null = null;
   #accepted: TunnelSession | null = null;
   #newcomer: TunnelSession | null = null;
   #expected: TunnelSession | null = null;
@@ -301,49 +271,9 @@ export class TunnelReceiver {
     header: Uint8Array,
   ): void {
     if (session !== this.#accepted) return; // strangers' words fit into one datagram
-    const assembly = this.#assemblyFor(counter, total);
-    const isLast = offset + chunk.length === total;
-    if (!isLast && assembly.chunkBytes === 0) assembly.chunkBytes = chunk.length;
-    const index = isLast ? assembly.have.length - 1 : offset / assembly.chunkBytes;
-    const fits =
-      isLast || (Number.isInteger(index) && chunk.length === assembly.chunkBytes && index < assembly.have.length - 1);
-    if (!fits || assembly.have[index] === 1) {
-      this.counters.garbage++;
-      return;
-    }
-    assembly.have[index] = 1;
-    assembly.bytes.set(chunk, offset);
-    assembly.got += chunk.length;
-    if (assembly.got < total) return;
-    assembly.counter = 0;
-    this.#open(session, counter, header, assembly.bytes.subarray(0, total));
-  }
-
-  /** The place where this message is put together; the oldest unfinished one makes room. */
-  #assemblyFor(counter: number, total: number): Assembly {
-    let place: Assembly | undefined;
-    for (const assembly of this.#assemblies) {
-      if (assembly.counter === counter && assembly.total === total) return assembly;
-      if (!place || assembly.counter < place.counter) place = assembly;
-    }
-    if (!place || (place.counter !== 0 && this.#assemblies.length < ASSEMBLIES)) {
-      place = {
-        counter: 0,
-        total: 0,
-        got: 0,
-        chunkBytes: 0,
-        have: new Uint8Array(256),
-        bytes: new Uint8Array(MESSAGE_BYTES_MAX + TAG_BYTES),
-      };
-      this.#assemblies.push(place);
-    }
-    if (place.counter !== 0) this.counters.unassembled++;
-    place.counter = counter;
-    place.total = total;
-    place.got = 0;
-    place.chunkBytes = 0;
-    place.have.fill(0);
-    return place;
+    const whole = this.#reassembly.take(counter, total, offset, chunk);
+    if (whole === 'garbage') this.counters.garbage++;
+    else if (whole !== 'more') this.#open(session, counter, header, whole);
   }
 }
 
@@ -352,6 +282,3 @@ export function datagramSender(bytes: Uint8Array, start: number, end: number): n
   if (end - start <= DATAGRAM_HEADER_BYTES || bytes[start] !== TUNNEL_MAGIC) return -1;
   return dataView(bytes).getUint32(start + at.sender, true);
 }
-
-/** For the log: the first bytes of an incarnation. */
-export const shortIncarnation = (incarnation: Uint8Array): string => toHex(incarnation.subarray(0, 4));

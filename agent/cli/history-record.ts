@@ -1,0 +1,128 @@
+/** `stillbeat history record` and `prune`: the recorder's process, and what it is told to let go of. */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { AgentError, EXIT } from '../base/errors.ts';
+import { ask } from '../control-client.ts';
+import { ControlServer } from '../control-server.ts';
+import { parseWhen, WHEN_EXAMPLES } from '../history/core/when.ts';
+import { Recorder } from '../history/recorder/recorder.ts';
+import { readHead, recordingsIn } from '../history/store/files.ts';
+import { Recording } from '../history/store/recording.ts';
+import { systemClock } from '../platform/clock.ts';
+import { createLog, logLevel } from '../platform/log.ts';
+import { loadHistory, type HistorySettings } from '../settings/history.ts';
+import { usageError } from './commands.ts';
+import { parse } from './history-open.ts';
+import { MirrorKeys } from './mirror-keys.ts';
+import { bytesText } from './mirror-text.ts';
+
+const START = 'stillbeat history record';
+const PRUNE_MS_MAX = 600_000;
+
+/** Runs until SIGTERM or SIGINT. */
+export async function record(argv: string[]): Promise<number> {
+  const { values } = parseArgs({ args: argv, options: { config: { type: 'string' } } });
+  if (values.config === undefined) throw usageError('history', '--config is missing');
+  const settings = loadHistory(values.config);
+  const { name, address, store, retention, logFolder, controlSocket } = settings;
+  const log = createLog(name, process.stderr.isTTY, logLevel(process.env['STILLBEAT_LOG']));
+  const keys = new MirrorKeys({ keyFile: settings.keyFile, exportKeyFile: null });
+  keys.readAtHangUp(log);
+  const ended = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => resolve());
+  });
+  let recorder: Recorder | null = null;
+  const control = await ControlServer.open(controlSocket, async (request) => {
+    if (!recorder) throw new AgentError('failed', 'it is starting');
+    if (request['command'] === 'history-status') return recorder.status();
+    if (request['command'] !== 'history-prune') throw new AgentError('usage', 'use history-status or history-prune');
+    const monitor = typeof request['monitor'] === 'string' ? request['monitor'] : null;
+    return { pruned: await recorder.prune(monitor, Number(request['beforeUs']), Number(request['bytes'] ?? Infinity)) };
+  });
+  try {
+    recorder = await Recorder.open({
+      name,
+      keys: keys.cluster,
+      listen: address,
+      store,
+      retention,
+      logFolder,
+      log: (line) => void log.log('warn', line),
+    });
+    log.log('info', 'running', { name, store });
+    await ended;
+    await recorder.close();
+    log.log('info', 'stopped', { reason: 'a signal' });
+    return EXIT.ok;
+  } finally {
+    control.close();
+  }
+}
+
+interface Pruned {
+  readonly monitor: string;
+  readonly segments: number;
+  readonly bytes: number;
+}
+
+/** By a recorder that runs, or on its store. */
+export async function prune(argv: string[]): Promise<number> {
+  const { values } = parse(argv, { before: { type: 'string' } });
+  if (values.config === undefined) throw usageError('history', '--config is missing');
+  if (values.before === undefined) throw usageError('history', '--before is missing');
+  const when = parseWhen(values.before, systemClock.wallMs());
+  if (!when || !('timeUs' in when))
+    throw usageError('history', `--before ${values.before} is no time: write for example ${WHEN_EXAMPLES}`);
+  const settings = loadHistory(values.config);
+  const { monitor } = values;
+  if (monitor !== undefined && !recordingsIn(settings.store).includes(monitor)) {
+    throw new AgentError(
+      'failed',
+      `there is no recording of ${monitor} in ${settings.store}: see stillbeat history list`,
+    );
+  }
+  const request = { command: 'history-prune', monitor, beforeUs: when.timeUs };
+  const pruned = await ask(settings.controlSocket, request, PRUNE_MS_MAX, START).then(
+    (answer) => answer['pruned'] as Pruned[],
+    async (error: AgentError) => {
+      if (!/no agent runs here/.test(error.message)) throw error;
+      return pruneStore(settings, monitor, when.timeUs);
+    },
+  );
+  if (values.json === true) process.stdout.write(`${JSON.stringify({ pruned })}\n`);
+  for (const one of values.json === true ? [] : pruned) {
+    process.stdout.write(
+      `${one.monitor}: ${one.segments} segments (${bytesText(one.bytes)}) are part of the base now\n`,
+    );
+  }
+  return EXIT.ok;
+}
+
+async function pruneStore(
+  { store, retention }: HistorySettings,
+  monitor: string | undefined,
+  beforeUs: number,
+): Promise<Pruned[]> {
+  const pruned: Pruned[] = [];
+  for (const name of recordingsIn(store).filter((one) => monitor === undefined || one === monitor)) {
+    const folder = join(store, name);
+    const { volumes, generation } = readHead(folder);
+    const recording = await Recording.open({
+      folder,
+      monitor: name,
+      volumes,
+      generation,
+      keepsBase: true,
+      retention,
+      nowMs: () => systemClock.wallMs(),
+      log: (line) => void process.stderr.write(`${line}\n`),
+      progress: () => {},
+    });
+    try {
+      pruned.push({ monitor: name, ...(await recording.prune(beforeUs, Infinity)) });
+    } finally {
+      await recording.close();
+    }
+  }
+  return pruned;
+}

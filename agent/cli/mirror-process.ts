@@ -1,0 +1,88 @@
+/** A process of the mirror: what it answers when it is asked, how it changes its role, and how it ends. */
+import { AgentError, EXIT } from '../base/errors.ts';
+import { ControlServer, type Answer } from '../control-server.ts';
+import { MetricsServer } from '../operate/metrics-server.ts';
+import { metricsText } from '../operate/metrics-text.ts';
+import type { Log } from '../platform/log.ts';
+import { keepFreedMemory } from '../platform/native.ts';
+import { holdVolume, type VolumeHold } from '../platform/volume-hold.ts';
+import type { MirrorSourceSettings } from '../settings/mirror.ts';
+import { MIRROR_METRICS } from './mirror-metrics.ts';
+
+export type Request = Readonly<Record<string, unknown>>;
+
+/** A command's answer; with `next` the process goes on as that, once the present role is closed. */
+export interface Done {
+  readonly answer: Answer;
+  readonly next?: () => Promise<Role>;
+}
+
+/** A role that a process plays. */
+export interface Role {
+  status(): Answer;
+  /** By their names on the control socket. */
+  readonly commands: Readonly<Record<string, (request: Request) => Promise<Done>>>;
+  close(): Promise<void>;
+}
+
+export type OpenRole = (fatal: (error: Error) => void) => Promise<Role>;
+
+/** Runs until SIGTERM or SIGINT, or until a part of it dies. Its volumes are its own meanwhile, whatever its role. */
+export async function serve(
+  { controlSocket, volumes, metricsListen }: Pick<MirrorSourceSettings, 'controlSocket' | 'volumes' | 'metricsListen'>,
+  log: Log,
+  open: OpenRole,
+): Promise<number> {
+  let end: (error: Error | null) => void = () => {};
+  const ended = new Promise<Error | null>((resolve) => (end = resolve));
+  keepFreedMemory();
+  // Before anything is set up: what it was doing then would stay behind.
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(null));
+  let running: Role | null = null;
+  /** Settles when no role is being changed. */
+  let turning: Promise<void> = Promise.resolve();
+  const turn = async (next: () => Promise<Role>): Promise<void> => {
+    running = null;
+    running = await next();
+  };
+  const control = await ControlServer.open(controlSocket, async (request) => {
+    if (!running) throw new AgentError('failed', 'it is starting');
+    const command = String(request['command']);
+    if (command === 'mirror-status') return running.status();
+    const { commands } = running;
+    const run = Object.hasOwn(commands, command) ? commands[command] : undefined;
+    if (!run) {
+      const known = ['mirror-status', ...Object.keys(commands)].join(', ');
+      throw new AgentError('usage', `a ${String(running.status()['role'])} has no ${command}: it has ${known}`);
+    }
+    const { answer, next } = await run(request);
+    if (next) {
+      const turned = turn(next);
+      turning = turned.catch((error: Error) => end(error));
+      await turned;
+    }
+    return answer;
+  });
+  const holds: VolumeHold[] = [];
+  let metrics: MetricsServer | null = null;
+  const figures = async (): Promise<string> => {
+    if (!running) throw new AgentError('failed', 'it is starting');
+    return metricsText(running.status(), MIRROR_METRICS);
+  };
+  try {
+    metrics = metricsListen && (await MetricsServer.open(metricsListen, figures));
+    for (const { name, path } of volumes) holds.push(holdVolume(name, path));
+    running = await open((error) => end(error));
+    const error = await ended;
+    if (error) log.log('error', 'fatal', { reason: error.message });
+    await turning;
+    // What a command has put there meanwhile.
+    await (running as Role | null)?.close();
+    log.log('info', 'stopped', { reason: error ? 'fatal' : 'a signal' });
+    return error ? EXIT.died : EXIT.ok;
+  } finally {
+    metrics?.close();
+    control.close();
+    for (const hold of holds) hold.close();
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * `stillbeat report --config FILE [--since T] [--until T] [--output FILE|-]`: what happened, as one HTML file. Made of what
+ * the agent keeps on the disk, so that it can be made when the agent is dead.
+ */
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { AgentError, EXIT } from '../base/errors.ts';
+import { ask } from '../control-client.ts';
+import { timeUs } from '../inspect/filter.ts';
+import { type KeptEvent, readEvents } from '../operate/event-file.ts';
+import { reportHtml } from '../report/document.ts';
+import { gather, type Range } from '../report/gather.ts';
+import { settingsText } from '../report/secrets.ts';
+import { loadSettings } from '../settings/load.ts';
+import type { Settings } from '../settings/settings.ts';
+import { readSource } from '../settings/source.ts';
+import { VERSION } from '../platform/version.ts';
+import type { StatusView } from '../view/status.ts';
+import { usageError } from './commands.ts';
+import { requireConfig } from './usage.ts';
+
+const DAY_MS = 86_400_000;
+const ANSWER_MS_MAX = 2000;
+
+export async function report(argv: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: joined(argv),
+    options: {
+      config: { type: 'string' },
+      since: { type: 'string' },
+      until: { type: 'string' },
+      output: { type: 'string' },
+    },
+  });
+  const file = requireConfig('report', values.config);
+  const nowMs = Date.now();
+  const asked = rangeOf(values.since, values.until, nowMs);
+  const settings = loadSettings(file);
+  const status = await statusOf(settings);
+  const kept = keptOf(settings);
+  // A report of nothing would look like one of a quiet time.
+  if (kept.length === 0 && status === null) {
+    const where = settings.events.file;
+    throw new AgentError(
+      'failed',
+      `nothing is kept in ${where}, and no agent runs: has it ever run with these settings?`,
+    );
+  }
+  const peers = settings.peers.map(({ node }) => node);
+  const text = reportHtml(gather(kept, status, peers, asked), {
+    cluster: settings.cluster,
+    node: settings.node,
+    madeMs: nowMs,
+    settings: settingsText(readSource(readFileSync(file, 'utf8'), file).value),
+    versions: versionsOf(status),
+    isRunning: status !== null,
+    kept: settings.events,
+  });
+  write(values.output ?? defaultName(settings, asked), text);
+  return EXIT.ok;
+}
+
+/** `--since -5m` is what people write; parseArgs wants `--since=-5m`. */
+function joined(argv: readonly string[]): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const [name = '', value] = [argv[i], argv[i + 1]];
+    const isTime = (name === '--since' || name === '--until') && value !== undefined && /^-\d/.test(value);
+    out.push(isTime ? `${name}=${value}` : name);
+    if (isTime) i++;
+  }
+  return out;
+}
+
+/** The last day, when nothing is said. */
+function rangeOf(since: string | undefined, until: string | undefined, nowMs: number): Range {
+  const moment = (option: string, text: string | undefined, none: number): number => {
+    if (text === undefined) return none;
+    const us = timeUs(text, nowMs);
+    if (us === null) throw usageError('report', `--${option} ${text} is no time such as 2026-03-01T03:12:00Z or -5m`);
+    return us / 1000;
+  };
+  const toMs = moment('until', until, nowMs);
+  const fromMs = moment('since', since, toMs - DAY_MS);
+  if (fromMs >= nowMs) throw usageError('report', `--since ${since ?? ''} is in the future`);
+  if (fromMs >= toMs) throw usageError('report', '--since is not before --until');
+  return { fromMs, toMs: Math.min(toMs, nowMs) };
+}
+
+const statusOf = async ({ controlSocket }: Settings): Promise<StatusView | null> =>
+  ask(controlSocket, { command: 'status' }, ANSWER_MS_MAX).then(
+    (answer) => answer as unknown as StatusView,
+    () => null,
+  );
+
+function keptOf({ events: { file } }: Settings): KeptEvent[] {
+  try {
+    return readEvents(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const mend = 'ask as the user that the agent runs as';
+    throw new AgentError('failed', `${file} cannot be read (${code}): ${mend}`, { cause: error });
+  }
+}
+
+function versionsOf(status: StatusView | null): [string, string][] {
+  const pretty = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const system = /^PRETTY_NAME="?([^"\n]*)/m.exec(pretty)?.[1] ?? 'Linux';
+  return [
+    ['stillbeat, the agent that runs', status?.version ?? 'none runs'],
+    ['stillbeat, which made this report', VERSION],
+    ['Node.js', process.version.slice(1)],
+    ['kernel', release()],
+    ['system', system],
+  ];
+}
+
+const defaultName = ({ cluster, node }: Settings, { toMs }: Range): string =>
+  `stillbeat-${cluster}-${node}-${new Date(toMs).toISOString().slice(0, 19).replaceAll(':', '')}Z.html`;
+
+/** Whole or not at all. */
+function write(output: string, text: string): void {
+  if (output === '-') return void process.stdout.write(text);
+  const beside = `${output}.new`;
+  try {
+    writeFileSync(beside, text, { mode: 0o600 });
+    renameSync(beside, output);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new AgentError('failed', `${output} cannot be written (${code}): name another file with --output`, {
+      cause: error,
+    });
+  }
+  process.stdout.write(`${output}\n`);
+}

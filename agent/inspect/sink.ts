@@ -1,0 +1,94 @@
+/** Where the output goes: stdout, or a file of packets. */
+import { closeSync, openSync, statSync, writeSync } from 'node:fs';
+import { AgentError } from '../base/errors.ts';
+import type { InspectedVolume } from './inspected-volume.ts';
+
+/**
+ * Collects what is written, for fewer and larger writes. `flush` waits until the reader of a pipe has taken it: whoever
+ * ends the process before loses the rest.
+ */
+export class Sink {
+  readonly #write: (bytes: Buffer) => Promise<void> | void;
+  readonly close: () => void;
+  #parts: Buffer[] = [];
+  /** Text behind the last of the parts: many small pieces become one. */
+  #text = '';
+  #bytes = 0;
+
+  private constructor(write: (bytes: Buffer) => Promise<void> | void, close: () => void) {
+    this.#write = write;
+    this.close = close;
+  }
+
+  static stdout(): Sink {
+    return new Sink(
+      async (bytes) => new Promise((resolve) => void process.stdout.write(bytes, () => resolve())),
+      () => {},
+    );
+  }
+
+  /** Refuses to write over anything but a file, and over the volume itself. */
+  static file(path: string, volume: InspectedVolume): Sink {
+    const [there, own] = [statSync(path, { throwIfNoEntry: false }), statSync(volume.device.path)];
+    if (there && !there.isFile() && !there.isFIFO()) {
+      throw new AgentError('usage', `--pcap ${path} is neither a file nor a pipe: name another one`);
+    }
+    if (there && there.ino === own.ino && there.dev === own.dev) {
+      throw new AgentError('usage', `--pcap ${path} is the volume itself: name another file`);
+    }
+    try {
+      const fd = openSync(path, 'w', 0o600);
+      return new Sink(
+        (bytes) => writeAll(fd, bytes, path),
+        () => closeSync(fd),
+      );
+    } catch (caught) {
+      throw fileError(path, caught);
+    }
+  }
+
+  write(part: Buffer | string): void {
+    this.#bytes += part.length;
+    if (typeof part === 'string') {
+      this.#text += part;
+      return;
+    }
+    this.#closeText();
+    this.#parts.push(part);
+  }
+
+  #closeText(): void {
+    if (this.#text !== '') this.#parts.push(Buffer.from(this.#text));
+    this.#text = '';
+  }
+
+  /** Time to flush. */
+  get isFull(): boolean {
+    return this.#bytes >= 65_536;
+  }
+
+  async flush(): Promise<void> {
+    if (this.#bytes === 0) return;
+    this.#closeText();
+    const [only, ...more] = this.#parts;
+    const bytes = only !== undefined && more.length === 0 ? only : Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#bytes = 0;
+    await this.#write(bytes);
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer, path: string): void {
+  try {
+    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+  } catch (caught) {
+    throw fileError(path, caught);
+  }
+}
+
+const fileError = (path: string, caught: unknown): AgentError => {
+  const { code } = caught as NodeJS.ErrnoException;
+  return new AgentError('failed', `${path} cannot be written (${code}): check the path, your rights and free space`, {
+    cause: caught,
+  });
+};

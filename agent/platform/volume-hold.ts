@@ -1,0 +1,110 @@
+/**
+ * A volume that is written by this process alone: of a block device the kernel's exclusive claim (no mount, no other device
+ * over it), of a file a lock and the look whether anybody has it open for writing. Who has it is named.
+ */
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
+import koffi from 'koffi';
+import { AgentError } from '../base/errors.ts';
+import { lockFile } from './block-device.ts';
+import { ERRNO } from './native.ts';
+
+const fcntl = koffi.load(null).func('int fcntl(int fd, int command, int argument)');
+const F_SETLEASE = 1024;
+const F_RDLCK = 0;
+const F_UNLCK = 2;
+const ACCESS_MODE = 3;
+/** Far behind any volume's end: whoever locks parts of a volume of its own is not in the way. */
+const LOCK_OFFSET = 2 ** 60;
+
+export interface VolumeHold {
+  close(): void;
+}
+
+/** Takes it until `close`, or the end of the process. Throws an AgentError that says who has it and what to do. */
+export function holdVolume(name: string, path: string): VolumeHold {
+  const isDevice = statSync(path, { throwIfNoEntry: false })?.isBlockDevice() ?? false;
+  const taken = (by: string): AgentError =>
+    new AgentError('taken', `volume ${name}: ${path} is ${by}: end that first, only the mirror may write it`);
+  let fd: number;
+  try {
+    if (!isDevice) refuseWriters(path, taken);
+    fd = openSync(path, constants.O_RDWR | (isDevice ? constants.O_EXCL : 0));
+  } catch (error) {
+    if (error instanceof AgentError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EBUSY') throw taken(mountOf(path) ?? writerOf(path) ?? 'in use');
+    throw new AgentError('volume', `volume ${name}: ${path} cannot be opened (${code}): check the path`, {
+      cause: error,
+    });
+  }
+  const by = isDevice ? writerOf(path) : lockFile(fd, LOCK_OFFSET, 1) < 0 ? (writerOf(path) ?? 'locked') : null;
+  if (by !== null) {
+    closeSync(fd);
+    throw taken(by);
+  }
+  return { close: () => closeSync(fd) };
+}
+
+/** The kernel gives no read lease on a file that anybody has open for writing, a loop device included. */
+function refuseWriters(path: string, taken: (by: string) => AgentError): void {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    if (Number(fcntl(fd, F_SETLEASE, F_RDLCK)) === 0) {
+      fcntl(fd, F_SETLEASE, F_UNLCK);
+      return;
+    }
+    // Where there are no leases, or not for this user, the lock has to do.
+    if (koffi.errno() === ERRNO.EAGAIN) throw taken(writerOf(path) ?? 'open for writing, perhaps as a loop device');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Another process that has it open for writing, as far as this user may see it. */
+function writerOf(path: string): string | null {
+  const real = realpathSync(path);
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    const isWriter = namesIn(`/proc/${pid}/fd`).some(
+      (fd) => linkOf(`/proc/${pid}/fd/${fd}`) === real && isForWriting(`/proc/${pid}/fdinfo/${fd}`),
+    );
+    if (isWriter) return `open for writing in process ${pid} (${textOf(`/proc/${pid}/comm`).trim()})`;
+  }
+  return null;
+}
+
+function mountOf(path: string): string | null {
+  const { rdev } = statSync(path);
+  const number = `${(rdev >>> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >>> 12) & 0xfff00)}`;
+  const line = textOf('/proc/self/mountinfo')
+    .split('\n')
+    .find((one) => one.split(' ')[2] === number);
+  return line === undefined ? null : `mounted at ${line.split(' ')[4]}`;
+}
+
+const isForWriting = (fdinfo: string): boolean => {
+  const [, flags = '0'] = /^flags:\s*(\d+)/m.exec(textOf(fdinfo)) ?? [];
+  return (Number.parseInt(flags, 8) & ACCESS_MODE) !== constants.O_RDONLY;
+};
+
+/** Processes end while they are looked at. */
+function orElse<T>(action: () => T, otherwise: T): T {
+  try {
+    return action();
+  } catch {
+    return otherwise;
+  }
+}
+
+const namesIn = (folder: string): string[] => orElse(() => readdirSync(folder), []);
+const linkOf = (path: string): string => orElse(() => readlinkSync(path), '');
+const textOf = (path: string): string => orElse(() => readFileSync(path, 'utf8'), '');

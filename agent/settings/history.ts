@@ -1,0 +1,58 @@
+/** From a settings file of the recorder to its settings, or to one line for each thing that is wrong with it. */
+import type { Given } from './given.ts';
+import { historySchema } from './history-schema.ts';
+import { readSettingsFile } from './load.ts';
+import { bytesOf, checkEndpoint, endpointOf } from './mirror.ts';
+import { Problems } from './problems.ts';
+import { applySchema, type FileKind } from './schema-problems.ts';
+import type { Endpoint } from './settings.ts';
+import { readSource } from './source.ts';
+
+interface HistoryFile {
+  readonly name: string;
+  readonly keyFile: string;
+  readonly listen: string;
+  readonly store: { readonly path: string };
+  readonly retention: { readonly hours: number; readonly bytes: string | number };
+  readonly log: { readonly path?: string };
+  readonly control: { readonly socket?: string };
+}
+
+export interface HistorySettings {
+  readonly file: string;
+  readonly name: string;
+  readonly keyFile: string;
+  readonly address: Endpoint;
+  readonly store: string;
+  readonly retention: { readonly hours: number; readonly bytes: number };
+  /** Null without a log device. */
+  readonly logFolder: string | null;
+  readonly controlSocket: string;
+}
+
+export const HISTORY_FILE: FileKind = { schema: historySchema, example: 'config/recorder.yaml' };
+
+export const loadHistory = (path: string): HistorySettings =>
+  parseHistory(readSettingsFile(path, HISTORY_FILE.example), path);
+
+export function parseHistory(text: string, file: string): HistorySettings {
+  const source = readSource(text, file);
+  const problems = new Problems(file, source.lineOf);
+  const given: Given<HistoryFile> | null = applySchema<HistoryFile>(source.value, problems, HISTORY_FILE);
+  checkEndpoint(given?.listen, ['listen'], problems);
+  if (given?.log?.path !== undefined && given.log.path === given.store?.path) {
+    problems.add(['log', 'path'], 'is the store too', 'name the folder of the log device, at another place');
+  }
+  problems.throwIfAny();
+  const from = given as HistoryFile;
+  return {
+    file,
+    name: from.name,
+    keyFile: from.keyFile,
+    address: endpointOf(from.listen),
+    store: from.store.path,
+    retention: { hours: from.retention.hours, bytes: bytesOf(from.retention.bytes) },
+    logFolder: from.log.path ?? null,
+    controlSocket: from.control.socket ?? `/run/stillbeat/history-${from.name}.sock`,
+  };
+}
