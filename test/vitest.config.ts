@@ -1,4 +1,44 @@
-import { defineConfig } from 'vitest/config';
+import { availableParallelism } from 'node:os';
+
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** What belongs to the mirror: it watches no clock of others, and has a project of its own, which may be slow. */
+const MIRROR = [
+  'test/mirror/**/*.test.ts',
+  'test/thread/mirror*.test.ts',
+  'test/system/mirror*.test.ts',
+  'test/system/nbd*.test.ts',
+];
+/** What an operator does and reads: commands, files, logs, refusals. They wait on conditions, so they too may be slow. */
+const OPERATOR = [
+  'bench',
+  'copy-faults',
+  'format',
+  'gateway-host',
+  'inspect*',
+  'keys',
+  'lab',
+  'log',
+  'node-room',
+  'operat*',
+  'outlets',
+  'package',
+  'refusals*',
+  'report',
+  'watch',
+  'tun',
+  'versions',
+  'workload',
+].map((name) => `test/system/${name}.test.ts`);
+const OTHERS = { exclude: [...configDefaults.exclude, ...MIRROR, ...OPERATOR] };
+/** Real processes and real kernels. */
+const REAL = {
+  globalSetup: ['test/support/build.ts'],
+  fileParallelism: false,
+  // Longer than each bound inside, which says what it waited for.
+  testTimeout: 240_000,
+  hookTimeout: 120_000,
+};
 
 /** One project for each need: what runs anywhere, what runs real threads, what needs root and a kernel. */
 const project = (name: string, extra: Record<string, unknown> = {}) => ({
@@ -10,18 +50,26 @@ export default defineConfig({
   root: new URL('..', import.meta.url).pathname,
   test: {
     pool: 'forks',
+    // A bound on what hangs, for whoever runs beside others; no claim of speed.
+    testTimeout: 60_000,
+    // Vitest leaves one processor to itself, which on two is half of all.
+    maxWorkers: availableParallelism(),
     projects: [
-      project('unit', { include: ['test/unit/**/*.test.ts', 'test/*.test.ts'] }),
-      project('contract'),
-      project('sim', { testTimeout: 120_000 }),
-      // Real threads and real kernels: one file at a time, or they would disturb each other's timing.
-      project('thread', { globalSetup: ['test/support/build.ts'], fileParallelism: false, testTimeout: 30_000 }),
-      project('system', {
-        globalSetup: ['test/support/build.ts'],
-        fileParallelism: false,
+      // Two hundred small files: a process for each would take longer than the tests in it.
+      project('unit', { include: ['test/unit/**/*.test.ts', 'test/*.test.ts'], isolate: false }),
+      project('contract', { isolate: false }),
+      project('sim', {
+        include: ['test/sim/**/*.test.ts', 'test/mirror-sim/**/*.test.ts'],
         testTimeout: 120_000,
-        hookTimeout: 60_000,
+        // Short-lived buffers without end: a larger nursery halves what collecting them takes.
+        execArgv: ['--max-semi-space-size=64'],
       }),
+      // Real threads and real kernels: one file at a time, or they would disturb each other's timing.
+      project('thread', { ...OTHERS, globalSetup: ['test/support/build.ts'], fileParallelism: false }),
+      project('system', { ...OTHERS, ...REAL }),
+      // One file at a time too: each starts processes and clients.
+      project('operator', { include: OPERATOR, ...REAL }),
+      project('mirror', { include: MIRROR, ...REAL }),
     ],
   },
 });

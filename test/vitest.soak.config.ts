@@ -8,5 +8,7 @@ export default defineConfig({
     include: ['test/soak/**/*.test.ts'],
     globalSetup: ['test/support/build.ts'],
     fileParallelism: false,
+    testTimeout: 600_000,
+    hookTimeout: 120_000,
   },
 });

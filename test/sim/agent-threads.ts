@@ -3,6 +3,8 @@
  * volume, made of the production parts and joined as the workers join them.
  */
 import { FlushLoop } from '../../agent/flush/flush-loop.ts';
+import { slotWriter } from '../../agent/flush/wiring.ts';
+import { timesOf } from '../../agent/platform/clock.ts';
 import { AGENT } from '../../agent/queue/shared-state.ts';
 import {
   clusterKeys,
@@ -15,7 +17,6 @@ import {
 } from '../../agent/threads.ts';
 import { BATCH_BYTES_MAX, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
 import { findStart, initialiseState } from '../../agent/volume/slot-start.ts';
-import { SlotWriter } from '../../agent/volume/slot-writer.ts';
 import { makeContext } from './context.ts';
 import type { Node } from './node.ts';
 import { ReaderThread } from './reader-thread.ts';
@@ -64,35 +65,16 @@ export class Agent {
     const { send, memory } = context;
     const { clock } = this.#node;
     const disk = this.#node.disks.own;
-    const geometry = slotGeometry(send, send.ownTenant);
-    const identity = {
-      nodeIndex: send.ownTenant,
-      clusterUuid: send.clusterUuid,
-      incarnation: context.incarnation,
-      hostId: context.hostId,
-      pid: 1,
-      sealed: true,
-    };
     const blocks = new Uint8Array(memory.writerBlocks);
     const seals = volumeSeals(clusterKeys(context), send.clusterUuid);
-    const writerState = new Float64Array(memory.writer);
-    const start = findStart(
-      disk,
-      geometry,
-      send.ownTenant,
-      send.clusterUuid,
-      seals,
-      blocks.subarray(0, BATCH_BYTES_MAX),
-    );
-    initialiseState(writerState, start);
+    const scratch = blocks.subarray(0, BATCH_BYTES_MAX);
+    const geometry = slotGeometry(send, send.ownTenant);
+    const start = findStart(disk, geometry, send.ownTenant, send.clusterUuid, seals, scratch);
+    initialiseState(new Float64Array(memory.writer), start);
     const state = sharedState(context);
-    const loop = new FlushLoop(
-      new SlotWriter(disk, geometry, identity, seals, writerState, blocks),
-      writeBuffer(context, state),
-      state,
-      flushSettings(context),
-      () => clock.times(),
-    );
+    const writer = slotWriter(context, disk, blocks, 1);
+    const buffer = writeBuffer(context, state);
+    const loop = new FlushLoop(writer, buffer, state, flushSettings(context), () => timesOf(clock));
     loop.onRoom = () => this.#bell();
     return loop;
   }

@@ -17,6 +17,7 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
   const hostId = new Uint8Array(16);
   world.prng.fill(hostId);
   const volume = (on: number): VolumeFacts => ({
+    device: 'device 1',
     path: `volume ${on}`,
     clusterUuid: CLUSTER_UUID,
     slotBytes: settings.slotBytes,
@@ -49,6 +50,8 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
       node: nodeName(index),
       peers: seats.map(({ peer }) => peer),
       types: BULK_RULES,
+      vnic: { addresses: [{ address: nodeAddress(index), prefix: 24 }] },
+      gateway: { use: [], prefixes: [] },
       storage: {
         maxAgeMs,
         beaconMs,

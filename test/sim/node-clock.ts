@@ -1,18 +1,19 @@
 /** The clocks of a simulated host. */
+import type { Clock } from '../../agent/platform/clock.ts';
 import type { World } from './world.ts';
 
 /** A host's clocks: its monotonic one began at its boot and drifts, its wall clock is whatever somebody set. */
-export class NodeClock {
+export class NodeClock implements Clock {
   readonly #world: World;
   readonly #offsetMs: number;
   readonly #driftPpm: number;
-  #wallMs: number;
+  #wallAheadMs: number;
 
   constructor(world: World, driftPpm: number) {
     this.#world = world;
     this.#offsetMs = world.within(1000, 1e9);
     this.#driftPpm = driftPpm;
-    this.#wallMs = 1.7e12 + world.within(-1, 1) * 5 * 3_600_000;
+    this.#wallAheadMs = 1.7e12 + world.within(-1, 1) * 5 * 3_600_000;
   }
 
   monotonicMs(): number {
@@ -21,15 +22,10 @@ export class NodeClock {
 
   /** An administrator, or a time server, sets the wall clock. */
   stepWall(byMs: number): void {
-    this.#wallMs += byMs;
+    this.#wallAheadMs += byMs;
   }
 
-  times(): { nowMs: number; monotonicUs: number; wallUs: number } {
-    const nowMs = this.monotonicMs();
-    return {
-      nowMs,
-      monotonicUs: Math.round(nowMs * 1000),
-      wallUs: Math.round((this.#wallMs + this.#world.nowMs) * 1000),
-    };
+  wallMs(): number {
+    return this.#wallAheadMs + this.#world.nowMs;
   }
 }

@@ -26,6 +26,5 @@ export const others = (count: number, node: NodeIndex): NodeIndex[] =>
 /** A peer's seat in a node's shared state. Not its place in the settings: whoever mixes them up is found out. */
 export const seatOf = (node: NodeIndex, peer: NodeIndex): number => (peer * 5 + node * 3 + 1) % 63;
 
-/** A node's peers are all others in their order: their place in its settings, and back. */
-export const peerPlace = (node: NodeIndex, peer: NodeIndex): number => (peer < node ? peer : peer - 1);
+/** A node's peers are all others in their order: who stands in this place of its settings. */
 export const peerAt = (node: NodeIndex, place: number): NodeIndex => (place < node ? place : place + 1);

@@ -1,7 +1,7 @@
 /** A reader of a simulated agent: polls one receive volume, as its worker does. A read takes its time. */
 import { HEAD_RECORD, inboundWord } from '../../agent/queue/inbound.ts';
 import type { Ring } from '../../agent/queue/ring.ts';
-import { AGENT_TIME, type SharedState } from '../../agent/queue/shared-state.ts';
+import { READER_TIME, type ReaderWords } from '../../agent/queue/reader-words.ts';
 import { ReaderLoop } from '../../agent/reader/reader-loop.ts';
 import type { ReaderPeer } from '../../agent/reader/source.ts';
 import { clusterKeys, inboundRing, sharedState, volumeSeals, type ThreadContext } from '../../agent/threads.ts';
@@ -26,7 +26,7 @@ export interface ReaderThreadPorts {
 export class ReaderThread {
   readonly #node: Node;
   readonly #disk: ReadDisk;
-  readonly #state: SharedState;
+  readonly #words: ReaderWords;
   readonly #loop: ReaderLoop;
   readonly #ports: ReaderThreadPorts;
   #readFromMs = -1;
@@ -38,15 +38,17 @@ export class ReaderThread {
     this.#node = node;
     this.#disk = at(node.disks.reads, receiveIndex);
     this.#ports = ports;
-    this.#state = sharedState(context);
+    const state = sharedState(context);
     const { settings } = context;
     const receive = at(context.receive, receiveIndex);
-    const { volume, peers } = receive;
+    const { reader, volume, peers } = receive;
+    this.#words = at(state.readers, reader);
     const inbound = inboundRing(receive);
     this.#loop = new ReaderLoop(
       this.#disk,
-      this.#state,
+      state,
       {
+        reader,
         pace: settings.storage.pollMs,
         maxAgeMs: settings.storage.maxAgeMs,
         clusterUuid: volume.clusterUuid,
@@ -78,7 +80,7 @@ export class ReaderThread {
       const takesMs = this.#disk.readMs();
       if (takesMs > 0) {
         this.#readFromMs = world.nowMs;
-        this.#state.times[AGENT_TIME.readBeganMs] = clock.monotonicMs();
+        this.#words.times[READER_TIME.beganMs] = clock.monotonicMs();
         return takesMs;
       }
     }

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { runSeed } from './run-seed.ts';
 import { SEEDS } from './seeds.ts';
 
-const SEEDS_DEFAULT = 50;
+const SEEDS_DEFAULT = 30;
 const environment = (name: string): number | null => {
   const text = process.env[name];
   return text === undefined || text === '' ? null : Number(text);

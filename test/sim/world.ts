@@ -69,12 +69,20 @@ export class World {
 
   /** Lets everything happen up to `untilMs`. */
   runUntil(untilMs: number): void {
-    for (let next = this.#heap[0]; next && next.atMs <= untilMs; next = this.#heap[0]) {
-      this.#pop();
-      this.#nowMs = next.atMs;
-      next.run();
+    while (this.step(untilMs));
+  }
+
+  /** Lets the next event happen; false, and it is `untilMs`, when there is none before. */
+  step(untilMs: number): boolean {
+    const [next] = this.#heap;
+    if (!next || next.atMs > untilMs) {
+      this.#nowMs = untilMs;
+      return false;
     }
-    this.#nowMs = untilMs;
+    this.#pop();
+    this.#nowMs = next.atMs;
+    next.run();
+    return true;
   }
 
   #push(event: Event): void {

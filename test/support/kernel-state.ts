@@ -17,9 +17,13 @@ export async function kernelState(lab: Lab, node: string): Promise<string> {
   return said.map((text) => text.split('\n').toSorted().join('\n')).join('\n');
 }
 
-/** The interface by which a TCP packet to this address and port would leave. */
-export async function wayOf(lab: Lab, node: string, address: string, port: number, protocol = 'tcp'): Promise<string> {
-  const what = ['ipproto', protocol, 'dport', String(port)];
+/** Numbers of protocols, as IANA gives them. */
+export const TCP = 6;
+export const UDP = 17;
+
+/** The interface by which a packet to this address and port would leave; by number, for not every host has names for protocols. */
+export async function wayOf(lab: Lab, node: string, address: string, port: number, protocol = TCP): Promise<string> {
+  const what = ['ipproto', String(protocol), 'dport', String(port)];
   const { stdout } = await lab.exec(node, ['ip', '-json', 'route', 'get', address, ...what]);
   return (JSON.parse(stdout === '' ? '[]' : stdout) as { dev?: string }[])[0]?.dev ?? 'none';
 }

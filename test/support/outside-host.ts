@@ -98,7 +98,7 @@ export class OutsideHost {
     const { stdout } = await this.#lab.exec(node, [...curl, '--upload-file', file, `http://${OUTSIDE}/upload`], {
       timeoutMs: 40_000,
     });
-    const sent = this.lines.find(({ done }) => done === '/large')?.hash;
+    const sent = await this.hashOf('/large');
     return { down: hash === sent, up: stdout === hash };
   }
 
@@ -110,6 +110,13 @@ export class OutsideHost {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     return new Download(child, file, url, this);
+  }
+
+  /** Of what the server has sent for a URL; its word may come later than the client's end. */
+  async hashOf(url: string): Promise<string | undefined> {
+    const done = (): Line | undefined => this.lines.find((line) => line.done === url);
+    await eventually(`the server says what it has sent for ${url}`, SOON_MS, () => done() !== undefined);
+    return done()?.hash;
   }
 
   endDownloads(): void {
@@ -153,7 +160,7 @@ class Download {
   /** curl's status, and whether the file is what the server has sent. */
   async result(): Promise<{ status: unknown; whole: boolean }> {
     const [status] = await this.#ended;
-    const sent = this.#outside.lines.find(({ done }) => done === this.#url)?.hash;
+    const sent = await this.#outside.hashOf(this.#url);
     return { status, whole: sent === createHash('sha256').update(readFileSync(this.#file)).digest('hex') };
   }
 }

@@ -2,7 +2,7 @@
 import { heartbeatStream, type StreamResult, type UdpStream } from '../../agent/demo/workload.ts';
 import { type Cluster, eventually } from './cluster.ts';
 
-const BOUND_MS = 30_000;
+const BOUND_MS = 60_000;
 /** Corosync's ports: as many streams may come to one node. */
 const FIRST_PORT = 5404;
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const BOUND_MS_DEFAULT = 5000;
+const BOUND_MS_DEFAULT = 30_000;
 
 /** Waits until `look` finds something (anything but false, null and undefined) and returns it; fails after the bound. */
 export async function until<T>(

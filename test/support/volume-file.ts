@@ -1,5 +1,5 @@
 /** A formatted file volume with its nodes' writers, for tests that look at it from outside. Everything by production code. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatVolume } from '../../agent/cli/format-volume.ts';
@@ -40,13 +40,13 @@ export class VolumeFile {
   }
 
   /** Nodes a and b; `key`: the content of `keyFile`, or null for a volume without one. */
-  static async make(key: Uint8Array | null): Promise<VolumeFile> {
+  static async make(key: Uint8Array | null, sizeBytes: number = 9 * 2 ** 20): Promise<VolumeFile> {
     const folder = mkdtempSync(join(tmpdir(), 'stillbeat-volume-'));
     const request = {
       path: join(folder, 'volume'),
       cluster: 'lab',
       nodes: ['a', 'b'],
-      sizeBytes: 9 * 2 ** 20,
+      sizeBytes,
       force: false,
     };
     const { uuid, slotBytes } = await formatVolume(request);
@@ -70,6 +70,15 @@ export class VolumeFile {
   /** Byte of the volume at which a slot's ring position lies. */
   offset(slot: number, position: number): number {
     return SLOTS_OFFSET + slot * this.slotBytes + (position % this.slotBytes);
+  }
+
+  /** Inverts a byte: a fixed value could be what stands there already. */
+  damage(offset: number): void {
+    const fd = openSync(this.path, 'r+');
+    const byte = new Uint8Array(1);
+    readSync(fd, byte, 0, 1, offset);
+    writeSync(fd, Uint8Array.of(~(byte[0] ?? 0)), 0, 1, offset);
+    closeSync(fd);
   }
 
   remove(): void {

@@ -1,4 +1,5 @@
 /** Volumes, writers and batches for tests, all by the production code. */
+import type { ClusterKeys } from '../../agent/wire/key-ring.ts';
 import type { Disk, SlotGeometry } from '../../agent/volume/disk.ts';
 import type { HeadEntry } from '../../agent/volume/head.ts';
 import { FORMAT_VERSION, HEAD_STATE, SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../agent/volume/layout.ts';
@@ -46,7 +47,7 @@ export interface WriterOptions {
   readonly incarnation?: Uint8Array;
   readonly clusterUuid?: Uint8Array;
   /** Null: without a key. */
-  readonly key?: Uint8Array | null;
+  readonly key?: Uint8Array | ClusterKeys | null;
   readonly start?: SlotStart;
   readonly state?: Float64Array;
 }

@@ -149,7 +149,7 @@ test('[AG9] a miss is counted, told as an event and visible in the status, also 
   // a counts on ten beacons a second, and b writes one.
   await lab.stopAgent('a');
   await lab.startAgent('a', { ...OVERRIDES, storage: { beaconMs: 100 } });
-  const missed = await eventually('a misses what b writes', 30_000, async () => {
+  const missed = await eventually('a misses what b writes', 60_000, async () => {
     const peer = await cluster.peer('a');
     return peer.path === 'network' && !peer.storage.fresh && peer.storage.misses > 0 && peer;
   });

@@ -3,6 +3,10 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
+import { batchesOf, headOf } from '../support/slot-content.ts';
+
+/** No storage of the tests is as slow as this. */
+const TOO_LONG_MS = 2000;
 
 let cluster: Cluster;
 let conf = '';
@@ -36,6 +40,36 @@ test('a token below the shortest that was tried: a warning, and what would fit',
   );
 });
 
+test('a restart in an idle cluster: what lay in the ring is no latency, neither for a peer nor for the token', async () => {
+  const { lab } = cluster;
+  const { file } = lab.volume;
+  await lab.cut('silent');
+  await cluster.untilPath('storage');
+  expect(await cluster.ping('a', 'b')).toBe(true);
+  await lab.heal();
+  await cluster.untilPath('network');
+  // As old as the last batch is, so long was the latency that b told.
+  await eventually('the last batch of a is old', 60_000, () => {
+    const head = headOf(file, 'a', cluster.clusterKey);
+    const last = batchesOf(file, 'a', cluster.clusterKey).at(-1);
+    return head && last && head.monotonicUs - last.header.monotonicUs > 2 * TOO_LONG_MS * 1000;
+  });
+  await lab.stopAgent('b');
+  await lab.startAgent('b', { corosync: { conf } });
+  await cluster.untilPath('network');
+  await eventually(
+    'b has read what a left in its ring',
+    SOON_MS,
+    async () => (await cluster.peer('b')).storage.batches > 0,
+  );
+  expect((await cluster.peer('b')).storage.lagMs ?? 0).toBeLessThan(TOO_LONG_MS);
+  const told = await eventually('advice', SOON_MS, async () => {
+    const { corosync } = (await lab.status('b')) as unknown as { corosync: { oneWayMs: number | null } };
+    return corosync.oneWayMs;
+  });
+  expect(told).toBeLessThan(TOO_LONG_MS);
+});
+
 test('a long token fits, and an edited file counts at once', async () => {
   configure(300_000);
   expect(await advice()).toMatchObject({ configuredTokenMs: 300_000, fits: true });
@@ -52,7 +86,7 @@ test('without the file the latency alone is told', async () => {
 
 test('corosync.conf unreadable: one line in the log and in status, and the agent runs', async () => {
   mkdirSync(conf);
-  const problem = `${conf} cannot be read (EISDIR): no advice on its token`;
+  const problem = `${conf} is no file: no advice on its token`;
   expect((await advice())['problem']).toBe(problem);
   expect(await statusLine()).toBe(`corosync   WARNING: ${problem}`);
   process.kill(cluster.lab.agentPid('a'), 'SIGHUP');

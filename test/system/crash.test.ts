@@ -1,4 +1,4 @@
-/** SIGKILL in mid-write, fifty times, and agents that stand still: what lies on the volume and what the peer is given. */
+/** SIGKILL in mid-write, again and again, and agents that stand still: what lies on the volume and what the peer is given. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,7 +10,8 @@ import { HEAD_STATE } from '../../agent/volume/layout.ts';
 import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
 import { batchesOf, headOf } from '../support/slot-content.ts';
 
-const KILLS = 50;
+/** `npm run test:soak` does fifty. */
+const KILLS = Number(process.env['CRASH_KILLS'] ?? 12);
 const WRITING_MS_MAX = 150;
 const MAX_AGE_MS = 2000;
 const NOTED_LATE_MS = 500;

@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { format } from '../../agent/cli/format.ts';
 
@@ -102,7 +102,8 @@ test('a full file system shows at once, and no half-made file stays', async () =
 test('a signal while the file is made: one line, and no file stays', async () => {
   const volume = join(folder, 'volume');
   const made = make(volume, '--size', '512M');
-  while (!existsSync(volume)) await delay(1);
+  // At every turn of the event loop: one sleep may be all that the making takes.
+  while (!existsSync(volume)) await nextTurn();
   process.emit('SIGINT', 'SIGINT');
   expect(await made).toBe(1);
   expect(err).toMatch(/^stillbeat[^\n]* interrupted \(SIGINT\): volume [^\n]* is not made\n$/);

@@ -1,7 +1,6 @@
 /** `inspect --follow`, and readers of its output that are slow or go away. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { WRITER } from '../../agent/volume/slot-writer.ts';
@@ -16,15 +15,6 @@ beforeEach(async () => {
   key = keyOptions(file, true);
 });
 afterEach(() => file.remove());
-
-/** Inverts a byte: a fixed value could be what stands there already. */
-function damage(offset: number): void {
-  const fd = openSync(file.path, 'r+');
-  const byte = new Uint8Array(1);
-  readSync(fd, byte, 0, 1, offset);
-  writeSync(fd, Uint8Array.of(~(byte[0] ?? 0)), 0, 1, offset);
-  closeSync(fd);
-}
 
 describe('--follow', () => {
   let child: ChildProcess | null = null;
@@ -90,13 +80,32 @@ describe('--follow', () => {
     const before = parsed(out()).length;
     const { position } = file.writer(1).writer;
     file.writer(1).batch(FRAMES.slice(0, 1), { peer: 0 });
-    damage(file.offset(1, position) + 200);
+    file.damage(file.offset(1, position) + 200);
     const orderMark = write(1);
     await until(() => parsed(out()).length === before + 2);
     expect(parsed(out()).slice(before)).toMatchObject([
       { kind: 'damaged', node: 'b', position, fault: 'damaged' },
       { kind: 'batch', node: 'b', orderMark },
     ]);
+  });
+
+  test('what the writer has written over before it could be read is told, with the marks around it', async () => {
+    const { out } = await following('--json');
+    const told = parsed(out());
+    const before = told.findLast(({ node }) => node === 'a')?.['orderMark'];
+    child?.kill('SIGSTOP');
+    const large = Array.from({ length: 60 }, () => new Uint8Array(10_000));
+    const { position } = file.writer(0).writer;
+    while (file.writer(0).writer.position < position + 2.5 * file.slotBytes) file.writer(0).batch(large, { peer: 1 });
+    const newest = write(0);
+    child?.kill('SIGCONT');
+    await until(() => parsed(out()).some(({ orderMark }) => orderMark === newest));
+    const [lost, ...rest] = parsed(out()).slice(told.length);
+    const marks = rest.map(({ orderMark }) => Number(orderMark));
+    expect(lost).toMatchObject({ kind: 'overwritten', node: 'a', position, afterMark: before, beforeMark: marks[0] });
+    expect(lost?.['bytes']).toBeGreaterThan(file.slotBytes);
+    expect(marks).toEqual(marks.map((_, i) => (marks[0] ?? 0) + i));
+    expect(marks.at(-1)).toBe(newest);
   });
 
   test('a capture can be followed', async () => {

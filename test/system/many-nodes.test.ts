@@ -53,7 +53,7 @@ async function hangUp(node: string, members: readonly string[], more: Overrides 
 
 async function untilAll(path: Path, members: readonly string[]): Promise<void> {
   for (const node of members) {
-    await eventually(`${node} has all its peers on ${path}`, 40_000, async () => {
+    await eventually(`${node} has all its peers on ${path}`, 60_000, async () => {
       const { peers } = await status(node);
       const isAll = peers.length === members.length - 1;
       return isAll && peers.every((each) => each.path === path && each.acceptedByPeer);

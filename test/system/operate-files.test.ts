@@ -23,6 +23,8 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const inOwnMounts = (commands: string, argv: readonly string[]): string[] => [
   'unshare',
   '--mount',
+  '--propagation',
+  'slave',
   'sh',
   '-ec',
   `${commands}; exec "$@"`,
@@ -33,10 +35,13 @@ const inOwnMounts = (commands: string, argv: readonly string[]): string[] => [
 describe('the unit', () => {
   const unit = config('systemd/stillbeat@.service');
 
-  test('is accepted by systemd-analyze verify, with nothing to say', async () => {
+  test.each([
+    ['the agent', unit],
+    ['the mirror', config('systemd/stillbeat-mirror@.service')],
+  ])('of %s is accepted by systemd-analyze verify, with nothing to say', async (_, file) => {
     const install =
       'mount -t tmpfs none /usr/local/bin; printf "#!/bin/sh\\n" > /usr/local/bin/stillbeat; chmod 755 /usr/local/bin/stillbeat';
-    const verified = await run(inOwnMounts(install, ['systemd-analyze', 'verify', unit]));
+    const verified = await run(inOwnMounts(install, ['systemd-analyze', 'verify', file]));
     expect(verified).toEqual({ status: 0, stdout: '', stderr: '' });
   });
 
@@ -137,5 +142,28 @@ describe('Pacemaker', () => {
       expect(await run(['sh', '-n', config(file)])).toEqual({ status: 0, stdout: '', stderr: '' });
       expect((await run(['test', '-x', config(file)])).status).toBe(0);
     }
+  });
+});
+
+describe.each([
+  ['dd', 1, 'dd is not installed here: install coreutils'],
+  ['drbd', 1, 'drbdsetup is not installed here: install drbd-utils'],
+  ['ceph-rbd', 3, 'rbd is not installed here: install ceph-common'],
+])('[AG8] the example config/copy/%s', (name, count, missing) => {
+  const example = config(`copy/${name}`);
+
+  test('is plain shell, may be run, and says what it guarantees and how it is set', async () => {
+    expect(await run(['sh', '-n', example])).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect((await run(['test', '-x', example])).status).toBe(0);
+    const text = readFileSync(example, 'utf8');
+    expect(text).toMatch(/^# It guarantees/m);
+    expect(text).toContain(`run: [/etc/stillbeat/copy/${name}, `);
+  });
+
+  test('refuses in one line where its tool is missing, and where it is called in another way', async () => {
+    const words = Array.from({ length: count }, (_, i) => `word${i}`);
+    const without = ['env', '-i', 'PATH=/nowhere', `STILLBEAT_SEND=/dev/null`, example];
+    expect(await run([...without, ...words])).toEqual({ status: 1, stdout: '', stderr: `${missing}\n` });
+    expect(await run(without)).toEqual({ status: 1, stdout: '', stderr: expect.stringMatching(/^usage: .+\n$/) });
   });
 });

@@ -3,7 +3,7 @@
  * it. No systemd runs in a container: setpriv gives the rights, a socket of ours hears the notifications.
  */
 import { once } from 'node:events';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
@@ -53,7 +53,8 @@ const socket = (): string => join(home, 'a.sock');
 /** Starts the agent of a as the user with these capabilities. */
 function start(capabilities: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess {
   const { lab } = cluster;
-  const written = lab.writeSettings('a', { keyFile: join(home, 'key'), control: { socket: socket() } });
+  const corosync = { conf: join(home, 'corosync.conf') };
+  const written = lab.writeSettings('a', { keyFile: join(home, 'key'), control: { socket: socket() }, corosync });
   const settings = join(home, 'a.yaml');
   for (const [from, to] of [
     [written, settings],
@@ -72,10 +73,14 @@ function start(capabilities: readonly string[], environment: Readonly<Record<str
     mount --bind /mnt/tun /dev/net/tun && exec "$@"`;
   const program = ['/mnt/node', '/mnt/root/dist/agent/cli.js', 'run', '--config', settings];
   log = '';
-  child = lab.spawn('a', ['unshare', '--mount', 'sh', '-c', mounts, 'sh', ...user, ...rights, ...program], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, ...environment },
-  });
+  child = lab.spawn(
+    'a',
+    ['unshare', '--mount', '--propagation', 'slave', 'sh', '-c', mounts, 'sh', ...user, ...rights, ...program],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, ...environment },
+    },
+  );
   child.stderr?.on('data', (piece: Buffer) => (log += piece.toString()));
   return child;
 }
@@ -84,7 +89,7 @@ const status = async (): Promise<CommandResult> =>
   cluster.lab.stillbeat('a', ['status', '--json', '--socket', socket()]);
 
 async function untilOnNetwork(): Promise<void> {
-  await eventually('a is on the network', 30_000, async () => {
+  await eventually('a is on the network', 60_000, async () => {
     if (child?.exitCode !== null) throw new Error(`it ended: ${log}`);
     const { stdout } = await status();
     return (JSON.parse(stdout) as { peers: { path: string }[] }).peers[0]?.path === 'network';
@@ -120,9 +125,15 @@ describe('as a user of its own', () => {
     expect((await lab.exec('a', ['ip', 'link', 'show', 'sb0'])).status).not.toBe(0);
   });
 
-  test('without CAP_SYS_NICE it says so once, and goes on', async () => {
+  test('without CAP_SYS_NICE, or a corosync.conf that it may read, it says so once and goes on', async () => {
+    const conf = join(home, 'corosync.conf');
+    writeFileSync(conf, 'totem {\n  token: 3000\n}\n', { mode: 0o600 });
     start(['cap_net_admin']);
     await untilOnNetwork();
+    const problem = `${conf} cannot be read (EACCES): no advice on its token`;
+    expect(log.split(problem)).toHaveLength(2);
+    expect(JSON.parse((await status()).stdout)).toMatchObject({ corosync: { configuredTokenMs: null, problem } });
+    rmSync(conf);
     expect(log.match(/ordinary priority/g)).toHaveLength(1);
     expect(log).toMatch(/"level":"warn"[^\n]*CAP_SYS_NICE/);
     await eventually('a ping', SOON_MS, async () => cluster.ping('a', 'b'));
@@ -161,6 +172,7 @@ describe('the OCF resource agent', () => {
       OCF_RESKEY_config: cluster.lab.settingsPath('b'),
       OCF_RESKEY_program: join(cluster.lab.directory, 'stillbeat'),
       OCF_RESKEY_attribute: '',
+      OCF_RESKEY_count_attribute: '',
       ...more,
     };
     const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);

@@ -1,10 +1,11 @@
 /** What an operator's tools see of a running agent: hooks, figures, the service manager; and an end that loses nothing. */
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
 import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
+import { documentedMetrics, scrapedMetrics, tableOf } from '../support/metrics-tables.ts';
 import { NotifyReceiver } from '../support/notify-receiver.ts';
 import { refused } from '../support/refusal.ts';
 
@@ -20,7 +21,10 @@ beforeAll(async () => {
     primary: { probe: { stableForMs: 500, stableForMaxMs: 500 } },
     metrics: { listen: LISTEN },
     hooks: { onPath: inLab('hook'), timeoutMs: 1000 },
+    corosync: { conf: inLab('corosync.conf') },
+    gateway: { offer: true, uplink: 'eth0' },
   };
+  writeFileSync(inLab('corosync.conf'), 'totem {\n  token: 500\n}\n');
   await cluster.startAgents(overrides);
 });
 afterAll(async () => cluster?.close());
@@ -51,7 +55,14 @@ async function fetchIn(node: string, path: string, method = 'GET'): Promise<{ st
 }
 
 const scrape = async (node = 'a'): Promise<string> => (await fetchIn(node, '/metrics')).text;
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+
+/** The agent of node a goes on with these settings. */
+async function withSettings(settings: Record<string, unknown>): Promise<void> {
+  const before = (await cluster.events('a', 'settings')).length;
+  cluster.lab.writeSettings('a', settings);
+  process.kill(cluster.lab.agentPid('a'), 'SIGHUP');
+  await eventually('they are taken over', SOON_MS, async () => (await cluster.events('a', 'settings')).length > before);
+}
 
 describe('hooks', () => {
   test('the state after the start is told, then each change with what was told before, and no suspect', async () => {
@@ -105,29 +116,58 @@ describe('hooks', () => {
   });
 });
 
+describe('a hook that fails', () => {
+  test('is told with its status and its last word, counted, and holds nothing up; so is one that is missing', async () => {
+    const { lab } = cluster;
+    const toStorage = async (): Promise<void> => {
+      await lab.ask('a', { command: 'path', peer: 'b', to: 'storage' });
+      await cluster.untilPath('storage', SOON_MS, ['a']);
+      expect(await cluster.ping('a', 'b')).toBe(true);
+    };
+    const failures = async (count: number) =>
+      eventually(`${count} are told`, SOON_MS, async () => {
+        const found = await cluster.events('a', 'hook-failed');
+        return found.length === count && found;
+      });
+    writeHook('echo no manager >&2; exit 3');
+    await toStorage();
+    expect(await failures(1)).toMatchObject([{ peer: 'b', reason: 'ended with status 3', said: 'no manager' }]);
+    expect(lab.agentLog('a')).toContain('no manager');
+    expect(await scrape()).toMatch(/^stillbeat_hook_runs_total\{result="failed"\} 1$/m);
+    rmSync(inLab('hook'));
+    await lab.ask('a', { command: 'path', peer: 'b', to: 'auto' });
+    await cluster.untilPath('network');
+    expect((await failures(2))[1]?.['reason']).toMatch(/^is missing/);
+    const before = told('a').length;
+    writeHook(TELL);
+    await toStorage();
+    await eventually('the next one is run', SOON_MS, () => told('a').length > before);
+    await lab.ask('a', { command: 'path', peer: 'b', to: 'auto' });
+    await cluster.untilPath('network');
+  });
+});
+
 describe('figures', () => {
   test('README names every metric of a live scrape with its labels, and no other', async () => {
+    const using = { ...overrides, gateway: { use: ['b'], uplink: 'eth0' } };
+    await withSettings(using);
     await eventually('a round trip is known', SOON_MS, async () => (await cluster.peer('a')).network.rttMs !== null);
+    await eventually('and what it allows', SOON_MS, async () => (await scrape()).includes('corosync_token_fits'));
     await cluster.lab.cut('silent');
     await cluster.untilPath('storage', SOON_MS);
     await cluster.ping('a', 'b');
     await cluster.lab.heal();
-    const text = await scrape();
-    const live = new Map<string, string>();
-    for (const [, name = '', labels = ''] of text.matchAll(/^(\w+)(?:\{(.*)\})? \S+$/gm)) {
-      live.set(name, [...labels.matchAll(/(\w+)="/g)].map(([, label]) => `\`${label}\``).join(', ') || '–');
-    }
-    const section = /^### Metrics$(.*?)^###? /ms.exec(README)?.[1] ?? '';
-    const documented = new Map(
-      [...section.matchAll(/^\| `(\w+)` \| (.*?) \|/gm)].map(([, name = '', labels = '']) => [name, labels]),
-    );
-    expect(Object.fromEntries(live)).toEqual(Object.fromEntries(documented));
+    const live = scrapedMetrics(await scrape());
+    expect(Object.fromEntries(live)).toEqual(tableOf(documentedMetrics('Metrics')));
+    const others = ['Metrics of copies', 'Metrics of the mirror'].flatMap((heading) => documentedMetrics(heading));
+    const served = new Set([...live.keys(), ...others.map(({ name }) => name)]);
     const named = /stillbeat_\w+/g;
     for (const file of ['prometheus/alerts.yml', 'grafana/dashboard.json']) {
       const used = readFileSync(new URL(`../../config/${file}`, import.meta.url), 'utf8').match(named) ?? [];
-      expect([file, [...new Set(used)].filter((name) => !live.has(name))]).toEqual([file, []]);
+      expect([file, [...new Set(used)].filter((name) => !served.has(name))]).toEqual([file, []]);
     }
     await cluster.untilPath('network');
+    await withSettings(overrides);
   });
 
   test('they are those of the status document, in seconds', async () => {
@@ -145,6 +185,36 @@ describe('figures', () => {
     expect(text).toMatch(/^# TYPE stillbeat_storage_writes_total counter$/m);
   });
 
+  test('programs’ messages, the peer’s knowledge of us, the gateway and corosync’s token are among them', async () => {
+    const { lab } = cluster;
+    const figure = async (name: string): Promise<number> => {
+      const line = (await scrape()).split('\n').find((each) => each.startsWith(`${name} `));
+      return line === undefined ? Number.NaN : Number(line.split(' ').at(-1));
+    };
+    const before = await figure('stillbeat_messages_missed_total');
+    const sent = await lab.stillbeat('a', [
+      'send',
+      'b',
+      '--channel',
+      'nobody',
+      '--config',
+      lab.settingsPath('a'),
+      'hello',
+    ]);
+    expect(sent.status).toBe(1);
+    expect(await figure('stillbeat_messages_missed_total')).toBe(before + 1);
+    expect(await figure('stillbeat_messages_sent_total')).toBeGreaterThan(0);
+    expect(await figure('stillbeat_peer_knows_us{peer="b"}')).toBe(1);
+    expect(await figure('stillbeat_peer_key_known{peer="b"}')).toBe(1);
+    expect(await figure('stillbeat_peer_bypass_possible{peer="b"}')).toBe(0);
+    // No route leads outside the lab.
+    expect(await figure('stillbeat_gateway_outside{state="out"}')).toBe(1);
+    expect(await figure('stillbeat_gateway_offering')).toBe(0);
+    await eventually('the token is judged', SOON_MS, async () => (await figure('stillbeat_corosync_token_fits')) === 0);
+    expect(await figure('stillbeat_corosync_token_seconds')).toBe(0.5);
+    expect(await figure('stillbeat_corosync_token_min_seconds')).toBeGreaterThanOrEqual(1);
+  });
+
   test('only GET /metrics is served', async () => {
     expect((await fetchIn('a', '/')).status).toBe(404);
     expect((await fetchIn('a', '/metrics/../status')).status).toBe(404);
@@ -154,21 +224,21 @@ describe('figures', () => {
 
   test('a port that is taken refuses the start; at SIGHUP the figures stay where they are', async () => {
     const { lab } = cluster;
-    const program = "require('net').createServer().listen(9478, '127.0.0.1', () => console.log('up'))";
+    const program = "require('net').createServer().listen(9476, '127.0.0.1', () => console.log('up'))";
     const holder = lab.spawn('a', [process.execPath, '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(holder.stdout!, 'data');
-    const taken = { ...overrides, metrics: { listen: '127.0.0.1:9478' } };
+    const taken = { ...overrides, metrics: { listen: '127.0.0.1:9476' } };
     lab.writeSettings('a', taken);
     process.kill(lab.agentPid('a'), 'SIGHUP');
     await eventually('it is told', SOON_MS, async () => (await cluster.events('a', 'metrics-not-moved')).length > 0);
-    expect((await cluster.events('a', 'metrics-not-moved'))[0]?.['reason']).toMatch(/127\.0\.0\.1:9478 is taken/);
+    expect((await cluster.events('a', 'metrics-not-moved'))[0]?.['reason']).toMatch(/127\.0\.0\.1:9476 is taken/);
     await cluster.untilPath('network');
     expect(await scrape()).toContain('stillbeat_info');
     await lab.stopAgent('a');
-    const line = /metrics\.listen 127\.0\.0\.1:9478 is taken by another program: choose another port or stop it/;
+    const line = /metrics\.listen 127\.0\.0\.1:9476 is taken by another program: choose another port or stop it/;
     await refused(lab, lab.writeSettings('a', taken), 'primary', line);
     const check = await lab.stillbeat('a', ['check', '--config', lab.settingsPath('a')]);
-    expect(check.stdout).toMatch(/^error +metrics\.listen +TCP 127\.0\.0\.1:9478 is taken -> .*ss -ltnp/m);
+    expect(check.stdout).toMatch(/^error +metrics\.listen +TCP 127\.0\.0\.1:9476 is taken -> .*ss -ltnp/m);
     const ended = once(holder, 'exit');
     holder.kill('SIGKILL');
     await ended;

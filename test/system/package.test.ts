@@ -8,6 +8,22 @@ import { run, tool } from '../../agent/demo/shell.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const INSTALL_TIMEOUT_MS = 180_000;
+const COMMANDS = [
+  'demo',
+  'format',
+  'check',
+  'run',
+  'status',
+  'report',
+  'path',
+  'copy',
+  'key',
+  'send',
+  'receive',
+  'inspect',
+  'mirror',
+  'bench',
+];
 let directory: string;
 let stillbeat: string;
 
@@ -36,19 +52,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 test('help lists the commands, --version is the package’s', async () => {
   const help = await run([stillbeat, 'help']);
   expect(help).toMatchObject({ status: 0, stderr: '' });
-  for (const command of [
-    'demo',
-    'format',
-    'check',
-    'run',
-    'status',
-    'path',
-    'key',
-    'send',
-    'receive',
-    'inspect',
-    'bench',
-  ]) {
+  for (const command of COMMANDS) {
     expect(help.stdout).toMatch(new RegExp(`^  stillbeat ${command}\\b`, 'm'));
   }
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
@@ -56,19 +60,7 @@ test('help lists the commands, --version is the package’s', async () => {
 });
 
 test('every command that help names is there: bad usage is told, nothing is missing in the package', async () => {
-  for (const command of [
-    'demo',
-    'format',
-    'check',
-    'run',
-    'status',
-    'path',
-    'key',
-    'send',
-    'receive',
-    'inspect',
-    'bench',
-  ]) {
+  for (const command of COMMANDS) {
     const { status, stderr } = await run([stillbeat, command, '--no-such-option']);
     expect([command, status]).toEqual([command, 2]);
     expect(stderr).toMatch(/^stillbeat/);

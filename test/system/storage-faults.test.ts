@@ -2,7 +2,7 @@
  * Storage that hangs and returns, that fails and recovers, and a disk that is full: what an agent does meanwhile, and that
  * nothing old comes out afterwards. The volume is a real loop device over a disk that fails on command.
  */
-import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -117,6 +117,23 @@ describe('a disk that hangs or fails', () => {
     expect(result.latencyMs.max).toBeLessThan(MAX_AGE_MS + NOTED_LATE_MS);
   });
 
+  test('SIGTERM while it hangs: interface and sockets are given back, it says what it waits for, and ends with the storage', async () => {
+    const { lab } = cluster;
+    await disk.fault('hang', 'hang');
+    await eventually('b tells of it', SOON_MS, async () => !(await cluster.status('b')).storage.available);
+    process.kill(lab.agentPid('b'), 'SIGTERM');
+    await eventually('the last line', SOON_MS, () => /"message":"stopped"/.test(lab.agentLog('b')));
+    expect(lab.agentLog('b')).toMatch(/a thread hangs in its storage: the process is gone when that answers/);
+    await eventually('the socket is gone', SOON_MS, () => !existsSync(lab.socketPath('b')));
+    expect((await lab.exec('b', ['ip', 'link', 'show', 'sb0'])).status).not.toBe(0);
+    // No process can leave such a call, not even for SIGKILL.
+    expect(lab.agentEnded('b')).toBeNull();
+    await disk.heal();
+    await eventually('it ends', SOON_MS, () => lab.agentEnded('b') !== null);
+    expect(lab.agentEnded('b')).toBe(0);
+    await lab.startAgent('b', OVERRIDES);
+  });
+
   test('EIO: the storage counts as unavailable and the error is shown; when it recovers, traffic goes on', async () => {
     const { lab } = cluster;
     await lab.cut('silent');
@@ -196,7 +213,7 @@ describe('a full disk under a file volume', () => {
     const ballast = join(mounted, 'ballast');
     await tool(['fallocate', '-l', '15M', ballast]);
     const heartbeats = await heartbeatStream(lab, { ...AtoB, perSecond: 500, bytes: 1000 });
-    await eventually('a tells of the full disk, and takes the storage for unavailable', 30_000, async () => {
+    await eventually('a tells of the full disk, and takes the storage for unavailable', 60_000, async () => {
       const { storage } = await cluster.status('a');
       return storage.writeError === 'ENOSPC' && !storage.available;
     });

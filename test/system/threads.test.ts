@@ -2,16 +2,21 @@
  * Threads of the real agent that die or stand still in mid-work: noticed, reported, started again, and nothing of the
  * volume's order lost. They are made to by Node's own inspector, which SIGUSR1 opens; the program has no hook for it.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { EXIT } from '../../agent/base/errors.ts';
 import { dataStream, heartbeatStream, tcpTransfer } from '../../agent/demo/workload.ts';
 import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
+import { type LogLine, logLines } from '../support/events-table.ts';
 import { batchesOf } from '../support/slot-content.ts';
 
 const IN_THREAD = fileURLToPath(new URL('fixtures/in-thread.mjs', import.meta.url));
 /** A thread's start takes long on a busy machine; nothing here is to be lost for its age. */
 const OVERRIDES = { storage: { maxAgeMs: 10_000 }, primary: { probe: { stableForMs: 500 } } };
+const SCHED_RR = 2;
+/** Node's --v8-pool-size. */
+const ENGINE_HELPERS = 4;
 const AtoB = { from: 'a', to: 'b' } as const;
 const DIE = 'process.exit(9)';
 const STAND_STILL = 'for (const end = Date.now() + 5000; Date.now() < end; );';
@@ -35,12 +40,39 @@ async function inThread(node: string, thread: 'switch' | 'flush' | 'reader', exp
   expect([status, stderr]).toEqual([0, '']);
 }
 
+/** Lines that say why the agent of a ended; the inspector has lines of its own. */
+const fatal = (): LogLine[] => {
+  const lines = cluster.lab.agentLog('a').split('\n');
+  expect(lines.filter((line) => line.startsWith('stillbeat:'))).toEqual([]);
+  return logLines(lines.filter((line) => line.startsWith('{')).join('\n')).filter(({ message }) => message === 'fatal');
+};
+
 async function died(node: string, thread: string, times: number, sinceMs: number): Promise<void> {
   await eventually(`the ${thread} thread of ${node} died ${times} times`, SOON_MS, async () => {
     const events = await cluster.events(node, 'thread-died', sinceMs);
     return events.filter((event) => event['thread'] === thread).length >= times;
   });
 }
+
+/** Of each thread of an agent: its name, scheduling policy and priority in it (proc(5), fields 40 and 41). */
+function scheduling(node: string): { readonly name: string; readonly policy: number; readonly priority: number }[] {
+  const tasks = `/proc/${cluster.lab.agentPid(node)}/task`;
+  return readdirSync(tasks).map((task) => {
+    const stat = readFileSync(`${tasks}/${task}/stat`, 'utf8');
+    const [name = ''] = /(?<=\().*(?=\))/.exec(stat) ?? [];
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { name, priority: Number(fields[37]), policy: Number(fields[38]) };
+  });
+}
+
+test('threads come before ordinary programs, and so do the engine’s helpers that they wait for, behind them', () => {
+  const threads = scheduling('a');
+  const ours = threads.filter(({ name }) => name.startsWith('sb-'));
+  expect(ours.map(({ name }) => name).toSorted()).toEqual(['sb-flush', 'sb-reader', 'sb-switch']);
+  expect(ours.map(({ policy, priority }) => [policy, priority])).toEqual(ours.map(() => [SCHED_RR, 2]));
+  const helpers = threads.filter(({ policy, priority }) => policy === SCHED_RR && priority === 1);
+  expect(helpers.length).toBeGreaterThanOrEqual(ENGINE_HELPERS);
+});
 
 test('the flush thread dies under load: started again, the volume’s order goes on, applications do not notice', async () => {
   const { lab } = cluster;
@@ -107,7 +139,7 @@ test('the switch thread dies: the program ends with its status, and a successor 
   await inThread('a', 'switch', DIE);
   await eventually('the program ends', SOON_MS, () => lab.agentEnded('a') !== null);
   expect(lab.agentEnded('a')).toBe(EXIT.died);
-  expect(lab.agentLog('a')).toMatch(/^stillbeat: the switch thread died: [^\n]+$/m);
+  expect(fatal()).toMatchObject([{ reason: expect.stringMatching(/^the switch thread died: /), status: EXIT.died }]);
   expect((await lab.exec('a', ['ip', '-brief', 'address', 'show', 'sb0'])).stdout).toContain(lab.vnicAddress('a'));
   await lab.startAgent('a', OVERRIDES);
   await cluster.untilPath('network');
@@ -123,5 +155,7 @@ test('a thread that keeps dying ends the program', async () => {
   }
   await eventually('the program ends', SOON_MS, () => lab.agentEnded('a') !== null);
   expect(lab.agentEnded('a')).toBe(EXIT.died);
-  expect(lab.agentLog('a')).toMatch(/^stillbeat: the flush thread keeps dying [^\n]+$/m);
+  expect(fatal()).toMatchObject([
+    { reason: expect.stringMatching(/^the flush thread keeps dying /), status: EXIT.died },
+  ]);
 });

@@ -11,7 +11,7 @@ import type { InterfaceOptions } from '../../vnic/interface-linux.ts';
 const BYTES = 64 << 20;
 const PORT = 4001;
 /** A second is enough; frames that are lost for ever would keep TCP trying for minutes. */
-const BOUND_MS = 30_000;
+const BOUND_MS = 60_000;
 const COUNTERS = { stop: 0, frames: 1, superPackets: 2, largest: 3, refused: 4, failed: 5, unparsed: 6 } as const;
 
 interface Answer {

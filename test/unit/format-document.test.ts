@@ -1,10 +1,4 @@
-/**
- * Holds agent/FORMAT.md against the code, both ways: whatever is in one of them only, or differs, fails. The document is
- * read as its readers see it: tables under a line that names them.
- */
-import { readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
-import type { Fields } from '../../agent/base/fields.ts';
+/** agent/FORMAT.md against the code. */
 import { PACKET_TYPES } from '../../agent/base/packet-type.ts';
 import { PATHS } from '../../agent/base/paths.ts';
 import * as layout from '../../agent/volume/layout.ts';
@@ -12,105 +6,10 @@ import * as message from '../../agent/wire/message.ts';
 import * as program from '../../agent/wire/program-message.ts';
 import * as record from '../../agent/wire/record.ts';
 import * as tunnel from '../../agent/wire/tunnel.ts';
+import { describeFormat } from '../support/format-document.ts';
 
-const DOCUMENT = readFileSync(new URL('../../agent/FORMAT.md', import.meta.url), 'utf8');
-const MODULES: Record<string, unknown> = { ...layout, ...message, ...program, ...record, ...tunnel };
-
-interface Row {
-  readonly cells: readonly string[];
-}
-
-/** The rows of each table that a line of this form introduces, by name. */
-function tablesAfter(lead: RegExp): Map<string, { title: RegExpExecArray; rows: Row[] }> {
-  const tables = new Map<string, { title: RegExpExecArray; rows: Row[] }>();
-  const lines = DOCUMENT.split('\n');
-  lines.forEach((line, index) => {
-    const title = lead.exec(line);
-    const name = title?.[1];
-    if (!title || name === undefined) return;
-    if (tables.has(name)) throw new Error(`${name} is drawn twice`);
-    tables.set(name, { title, rows: rowsFrom(lines, index + 1) });
-  });
-  return tables;
-}
-
-function rowsFrom(lines: readonly string[], from: number): Row[] {
-  const start = lines.findIndex((line, index) => index >= from && line.startsWith('|'));
-  const end = lines.findIndex((line, index) => index > start && !line.startsWith('|'));
-  return lines.slice(start + 2, end).map((line) => ({
-    cells: line
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim().replaceAll('`', '')),
-  }));
-}
-
-const isFields = (value: unknown): value is Fields<string> =>
-  typeof value === 'object' && value !== null && 'at' in value && 'size' in value && 'bytes' in value;
-
-const isSet = (value: unknown): value is Record<string, number> =>
-  typeof value === 'object' && value !== null && Object.values(value).every((entry) => typeof entry === 'number');
-
-/** A closed set as the document shows it: value and name of each member, in order. */
-function membersOf(value: unknown): [number, string][] {
-  if (Array.isArray(value)) return value.map((name, index) => [index, String(name)]);
-  return Object.entries(value as Record<string, number>).map(([name, number]) => [number, name]);
-}
-
-const drawn = tablesAfter(/^Table `(\w+)`, (\d+) bytes$/);
-const drawnSets = tablesAfter(/^Closed set `(\w+)`$/);
-const fieldTables = Object.entries(MODULES).filter(([, value]) => isFields(value)) as [string, Fields<string>][];
-const sets: [string, unknown][] = [
-  ...Object.entries(MODULES).filter(([, value]) => !isFields(value) && isSet(value)),
-  ['PACKET_TYPES', PACKET_TYPES],
-  ['PATHS', PATHS],
-];
-const constants = Object.entries(MODULES).filter(([, value]) => typeof value === 'number' || typeof value === 'string');
-
-describe('FORMAT.md draws what the code writes', () => {
-  test('the same records, each drawn once', () => {
-    expect([...drawn.keys()].sort()).toEqual(fieldTables.map(([name]) => name).sort());
-    expect(fieldTables.length).toBeGreaterThan(8);
-  });
-
-  test.each(fieldTables)('%s: offset, size and name of each field, in order', (name, fields) => {
-    const table = drawn.get(name);
-    const documented = table?.rows.map(({ cells }) => [Number(cells[0]), Number(cells[1]), cells[2]]);
-    const coded = Object.keys(fields.at).map((field) => [fields.at[field], fields.size[field], field]);
-    expect(documented).toEqual(coded);
-    expect(Number(table?.title[2])).toBe(fields.bytes);
-  });
-
-  test('the same closed sets', () => {
-    expect([...drawnSets.keys()].sort()).toEqual(sets.map(([name]) => name).sort());
-  });
-
-  test.each(sets)('%s: value and name of each member', (name, value) => {
-    const documented = drawnSets.get(name)?.rows.map(({ cells }) => [Number(cells[0]), cells[1]]);
-    expect(documented).toEqual(membersOf(value));
-  });
-
-  test('the same constants with the same values', () => {
-    const section = DOCUMENT.slice(DOCUMENT.indexOf('\n## Constants'), DOCUMENT.indexOf('\n## Volume'));
-    const rows = rowsFrom(section.split('\n'), 0).map(({ cells }) => {
-      const value = cells[1] ?? '';
-      return [cells[0], value.startsWith('"') ? value.slice(1, -1) : Number(value)] as const;
-    });
-    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(constants));
-    expect(rows.length).toBe(constants.length);
-  });
-
-  test('every field says what it means, unless its name does', () => {
-    for (const [name, { rows }] of drawn) {
-      for (const { cells } of rows) {
-        const isSilent = ['reserved', 'padding', 'zero'].includes(cells[2] ?? '');
-        expect(isSilent || (cells[3] ?? '') !== '', `${name}.${cells[2]}`).toBe(true);
-      }
-    }
-  });
-
-  test('every link inside the document leads to a heading', () => {
-    const headings = [...DOCUMENT.matchAll(/^#+ (.*)$/gm)].map((match) => match[1]?.toLowerCase().replaceAll(' ', '-'));
-    for (const [, target] of DOCUMENT.matchAll(/\]\(#([^)]*)\)/g)) expect(headings).toContain(target);
-  });
+describeFormat(new URL('../../agent/FORMAT.md', import.meta.url), {
+  modules: { ...layout, ...message, ...program, ...record, ...tunnel },
+  sets: { PACKET_TYPES, PATHS },
+  recordsMin: 9,
 });

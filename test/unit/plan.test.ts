@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { NO_PLAN, nextPlan, seatChange } from '../../agent/plan.ts';
 import type { PeerSettings, Settings } from '../../agent/settings/settings.ts';
-import type { Plan, VolumeFacts } from '../../agent/threads.ts';
+import { flushSettings, type Plan, type ThreadContext, type VolumeFacts } from '../../agent/threads.ts';
 import type { SeenVolumes } from '../../agent/volumes.ts';
 
 const UUID = new Uint8Array(16).fill(3);
 const volume = (path: string): VolumeFacts => ({
   path,
+  device: 'device 1',
   clusterUuid: UUID,
   slotBytes: 1,
   slotCount: 4,
@@ -86,4 +87,15 @@ describe('nextPlan', () => {
     const all = { seats: new Set(Array.from({ length: 63 }, (_, i) => i)), readers: new Set<number>() };
     expect(() => plan(first, [peer('b'), peer('d')], all)).toThrow(/no seat is free/);
   });
+});
+
+test('[RING1] the flush thread knows of each peer which reader hears it', () => {
+  const made = plan(NO_PLAN, [peer('b', 'v1'), peer('c', 'v2'), peer('d', 'v1')]);
+  const storage = { flush: {}, limits: {} };
+  const context = { ...made, settings: { storage }, send: volume('v') } as unknown as ThreadContext;
+  expect(flushSettings(context).peers.map(({ seat, reader }) => [seat, reader])).toEqual([
+    [made.seats[0]?.seat, 0],
+    [made.seats[1]?.seat, 1],
+    [made.seats[2]?.seat, 0],
+  ]);
 });

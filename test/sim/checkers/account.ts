@@ -11,7 +11,7 @@
  */
 import type { NodeIndex } from '../pairs.ts';
 import type { SimSettings } from '../settings.ts';
-import type { Copy, Sent, SentType } from '../workload.ts';
+import type { Copy, Sent } from '../workload.ts';
 import { readId } from '../workload.ts';
 import type { Conditions } from './conditions.ts';
 
@@ -143,5 +143,3 @@ export class Account {
 
 const nameOf = ({ type, number, from, id }: Sent, { to }: Copy): string =>
   `${type} ${number} of node ${from} to ${to} (id ${id})`;
-
-export const OWED_TYPES: readonly SentType[] = ['heartbeat', 'data', 'bulk'];

@@ -27,6 +27,14 @@ test('[AG10] our own table, and chains that accept, are no hindrance', () => {
   expect(firewallFindings('{}', 't', 'sb0', 'eth0').map(({ level }) => level)).toEqual(['ok']);
 });
 
+test('[AG10] another agent of this host that offers is told, before anything else', () => {
+  const all = findings(chain('stillbeat_gw_sb1', 'forward', 'accept'), chain('filter', 'forward', 'drop'));
+  expect(all).toMatchObject([
+    { level: 'warning', mend: 'one agent of a host can offer: set offer: false for the other' },
+  ]);
+  expect(all[0]?.what).toContain('stillbeat_gw_sb1');
+});
+
 test('[AG10] without nft a node cannot offer, and is told why', () => {
   const [finding] = firewallFindings(new Error('there is no nft here: install nftables'), 't', 'sb0', 'eth0');
   expect(finding).toMatchObject({ level: 'warning', name: 'gateway.nft' });

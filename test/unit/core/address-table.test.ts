@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { AddressTable } from '../../../agent/core/address-table.ts';
 import { parseIp } from '../../../vnic/ip-address.ts';
-import { Random } from '../../support/random.ts';
+import { Prng } from '../../../agent/base/prng.ts';
 
 const address = (text: string): Uint32Array => {
   const words = new Uint32Array(4);
@@ -19,10 +19,10 @@ test('of two entries with one address the first stands', () => {
 });
 
 test('finds every one of 1 to 300 random addresses, and none of their neighbours', () => {
-  const random = new Random(11);
+  const random = new Prng(11);
   for (let count = 1; count <= 300; count += 13) {
     const entries = Array.from({ length: count }, (_, value) => {
-      const words = new Uint32Array([random.word(), random.word(), random.word(), random.word() & ~1]);
+      const words = new Uint32Array([random.u32(), random.u32(), random.u32(), random.u32() & ~1]);
       return { address: words, value };
     });
     const table = new AddressTable(entries);

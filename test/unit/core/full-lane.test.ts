@@ -52,9 +52,9 @@ function fill(): void {
 test('a full lane pushes back for a while, and then drops the newest', () => {
   fill();
   expect(core.frame(data(0), PUSH_BACK_MS - 0.1)).toBe(false);
-  expect(core.links[0]?.data.counters.dropped).toBe(0);
+  expect(core.links[0]?.outgoing.data.counters.dropped).toBe(0);
   expect(core.frame(data(0), PUSH_BACK_MS)).toBe(true);
-  expect(core.links[0]?.data.counters.dropped).toBe(1);
+  expect(core.links[0]?.outgoing.data.counters.dropped).toBe(1);
 });
 
 test('a lane that stays full holds nobody up: after its one wait the others’ frames are taken between its drops', () => {
@@ -64,14 +64,14 @@ test('a lane that stays full holds nobody up: after its one wait the others’ f
     expect(core.frame(data(1), PUSH_BACK_MS)).toBe(true);
     expect(core.frame(data(0), PUSH_BACK_MS)).toBe(true);
   }
-  expect(core.links[1]?.data.counters).toMatchObject({ sent: 20, dropped: 0 });
-  expect(core.links[0]?.data.counters.dropped).toBe(21);
+  expect(core.links[1]?.outgoing.data.counters).toMatchObject({ sent: 20, dropped: 0 });
+  expect(core.links[0]?.outgoing.data.counters.dropped).toBe(21);
 });
 
 test('a lane that moves again may push back again', () => {
   fill();
   core.frame(data(0), PUSH_BACK_MS);
-  const lane = core.links[0]?.data;
+  const lane = core.links[0]?.outgoing.data;
   expect(lane?.confirm(3)).toBe(true);
   while (lane?.hasRoom(1500)) core.frame(data(0), 10);
   expect(core.frame(data(0), 10)).toBe(false);

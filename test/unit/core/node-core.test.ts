@@ -19,6 +19,8 @@ let core: NodeCore;
 let nowMs: number;
 let submitted: [tenant: number, sequence: number][];
 let delivered: number;
+/** How many records the write buffer still takes. */
+let room: number;
 
 const settings = (seat: number, since = 1, name = 'b'): LinkSettings => ({
   name,
@@ -75,6 +77,7 @@ beforeEach(() => {
   nowMs = 1000;
   submitted = [];
   delivered = 0;
+  room = Infinity;
   state = new SharedState(new SharedArrayBuffer(sharedStateBytes()));
   core = new NodeCore(
     { links: [settings(5)], beaconMs: 1000, maxAgeMs: 2000, writeDeadlineMs: 1000 },
@@ -82,7 +85,7 @@ beforeEach(() => {
     OURS,
     state,
     {
-      submit: (_type, tenant, sequence) => (submitted.push([tenant, sequence]), true),
+      submit: (_type, tenant, sequence) => room-- > 0 && (submitted.push([tenant, sequence]), true),
       deliver: () => (delivered++, true),
       event: () => {},
       wantHead: () => {},
@@ -121,29 +124,29 @@ describe('[AG12] a peer comes and goes', () => {
     meet(link, 7);
     send();
     expect(submitted.at(-1)).toEqual([71, 4]);
-    expect([link.data.floor, link.heartbeat.next]).toEqual([4, 1]);
+    expect([link.outgoing.data.floor, link.outgoing.heartbeat.next]).toEqual([4, 1]);
   });
 
   test('[ORD1] what was delivered of the same incarnation is not delivered again, of another one it is', () => {
     const link = core.at(5)!;
     meet(link, 5);
-    for (const sequence of [1, 2]) link.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
-    link.receive.get(HEARTBEAT)?.offer(1, FRAME, nowMs, nowMs);
+    for (const sequence of [1, 2]) link.incoming.of(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    link.incoming.of(HEARTBEAT)?.offer(1, FRAME, nowMs, nowMs);
     expect(delivered).toBe(3);
     core.removePeer(5);
     clearSeat(state.peers[5]!);
     // The peer has not seen our confirmation: its floor says that it may send all of it again.
     const again = core.addPeer(settings(5, 2), nowMs);
     meet(again, 5, { floorData: 1, floorHeartbeat: 1 });
-    for (const sequence of [1, 2]) again.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
-    again.receive.get(HEARTBEAT)?.offer(1, FRAME, nowMs, nowMs);
+    for (const sequence of [1, 2]) again.incoming.of(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    again.incoming.of(HEARTBEAT)?.offer(1, FRAME, nowMs, nowMs);
     expect(delivered).toBe(3);
-    again.receive.get(DATA)?.offer(3, FRAME, nowMs, nowMs);
+    again.incoming.of(DATA)?.offer(3, FRAME, nowMs, nowMs);
     expect(delivered).toBe(4);
     core.removePeer(5);
     const other = core.addPeer(settings(6, 3), nowMs);
     meet(other, 6, { incarnation: incarnationOf(9) });
-    other.receive.get(DATA)?.offer(1, FRAME, nowMs, nowMs);
+    other.incoming.of(DATA)?.offer(1, FRAME, nowMs, nowMs);
     expect(delivered).toBe(5);
   });
 
@@ -151,7 +154,7 @@ describe('[AG12] a peer comes and goes', () => {
     const link = core.at(5)!;
     meet(link, 5);
     send();
-    for (const sequence of [1, 2]) link.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    for (const sequence of [1, 2]) link.incoming.of(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
     core.removePeer(5);
     clearSeat(state.peers[5]!);
     core.addPeer(settings(5, 2), nowMs);
@@ -159,9 +162,9 @@ describe('[AG12] a peer comes and goes', () => {
     clearSeat(state.peers[5]!);
     const again = core.addPeer(settings(5, 3), nowMs);
     meet(again, 5, { floorData: 1 });
-    for (const sequence of [1, 2]) again.receive.get(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
+    for (const sequence of [1, 2]) again.incoming.of(DATA)?.offer(sequence, FRAME, nowMs, nowMs);
     expect(delivered).toBe(2);
-    again.receive.get(DATA)?.offer(3, FRAME, nowMs, nowMs);
+    again.incoming.of(DATA)?.offer(3, FRAME, nowMs, nowMs);
     expect(delivered).toBe(3);
     send();
     expect(submitted.at(-1)).toEqual([69, 2]);
@@ -195,14 +198,36 @@ describe('[AG12] a peer comes and goes', () => {
     const link = core.at(5)!;
     for (let i = 0; i < 10; i++) core.frame(FRAME, nowMs);
     link.apply({ ...settings(5), retainBytes: 300_000 });
-    expect(link.data.keptFrames).toBe(10);
+    expect(link.outgoing.data.keptFrames).toBe(10);
     link.apply({ ...settings(5), retainBytes: FRAME.length * 2 });
-    expect(link.data.keptFrames).toBe(10);
+    expect(link.outgoing.data.keptFrames).toBe(10);
     meet(link, 5, { nextData: 1 });
     expect([...new Set(submitted.map(([, sequence]) => sequence))]).toEqual(
       Array.from({ length: 10 }, (_, i) => i + 1),
     );
   });
+});
+
+test('lanes that share the write buffer get pieces in turns, however much the first of them has', () => {
+  core.removePeer(5);
+  const large = { retainBytes: 1_000_000, storageWindowBytes: 1_000_000 };
+  const links = ['b', 'c'].map((name, i) => core.addPeer({ ...settings(5 + i, 2, name), ...large }, nowMs));
+  links.forEach((link, i) => meet(link, 5 + i));
+  room = 0;
+  const frame = new Uint8Array(16_384);
+  for (const link of links) for (let i = 0; i < 20; i++) expect(link.send(DATA, frame, nowMs, nowMs)).toBe(true);
+  submitted = [];
+  // Room comes by a little more than a piece, as the flush thread makes it.
+  for (let i = 0; i < 5; i++) {
+    room = 6;
+    core.round(nowMs);
+  }
+  const shares = links.map((_, i) => submitted.filter(([tenant]) => tenant === 69 + i).length);
+  expect(shares[0]! + shares[1]!).toBe(30);
+  expect(Math.abs(shares[0]! - shares[1]!)).toBeLessThanOrEqual(6);
+  // No piece is longer than a turn of 64 KiB, and two may follow one another.
+  const pieces = submitted.map(([tenant]) => (tenant === 69 ? 'b' : 'c')).join('');
+  expect(Math.max(...(pieces.match(/b+|c+/g) ?? []).map(({ length }) => length))).toBeLessThanOrEqual(8);
 });
 
 test('a classifier calls peers by their seats, and a broadcast is for all', () => {

@@ -99,12 +99,12 @@ describe("[ORD1] confirmations in words that are older than the peer's acceptanc
     getAcquainted();
     for (let i = 0; i < 5; i++) link.send(DATA, new Uint8Array(100), nowMs, nowMs);
     link.pump(nowMs);
-    expect(link.data.keptFrames).toBe(5);
+    expect(link.outgoing.data.keptFrames).toBe(5);
     nowMs = 1040;
     waitsFor(4, 1029); // overtaken on the way by the word that accepted us
-    expect(link.data.keptFrames).toBe(5);
+    expect(link.outgoing.data.keptFrames).toBe(5);
     waitsFor(4, 1035);
-    expect(link.data.keptFrames).toBe(2);
+    expect(link.outgoing.data.keptFrames).toBe(2);
   });
 });
 

@@ -74,6 +74,21 @@ describe('resequencer', () => {
     expect([delivered, lane.lost, gate.next]).toEqual([[3, 6], 4, 7]);
   });
 
+  test('a gap that storage may still close lasts longer, until storage brings something from behind it', () => {
+    const frame = Uint8Array.of(9);
+    offer(3, 0);
+    offer(6, 0);
+    lane.expire(199, 100, 200);
+    expect(delivered).toEqual([]);
+    // By both ways: held once, and the gap before it is no longer storage's to close.
+    lane.offer(3, frame, 150, 150, true);
+    lane.expire(199, 100, 200);
+    expect([delivered, lane.duplicates, lane.lost]).toEqual([[3], 1, 2]);
+    // The next gap is judged by itself: of what is behind it storage has shown nothing.
+    lane.expire(200, 100, 200);
+    expect([delivered, lane.lost]).toEqual([[3, 6], 4]);
+  });
+
   test('the sender’s floor gives gaps up, and frames that are held below it are delivered all the same', () => {
     for (const sequence of [3, 4, 7, 12]) offer(sequence);
     lane.floor(10, 0);

@@ -16,9 +16,15 @@ function refusal(argv: string[]): AgentError {
 
 describe('arguments', () => {
   test('all may be left out', () => {
-    expect(readArguments([])).toEqual({ nodes: 2, seconds: 40, json: false });
-    expect(readArguments(['--nodes', '2', '--seconds', '15', '--json'])).toEqual({ nodes: 2, seconds: 15, json: true });
-    expect(readArguments(['--nodes', '8'])).toEqual({ nodes: 8, seconds: 40, json: false });
+    expect(readArguments([])).toEqual({ nodes: 2, copy: 'shared', seconds: 40, json: false });
+    expect(readArguments(['--nodes', '2', '--seconds', '15', '--json'])).toEqual({
+      nodes: 2,
+      copy: 'shared',
+      seconds: 15,
+      json: true,
+    });
+    expect(readArguments(['--nodes', '8'])).toEqual({ nodes: 8, copy: 'shared', seconds: 40, json: false });
+    expect(readArguments(['--copy', 'mirror'])).toEqual({ nodes: 2, copy: 'mirror', seconds: 40, json: false });
   });
 
   for (const argv of [
@@ -29,6 +35,8 @@ describe('arguments', () => {
     ['--seconds', '14'],
     ['--seconds', '3601'],
     ['--seconds', 'x'],
+    ['--copy', 'tape'],
+    ['--copy', 'mirror', '--nodes', '3'],
     ['--fast'],
     ['now'],
     ['--seconds'],

@@ -16,6 +16,7 @@ const direction = (from: string, to: string, change: Partial<DirectionView> = {}
 
 function view(change: Partial<DemoView> = {}): DemoView {
   return {
+    copy: 'shared',
     phase: 'healthy',
     elapsedMs: 12_340,
     totalMs: 40_000,

@@ -4,6 +4,7 @@ import { columnsOf, paint } from '../../../agent/demo/terminal.ts';
 
 const GOOD: Omit<DemoReport, 'ok'> = {
   nodes: 2,
+  copy: 'shared',
   takeovers: [
     { kind: 'silent', from: 'network', to: 'storage', blackoutMs: 11 },
     { kind: 'return', from: 'storage', to: 'network', blackoutMs: 10.5 },
@@ -52,7 +53,7 @@ describe('the verdict', () => {
 });
 
 test('the document has the promised keys', () => {
-  expect(Object.keys(assess(GOOD))).toEqual(['ok', 'nodes', 'takeovers', 'heartbeats', 'ping', 'tcp', 'rttMs']);
+  expect(Object.keys(assess(GOOD))).toEqual(['ok', 'nodes', 'copy', 'takeovers', 'heartbeats', 'ping', 'tcp', 'rttMs']);
 });
 
 test('a table is as wide as its widest cells, in colour too, and figures stand to the right', () => {

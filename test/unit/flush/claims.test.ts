@@ -28,8 +28,10 @@ function reads(index: number, behind: number): void {
 
 const space = (): number => claims.space(position, nowMs);
 
+const nobody = (): boolean => false;
+
 /** The ring is short of room for so long, looked at every 20 ms. */
-function shortFor(ms: number, isDeaf = false): void {
+function shortFor(ms: number, isDeaf: (peer: ClaimPeer) => boolean = nobody): void {
   for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 20) claims.look(true, isDeaf, position, nowMs);
   claims.look(true, isDeaf, position, nowMs);
 }
@@ -91,21 +93,31 @@ describe('a claim', () => {
   test('is kept while there is room, however long the reader stands still', () => {
     reads(0, RING - 300_000);
     reads(1, 8192);
-    for (let i = 0; i < 100; i++, nowMs += 20) claims.look(false, false, position, nowMs);
+    for (let i = 0; i < 100; i++, nowMs += 20) claims.look(false, nobody, position, nowMs);
     expect(space()).toBe(300_000);
     // And what it did not read before the ring was short does not count against it.
-    claims.look(true, false, position, nowMs);
+    claims.look(true, nobody, position, nowMs);
     expect(claims.losses).toBe(0);
   });
 
   test('is not lost while we do not hear what anybody says', () => {
     reads(0, RING);
     reads(1, 8192);
-    shortFor(10 * CLAIM_MS, true);
+    shortFor(10 * CLAIM_MS, () => true);
     expect(claims.losses).toBe(0);
     shortFor(CLAIM_MS);
     expect(claims.losses).toBe(1);
   });
+});
+
+test('where one of our readers hears nothing, its peers keep their claims, and the others can lose theirs', () => {
+  reads(0, RING);
+  reads(1, RING);
+  reads(2, 8192);
+  shortFor(10 * CLAIM_MS, ({ seat }) => seat === 0);
+  expect([space(), claims.losses]).toEqual([0, 1]);
+  reads(0, 8192);
+  expect(space()).toBe(RING - 8192);
 });
 
 describe('a claim that was lost', () => {

@@ -1,11 +1,13 @@
 import { beforeEach, expect, test } from 'vitest';
 import { DATA } from '../../../agent/base/packet-type.ts';
 import { FlushLoop } from '../../../agent/flush/flush-loop.ts';
+import { SharedKeys, sharedKeysBytes } from '../../../agent/queue/shared-keys.ts';
 import { AGENT_TIME, SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
 import { WriteBuffer, writeBufferBytes } from '../../../agent/queue/write-buffer.ts';
 import { BLOCK_BYTES, SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../../agent/volume/layout.ts';
 import { READER_MEMORY_BYTES, SlotReader } from '../../../agent/volume/slot-reader.ts';
 import { WRITER } from '../../../agent/volume/slot-writer.ts';
+import type { ClusterKeys } from '../../../agent/wire/key-ring.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
 import { CLUSTER_KEY, CLUSTER_UUID, incarnationOf, SEALED, slotGeometry, TestWriter } from '../../support/volume.ts';
 
@@ -17,9 +19,11 @@ let buffer: WriteBuffer;
 let loop: FlushLoop;
 let nowMs: number;
 
-beforeEach(() => {
+beforeEach(() => make(CLUSTER_KEY));
+
+function make(key: Uint8Array | ClusterKeys): void {
   disk = new MemoryDisk(SLOTS_OFFSET + SLOT_BYTES_MIN);
-  writer = new TestWriter(disk, { key: CLUSTER_KEY });
+  writer = new TestWriter(disk, { key });
   state = new SharedState(new SharedArrayBuffer(sharedStateBytes(1)), 1);
   buffer = new WriteBuffer(new SharedArrayBuffer(writeBufferBytes), state, 65536);
   nowMs = 1000;
@@ -29,14 +33,14 @@ beforeEach(() => {
     maxAgeMs: 5000,
     slotBytes: SLOT_BYTES_MIN,
     limits: { bytesPerSecond: 1e9, operationsPerSecond: 1e6 },
-    peers: [{ seat: 0, tenant: 1 }],
+    peers: [{ seat: 0, tenant: 1, reader: 0 }],
   };
   loop = new FlushLoop(writer.writer, buffer, state, settings, () => ({
     nowMs,
     monotonicUs: nowMs * 1000,
     wallUs: nowMs * 1000,
   }));
-});
+}
 
 function runFor(durationMs: number): void {
   for (const endMs = nowMs + durationMs; nowMs < endMs;) nowMs += Math.min(100, Math.max(0.1, loop.step()));
@@ -71,6 +75,21 @@ test('one ring place that cannot be written is given up, and its records go to t
   expect(state.times[AGENT_TIME.batches]).toBe(2);
   expect(writer.writer.position).toBe(3 * BLOCK_BYTES);
   expect(marksFrom(0)).toEqual([2, 3]);
+});
+
+test('the same where the key that the batch was sealed with is dropped meanwhile: the next place is sealed with the new one', () => {
+  const keys = new SharedKeys(new SharedArrayBuffer(sharedKeysBytes));
+  keys.put([new Uint8Array(32).fill(1)]);
+  make(keys);
+  runFor(10);
+  disk.writeFault = isBad(0);
+  submit(1);
+  runFor(1900);
+  keys.put([CLUSTER_KEY]);
+  runFor(2000);
+  expect(state.times[AGENT_TIME.batches]).toBe(1);
+  expect(writer.writer.position).toBe(2 * BLOCK_BYTES);
+  expect(marksFrom(0)).toEqual([2]);
 });
 
 test('the same where the wrap at the end of the ring cannot be written', () => {

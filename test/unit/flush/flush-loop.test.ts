@@ -2,17 +2,19 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { DATA } from '../../../agent/base/packet-type.ts';
 import { FlushLoop } from '../../../agent/flush/flush-loop.ts';
+import { READER } from '../../../agent/queue/reader-words.ts';
 import { AGENT, AGENT_TIME, SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
 import { WriteBuffer, writeBufferBytes } from '../../../agent/queue/write-buffer.ts';
 import { SLOT_BYTES_MIN, SLOTS_OFFSET } from '../../../agent/volume/layout.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
-import { TestWriter } from '../../support/volume.ts';
+import { incarnationOf, TestWriter } from '../../support/volume.ts';
 
 const DEADLINE_MS = 5;
 const FLOOD_DEADLINE_MS = 0.7;
 const THRESHOLD_BYTES = 4096;
 const BEACON_MS = 1000;
 let nowMs: number;
+let disk: MemoryDisk;
 let state: SharedState;
 let buffer: WriteBuffer;
 let loop: FlushLoop;
@@ -21,8 +23,9 @@ function make(deadlineMs: number): void {
   nowMs = 1000;
   state = new SharedState(new SharedArrayBuffer(sharedStateBytes(1)), 1);
   buffer = new WriteBuffer(new SharedArrayBuffer(writeBufferBytes), state, THRESHOLD_BYTES);
+  disk = new MemoryDisk(SLOTS_OFFSET + SLOT_BYTES_MIN);
   loop = new FlushLoop(
-    new TestWriter(new MemoryDisk(SLOTS_OFFSET + SLOT_BYTES_MIN)).writer,
+    new TestWriter(disk).writer,
     buffer,
     state,
     {
@@ -31,7 +34,7 @@ function make(deadlineMs: number): void {
       maxAgeMs: 2000,
       slotBytes: SLOT_BYTES_MIN,
       limits: { bytesPerSecond: 0, operationsPerSecond: 0 },
-      peers: [{ seat: 0, tenant: 1 }],
+      peers: [{ seat: 0, tenant: 1, reader: 0 }],
     },
     () => ({ nowMs, monotonicUs: Math.round(nowMs * 1000), wallUs: Math.round(nowMs * 1000) }),
   );
@@ -112,7 +115,7 @@ describe('[AG4] the flush thread', () => {
 
   test('[AG4] in a flood answers wait for one another, at most until the deadline of the flood', () => {
     make(0.1);
-    Atomics.store(state.words, AGENT.flood, 1);
+    Atomics.store(state.readers[5]!.words, READER.flood, 1);
     const round = (): void => {
       buffer.isRound = true;
       submit(100);
@@ -131,4 +134,23 @@ describe('[AG4] the flush thread', () => {
     round();
     expect(wakes()).toBe(2);
   });
+});
+
+test('[ONE1] a second writer is seen though we write heads much more often than it, whatever the phase', () => {
+  for (let phaseMs = 0; phaseMs < BEACON_MS; phaseMs += 10) {
+    make(DEADLINE_MS);
+    const start = { incarnationNumber: 2, orderMark: 1 << 20, position: 0, head: null };
+    const second = new TestWriter(disk, { incarnation: incarnationOf(2), start });
+    const beganMs = nowMs;
+    for (let otherMs = nowMs + phaseMs; Atomics.load(state.words, AGENT.slotTaken) === 0; nowMs += 5) {
+      expect([phaseMs, nowMs - beganMs < 3 * BEACON_MS]).toEqual([phaseMs, true]);
+      if (nowMs >= otherMs) {
+        second.head();
+        otherMs += BEACON_MS;
+      }
+      // Words for a peer want a head every 20 ms, as while the storage is the only way.
+      Atomics.store(state.words, AGENT.headWanted, 1);
+      settle();
+    }
+  }
 });

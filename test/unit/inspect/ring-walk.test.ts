@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { InspectedVolume } from '../../../agent/inspect/inspected-volume.ts';
 import { Openers } from '../../../agent/inspect/openers.ts';
-import { merged, RingWalk, type Place } from '../../../agent/inspect/ring-walk.ts';
+import { merged, RingWalk, type BadPlace, type FoundBatch } from '../../../agent/inspect/ring-walk.ts';
 import { BATCH, BLOCK_BYTES } from '../../../agent/volume/layout.ts';
 import { WRITER } from '../../../agent/volume/slot-writer.ts';
 import { VolumeFile } from '../../support/volume-file.ts';
@@ -34,7 +34,7 @@ function history(headPosition: number | null = null, key: Uint8Array | null = CL
   return [...walk.history(walk.findEnd(headPosition))].map(short);
 }
 
-const short = (place: Place): number | string =>
+const short = (place: FoundBatch | BadPlace): number | string =>
   place.kind === 'batch'
     ? place.header.orderMark
     : `${place.fault} ${place.position / BLOCK_BYTES}+${place.bytes / BLOCK_BYTES}`;

@@ -5,6 +5,7 @@ import { DATA } from '../../../agent/base/packet-type.ts';
 import * as library from '../../../agent/client/index.ts';
 import {
   errorLine,
+  helloLine,
   LINE_BYTES_MAX,
   messageLine,
   parseLine,
@@ -22,7 +23,7 @@ const SECTION = DOCUMENT.slice(
 );
 /** The JSON of each row. */
 const documented = [...SECTION.matchAll(/^\| `(\{.*?\})`/gm)].map((match) => match[1] ?? '');
-const [write = '', subscribe = '', taken = ''] = documented;
+const [write = '', subscribe = '', taken = '', hello = ''] = documented;
 
 test('FORMAT.md shows each line that a program may say', () => {
   expect(parseLine(write)).toEqual({
@@ -38,6 +39,7 @@ test('FORMAT.md shows each line that a program may say', () => {
   });
   expect(parseLine(subscribe)).toEqual({ kind: 'subscribe', channel: 'jobs', count: 2 });
   expect(parseLine(taken)).toEqual({ kind: 'taken', number: 7 });
+  expect(parseLine(hello)).toEqual({ kind: 'hello', number: 1 });
 });
 
 test('FORMAT.md shows each line that a program is told', () => {
@@ -48,11 +50,12 @@ test('FORMAT.md shows each line that a program is told', () => {
     reportLine(1, { delivered: false, reason: 'deadline' }),
     reportLine(1, { delivered: false, reason: 'no receiver' }),
     refusedLine(1, "no peer x: this node's peers are b"),
+    helloLine(1),
     subscribedLine('jobs'),
     messageLine(message),
     errorLine('a line is no JSON'),
   ];
-  expect(documented.slice(3)).toEqual(told.map((line) => JSON.stringify(line)));
+  expect(documented.slice(4)).toEqual(told.map((line) => JSON.stringify(line)));
 });
 
 test('FORMAT.md names the limits', () => {

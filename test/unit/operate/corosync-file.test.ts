@@ -49,7 +49,10 @@ describe('corosync.conf', () => {
   });
 
   test('what cannot be read is one line with the path and the reason', () => {
-    expect(readCorosyncConf(directory).problem).toMatch(/^\/.* cannot be read \(EISDIR\): no advice on its token$/);
+    expect(readCorosyncConf(directory).problem).toBe(`${directory} is no file: no advice on its token`);
+    const under = join(directory, 'file', 'conf');
+    writeFileSync(join(directory, 'file'), '');
+    expect(readCorosyncConf(under).problem).toBe(`${under} cannot be read (ENOTDIR): no advice on its token`);
     const long = join(directory, 'long');
     writeFileSync(long, '');
     truncateSync(long, 2 << 20);

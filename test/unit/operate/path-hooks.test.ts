@@ -146,7 +146,7 @@ test('at the end nobody waits: what runs is killed, and nothing more is started 
   expect(reports).toEqual([]);
 });
 
-test('peers that leave the settings are forgotten, new ones are told, and no program is no work', async () => {
+test('peers that leave the settings are told and forgotten, new ones are told, and no program is no work', async () => {
   hooks.use({ onPath: null, timeoutMs: 1000 }, OWNER, ['b']);
   hooks.path('b', 'network', '', AT);
   use(TELL, 10_000, ['b', 'c']);
@@ -155,8 +155,39 @@ test('peers that leave the settings are forgotten, new ones are told, and no pro
   await done(2);
   use(TELL, 10_000, ['c']);
   hooks.path('b', 'storage', '', AT);
+  await done(3);
   use(TELL, 10_000, ['b', 'c']);
   hooks.path('b', 'storage', '', AT);
-  await done(3);
-  expect(lines('told')).toEqual(['b:>network', 'c:>network', 'b:>storage']);
+  await done(4);
+  hooks.use({ onPath: null, timeoutMs: 1000 }, OWNER, ['c']);
+  use(TELL, 10_000, ['b', 'c']);
+  hooks.path('b', 'network', '', AT);
+  await done(5);
+  expect(lines('told')).toEqual(['b:>network', 'c:>network', 'b:network>removed', 'b:>storage', 'b:>network']);
+});
+
+test('a removal is told without the peer among the paths; of one that returns meanwhile nothing but its path', async () => {
+  const text = 'echo "$STILLBEAT_PEER:$STILLBEAT_FROM>$STILLBEAT_TO worst=$STILLBEAT_WORST $STILLBEAT_PATHS" >> told';
+  use(text, 10_000, ['b', 'c', 'd']);
+  hooks.path('b', 'isolated', '', AT);
+  await done(1);
+  hooks.path('c', 'network', '', AT);
+  await done(2);
+  use(`${text}; while [ ! -e go ]; do sleep 0.02; done`, 10_000, ['b', 'c', 'd']);
+  hooks.path('c', 'storage', '', AT);
+  hooks.use({ onPath: join(directory, 'hook'), timeoutMs: 10_000 }, OWNER, ['c']);
+  hooks.use({ onPath: join(directory, 'hook'), timeoutMs: 10_000 }, OWNER, ['b', 'c']);
+  hooks.use({ onPath: join(directory, 'hook'), timeoutMs: 10_000 }, OWNER, ['c', 'e']);
+  writeFileSync(join(directory, 'go'), '');
+  await done(4);
+  hooks.use({ onPath: join(directory, 'hook'), timeoutMs: 10_000 }, OWNER, ['c', 'b']);
+  hooks.path('b', 'network', '', AT);
+  await done(5);
+  expect(lines('told')).toEqual([
+    'b:>isolated worst=isolated b=isolated c= d=',
+    'c:>network worst=isolated b=isolated c=network d=',
+    'c:network>storage worst=isolated b=isolated c=storage d=',
+    'b:isolated>removed worst=storage c=storage e=',
+    'b:>network worst=storage c=storage b=network',
+  ]);
 });

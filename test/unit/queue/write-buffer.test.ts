@@ -1,11 +1,15 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BULK, CONTROL, DATA, HEARTBEAT, type TypeIndex } from '../../../agent/base/packet-type.ts';
+import { READER } from '../../../agent/queue/reader-words.ts';
 import { AGENT, SharedState, sharedStateBytes } from '../../../agent/queue/shared-state.ts';
 import { WriteBuffer, writeBufferBytes } from '../../../agent/queue/write-buffer.ts';
 
 const THRESHOLD = 4096;
 let state: SharedState;
 let buffer: WriteBuffer;
+
+const setFlood = (reader: number, flood: number): number =>
+  Atomics.store(state.readers[reader]!.words, READER.flood, flood);
 
 beforeEach(() => {
   state = new SharedState(new SharedArrayBuffer(sharedStateBytes(1)), 1);
@@ -86,7 +90,7 @@ describe('write buffer', () => {
   });
 
   test.each([0, 1])('a packet put in while the flush thread takes all there was wakes it again (flood %i)', (flood) => {
-    Atomics.store(state.words, AGENT.flood, flood);
+    setFlood(0, flood);
     const round = (frame: Uint8Array): void => {
       buffer.isRound = flood === 1;
       buffer.submit(DATA, 0, 0, frame, 0);
@@ -128,7 +132,6 @@ describe('write buffer', () => {
 
 describe('write buffer: rounds', () => {
   const flushNow = (): number => Atomics.exchange(state.words, AGENT.flushNow, 0);
-  const setFlood = (): number => Atomics.store(state.words, AGENT.flood, 1);
   const round = (type: TypeIndex, frames: number, bytes: number): void => {
     buffer.isRound = true;
     for (let i = 0; i < frames; i++) buffer.submit(type, 0, i, new Uint8Array(bytes), 0);
@@ -148,14 +151,14 @@ describe('write buffer: rounds', () => {
   });
 
   test('in a flood the answers wait: the first wakes, so that its deadline is counted, and no write is asked for', () => {
-    setFlood();
+    setFlood(0, 1);
     round(DATA, 1, 100);
     round(DATA, 1, 100);
     expect([wakes(), flushNow()]).toEqual([1, 0]);
   });
 
   test('in a flood heartbeats do not wait, nor do answers beside one', () => {
-    setFlood();
+    setFlood(0, 1);
     round(HEARTBEAT, 1, 100);
     expect(flushNow()).toBe(1);
     round(DATA, 1, 100);
@@ -164,7 +167,7 @@ describe('write buffer: rounds', () => {
 
   test('in a flood more than a few answers do not wait', () => {
     buffer = new WriteBuffer(new SharedArrayBuffer(writeBufferBytes), state, 65_536);
-    setFlood();
+    setFlood(0, 1);
     round(DATA, 10, 1000);
     expect(flushNow()).toBe(0);
     round(DATA, 10, 1000);

@@ -27,6 +27,7 @@ beforeEach(() => {
   peer.words[PEER.clockKnown] = 1;
   nowMs = 1000;
   const settings = {
+    reader: 0,
     pace: { idle: 10, active: 0.2 },
     maxAgeMs: 5000,
     clusterUuid: CLUSTER_UUID,
@@ -87,4 +88,32 @@ test('[AG12] a head of another version is seen, and forgotten when the peer is r
     return peer.words[PEER.headVersion] ?? -1;
   };
   expect([1, 2, 1, 2].map(seen)).toEqual([0, 2, 0, 2]);
+});
+
+test('the age of what lay in the ring, and of what comes too late, is no latency', () => {
+  const writer = new TestWriter(disk, { key: CLUSTER_KEY });
+  writer.head();
+  // Our clock is the writer's here; its first batch is from 1002 ms.
+  const written = (sequence: number): void => {
+    writer.batch([new Uint8Array(10)], { sequence });
+    writer.head();
+  };
+  written(1);
+  nowMs = 4000;
+  accept(incarnationOf(1), 0);
+  rounds();
+  expect(peer.times[PEER_TIME.readPosition]).toBe(BLOCK_BYTES);
+  expect(peer.times[PEER_TIME.lagSeenMs]).toBe(0);
+  writer.monotonicUs = nowMs * 1000;
+  written(2);
+  nowMs += 30;
+  rounds();
+  const seenMs = peer.times[PEER_TIME.lagSeenMs] ?? 0;
+  expect(peer.times[PEER_TIME.lagMs]).toBeCloseTo(seenMs - 4041, 3);
+  writer.monotonicUs = nowMs * 1000;
+  written(3);
+  nowMs += 6000;
+  rounds();
+  expect(peer.times[PEER_TIME.readPosition]).toBe(3 * BLOCK_BYTES);
+  expect(peer.times[PEER_TIME.lagSeenMs]).toBe(seenMs);
 });

@@ -28,6 +28,10 @@ describe('defaults', () => {
         flush: { thresholdBytes: 65_536, deadlineMs: 0.2 },
         limits: { bytesPerSecond: 0, operationsPerSecond: 0 },
         copy: 'shared',
+        copyWithinMs: 1000,
+        localVolume: null,
+        command: null,
+        mirror: null,
       },
       primary: {
         mode: 'tunnel',
@@ -56,6 +60,14 @@ describe('defaults', () => {
       controlSocket: '/run/stillbeat/a.sock',
       corosyncConf: '/etc/corosync/corosync.conf',
       metricsListen: null,
+      page: {
+        listen: { host: '127.0.0.1', port: 9478 },
+        isDefault: true,
+        tokenFile: null,
+        hosts: [],
+        mirrors: [],
+      },
+      events: { file: '/var/lib/stillbeat/a.events', bytes: 16_777_216 },
       hooks: { onPath: null, timeoutMs: 5000 },
     });
   });
@@ -70,6 +82,36 @@ describe('defaults', () => {
   });
 });
 
+test('config/two-volumes.yaml loads: what it does not name is as it is by default', () => {
+  const { storage, peers } = loadSettings(EXAMPLE.replace('two-node', 'two-volumes'));
+  expect(storage).toEqual({
+    ...parse(changed({})).storage,
+    sendVolume: '/dev/vg/send-a',
+    copy: 'local',
+    localVolume: '/dev/vg/receive-a',
+  });
+  expect(peers.map(({ receiveVolume }) => receiveVolume)).toEqual(['/dev/vg/receive-b']);
+});
+
+test('config/two-sites.yaml loads: each peer with its storage link', () => {
+  const { storage } = loadSettings(EXAMPLE.replace('two-node', 'two-sites'));
+  expect([storage.copy, storage.mirror]).toEqual([
+    'mirror',
+    {
+      journal: { path: '/var/lib/stillbeat/send-a.journal', size: '64M' },
+      peers: [
+        {
+          node: 'b',
+          connect: '192.168.60.2:7790',
+          listen: { host: '192.168.60.1', port: 7790 },
+          journal: { path: '/var/lib/stillbeat/from-b.journal', size: '64M' },
+          volume: '/dev/vg/receive-b',
+        },
+      ],
+    },
+  ]);
+});
+
 describe('config/two-node.yaml', () => {
   test('loads, and states the defaults as they are', () => {
     const example = loadSettings(EXAMPLE);
@@ -82,6 +124,8 @@ describe('config/two-node.yaml', () => {
       gateway: { ...minimal.gateway, uplink: 'eth0' },
       controlSocket: minimal.controlSocket,
       hooks: minimal.hooks,
+      page: minimal.page,
+      events: minimal.events,
       metricsListen: { host: '127.0.0.1', port: 9477 },
     });
     expect(example.types.map(({ type }) => type)).toEqual([HEARTBEAT, BULK, BULK]);
@@ -91,7 +135,7 @@ describe('config/two-node.yaml', () => {
   test('says the unit of every number that has one', () => {
     const lines = readFileSync(EXAMPLE, 'utf8').split('\n');
     const numbers = lines.filter((line) => /^ +(\w+Ms|\w+Bytes|mtu|\w+PerSecond): \d/.test(line));
-    expect(numbers).toHaveLength(14);
+    expect(numbers).toHaveLength(15);
     for (const line of numbers) expect(line).toMatch(/# (milliseconds|bytes|writes a second)/);
   });
 });

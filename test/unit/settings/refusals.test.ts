@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { AgentError } from '../../../agent/base/errors.ts';
 import { parseSettings, SettingsErrors } from '../../../agent/settings/load.ts';
-import { changed, problemsOf, refuses, type Refusal } from './minimal.ts';
+import { changed, problemsOf, refuses } from './minimal.ts';
 
 const MODE_NONE = 'or mode: none to use the storage only';
 
@@ -65,7 +65,7 @@ describe('missing', () => {
     [
       'storage',
       changed({ 6: null, 7: null, 8: null }),
-      '1: storage: missing; write its keys below it: send, pollMs, beaconMs, maxAgeMs, writeDeadlineMs, flush, limits, copy',
+      '1: storage: missing; write its keys below it: send, pollMs, beaconMs, maxAgeMs, writeDeadlineMs, flush, limits, copy, copyWithinMs, local, mirror, command',
     ],
     [
       'storage.send',
@@ -162,7 +162,7 @@ describe('wrong types and ranges', () => {
     [
       'a peer that is a name',
       changed({ 12: '  - b', 13: null, 14: null }),
-      '12: peers[0]: must be a group of keys, but is "b"; write its keys below it: node, address, primary, receive',
+      '12: peers[0]: must be a group of keys, but is "b"; write its keys below it: node, address, primary, receive, mirror',
     ],
     [
       'an address that is a number',
@@ -279,14 +279,82 @@ describe('mode route', () => {
   });
 });
 
-describe('what a later release brings', () => {
-  refuses(
-    ['local', 'command', 'mirror'].map((copy): Refusal => [
-      `copy ${copy}`,
-      changed({ 6: `storage:\n  copy: ${copy}` }),
-      `7: storage.copy: ${copy} comes with a later release; use shared`,
-    ]),
-  );
+describe('how the send volume is copied', () => {
+  const copied = (...lines: string[]): string => changed({ 6: ['storage:', ...lines].join('\n') });
+  const mirrored = 'storage:\n  copy: mirror\n  mirror: { journal: { path: /j } }';
+  const link = (path: string): string =>
+    `mirror: { connect: "192.168.60.2:7790", listen: "192.168.60.1:7790", journal: { path: ${path} } }`;
+  const runs = 'command: { run: [/etc/stillbeat/copy, /dev/vg/receive] }';
+  refuses([
+    [
+      'mirror without a journal and a link',
+      copied('  copy: mirror'),
+      '6: storage.mirror: missing, and copy: mirror needs it; write for example mirror: { journal: { path: /var/lib/stillbeat/send.journal } }',
+      '13: peers[0].mirror: missing, and copy: mirror needs it; write for example mirror: { connect: 192.168.60.2:7790, listen: 192.168.60.1:7790, journal: { path: /var/lib/stillbeat/from-b.journal } }',
+    ],
+    [
+      'a link that nobody needs',
+      changed({}, `    ${link('/j')}`),
+      '15: peers[0].mirror: belongs to storage.copy: mirror; remove it, or write copy: mirror',
+    ],
+    [
+      'a mirror without a receive volume, and two journals of one path',
+      changed({ 6: mirrored }, `    ${link('/j')}`),
+      '14: peers[0].receive: missing: what the peer writes comes to a volume of its own; write for example receive: { volume: /dev/vg/receive-b }',
+      '17: peers[0].mirror.journal: /j is already that of storage.mirror; give each its own',
+    ],
+    [
+      'a mirror without a key',
+      changed({ 3: 'unauthenticated: true', 6: mirrored }, '    receive: { volume: /w }', `    ${link('/k')}`),
+      '3: unauthenticated: true, and copy: mirror needs a key; write keyFile: instead',
+    ],
+    [
+      'local without a volume',
+      copied('  copy: local'),
+      '6: storage.local: missing, and copy: local needs it; write for example local: { volume: /dev/vg/receive }',
+    ],
+    [
+      'command without one',
+      copied('  copy: command'),
+      `6: storage.command: missing, and copy: command needs it; write for example ${runs}`,
+    ],
+    [
+      'what belongs to another kind',
+      copied('  local: { volume: /w }'),
+      '7: storage.local: belongs to copy: local, and copy is shared; remove it, or write copy: local',
+    ],
+    [
+      'a copy onto itself',
+      copied('  copy: local', '  local: { volume: /v }'),
+      '8: storage.local.volume: /v is the send volume itself; name the volume that the peers read',
+    ],
+    [
+      'a copy onto what a peer writes',
+      changed({ 6: 'storage:\n  copy: local\n  local: { volume: /w }' }, '    receive: { volume: /w }'),
+      '8: storage.local.volume: /w is where peer b is read; a volume holds what one node writes: name another one',
+    ],
+    [
+      'a program that would be searched for',
+      copied('  copy: command', '  command: { run: dd }'),
+      '8: storage.command.run: dd is no whole path; write its whole path, such as /usr/bin/dd',
+    ],
+    [
+      'copies that come too seldom',
+      copied('  copy: command', '  command: { run: /c, intervalMs: 1000 }'),
+      '8: storage.command.intervalMs: 1000 leaves no time within copyWithinMs (1000); write less, or raise copyWithinMs above it',
+    ],
+    [
+      'copies whose packets are too old',
+      copied('  copy: command', '  copyWithinMs: 9000', '  command: { run: /c, intervalMs: 2000 }'),
+      '9: storage.command.intervalMs: 2000 is not below maxAgeMs (2000): packets would be too old; write less, or raise maxAgeMs above it',
+    ],
+  ]);
+  test('on command alone no interval counts', () => {
+    const text = copied('  copy: command', '  command: { run: [/c, x], intervalMs: 5000, onCommand: true }');
+    expect(problemsOf(text)).toEqual([]);
+    const { command } = parseSettings(text, 'f').storage;
+    expect(command).toEqual({ run: ['/c', 'x'], intervalMs: 5000, timeoutMs: 30_000, onCommand: true });
+  });
 });
 
 describe('text that is no settings', () => {

@@ -1,7 +1,7 @@
 import { SocketAddress } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { broadcastAddress, ipText, parseIp } from '../../../vnic/ip-address.ts';
-import { Random } from '../../support/random.ts';
+import { Prng } from '../../../agent/base/prng.ts';
 
 const words = (text: string): number[] | null => {
   const into = new Uint32Array(6).fill(7);
@@ -49,7 +49,7 @@ describe('parseIp', () => {
   });
 
   test('agrees with the system on addresses with zeros anywhere', () => {
-    const random = new Random(7);
+    const random = new Prng(7);
     for (let run = 0; run < 2000; run++) {
       const groups = Array.from({ length: 8 }, () => (random.below(2) === 0 ? 0 : random.below(0x10000)));
       const long = groups.map((group) => group.toString(16)).join(':');

@@ -73,6 +73,18 @@ describe('a ring of keys', () => {
   });
 });
 
+test('what was sealed last is opened by whoever sealed it though its key was dropped, until the next is sealed; by nobody else', () => {
+  const shared = new SharedKeys(new SharedArrayBuffer(sharedKeysBytes));
+  shared.put([OLD]);
+  const [ring, other] = [ringOf(shared), ringOf(shared)];
+  const own = sealed(ring, 1);
+  shared.put([NEW]);
+  expect(opened(ring, own)).toEqual([1, 2, 3]);
+  expect(opened(other, own)).toBeNull();
+  sealed(ring, 2);
+  expect(opened(ring, own)).toBeNull();
+});
+
 describe('shared keys', () => {
   let buffer: SharedArrayBuffer;
   beforeEach(() => {

@@ -11,7 +11,7 @@ import {
   PROGRAM_MARK,
 } from '../../../agent/wire/program-message.ts';
 import { FRAME_BYTES_MAX } from '../../../vnic/device.ts';
-import { Random } from '../../support/random.ts';
+import { Prng } from '../../../agent/base/prng.ts';
 
 const MESSAGE = {
   kind: PROGRAM_KIND.message,
@@ -27,7 +27,7 @@ test('what was written is read', () => {
   for (const length of [0, 1, 7, 8, PROGRAM_BYTES_MAX]) {
     for (const type of [HEARTBEAT, DATA, BULK] as const) {
       const bytes = new Uint8Array(length);
-      new Random(length).fill(bytes);
+      new Prng(length).fill(bytes);
       const frame = encodeProgramMessage({ ...MESSAGE, type, bytes });
       expect(isProgramFrame(frame)).toBe(true);
       expect(frame.length).toBeLessThanOrEqual(FRAME_BYTES_MAX);
@@ -54,7 +54,7 @@ test('a frame cut off anywhere in header or names, of an unknown type, or with a
 });
 
 test('altered bytes never make it throw', () => {
-  const random = new Random(7);
+  const random = new Prng(7);
   const frame = encodeProgramMessage(MESSAGE);
   for (let i = 0; i < 5000; i++) {
     const altered = Uint8Array.from(frame);

@@ -1,0 +1,296 @@
+/** What befalls a simulated mirror: kinds and rates are drawn for each seed, then each comes and goes for a while. */
+import { encodeSuper, readSuper } from '../../agent/mirror/store/superblock.ts';
+import { EIO, type SimDisk } from './disk.ts';
+import type { Simulation } from './simulation.ts';
+import { actSomewhere } from './operator.ts';
+import type { Site } from './site.ts';
+
+interface Fault {
+  begin(sim: Simulation, target: Site, ms: number): void;
+  end(sim: Simulation, target: Site): void;
+  readonly msMax: number;
+  /** Left out: in any run. */
+  readonly needs?: (sim: Simulation) => boolean;
+}
+
+const nothing = (): void => {};
+
+/** What a fault does behind its end may come when all are over: then it does not come, for from then on nothing befalls anybody. */
+function later(sim: Simulation, ms: number, action: () => void): void {
+  sim.world.after(ms, () => {
+    if (!sim.isHealed) action();
+  });
+}
+
+/** Any disk of any machine. */
+function anyDisk(sim: Simulation, target: Site): SimDisk {
+  const { prng } = sim.world;
+  return prng.pick([...(prng.chance(1, 2) ? sim.source.disks : target.disks)]);
+}
+
+const disks = (change: (sim: Simulation, ms: number) => Partial<SimDisk['faults']>, msMax: number): Fault => ({
+  begin: (sim, target, ms) => {
+    const disk = anyDisk(sim, target);
+    const faults = change(sim, ms);
+    Object.assign(disk.faults, faults);
+    if (disk === target.journal) target.mayMiss = true;
+    sim.world.after(ms, () => disk.heal());
+  },
+  end: nothing,
+  msMax,
+});
+
+const someTimes = (sim: Simulation): number => sim.world.prng.pick([1000, 300, 50]);
+
+const FAULTS: Readonly<Record<string, Fault>> = {
+  reset: { begin: (sim, { name }) => sim.network.reset(name), end: nothing, msMax: 100 },
+  cut: {
+    begin: (sim, { name }) => sim.network.change(name, { up: [false, false] }),
+    end: (sim, { name }) => sim.network.change(name, { up: [true, true] }),
+    msMax: 1500,
+  },
+  'one-way cut': {
+    begin: (sim, { name }) =>
+      sim.network.change(name, { up: sim.world.prng.chance(1, 2) ? [false, true] : [true, false] }),
+    end: (sim, { name }) => sim.network.change(name, { up: [true, true] }),
+    msMax: 1500,
+  },
+  flap: {
+    begin: (sim, target, ms) => flap(sim, target, sim.world.nowMs + ms),
+    end: (sim, { name }) => sim.network.change(name, { up: [true, true] }),
+    msMax: 1200,
+  },
+  delay: {
+    begin: (sim, { name }) =>
+      sim.network.change(name, { delayMs: sim.world.within(1, 150), jitterMs: sim.world.within(0, 100) }),
+    end: (sim, { name }) => sim.network.change(name, { delayMs: 0.2, jitterMs: 0.1 }),
+    msMax: 1500,
+  },
+  throttle: {
+    begin: (sim, { name }) => sim.network.change(name, { bytesPerMs: sim.world.prng.between(10, 400) }),
+    end: (sim, { name }) => sim.network.change(name, { bytesPerMs: 100_000 }),
+    msMax: 1500,
+  },
+  disorder: {
+    begin: (sim, { name }) => sim.network.change(name, { reorderPerMille: sim.world.prng.between(50, 600) }),
+    end: (sim, { name }) => sim.network.change(name, { reorderPerMille: 0 }),
+    msMax: 2500,
+  },
+  duplicates: {
+    begin: (sim, { name }) => sim.network.change(name, { duplicatePerMille: sim.world.prng.between(50, 500) }),
+    end: (sim, { name }) => sim.network.change(name, { duplicatePerMille: 0 }),
+    msMax: 1500,
+  },
+  'old frames': {
+    begin: (sim, { name }) => sim.network.replay(name, sim.world.prng.between(1, 20)),
+    end: (sim, { name }) => sim.network.replay(name, sim.world.prng.between(1, 20)),
+    msMax: 500,
+  },
+  'turned bits': {
+    begin: (sim, target) => {
+      [target.asTarget.mayBeDamaged, target.mayMiss] = [true, true];
+      sim.network.change(target.name, { flipPerMille: sim.world.prng.between(1, 60) });
+    },
+    end: (sim, { name }) => sim.network.change(name, { flipPerMille: 0 }),
+    msMax: 1000,
+  },
+  'source stopped in order': { begin: (sim) => sim.source.stop(), end: nothing, msMax: 100 },
+  'source killed': { begin: (sim) => sim.source.crash(false), end: (sim) => sim.source.boot(), msMax: 800 },
+  'source without power': { begin: (sim) => sim.source.crash(true), end: (sim) => sim.source.boot(), msMax: 1500 },
+  'source loses power in a call': {
+    begin: (sim, target) => {
+      for (const disk of sim.source.disks) disk.cutAfter = sim.world.prng.between(1, 30);
+      void target;
+    },
+    end: (sim) => {
+      for (const disk of sim.source.disks) disk.cutAfter = 0;
+      sim.source.boot();
+    },
+    msMax: 800,
+  },
+  'target killed': { begin: (_, target) => target.crash(false), end: (_, target) => target.boot(), msMax: 800 },
+  'target without power': { begin: (_, target) => target.crash(true), end: (_, target) => target.boot(), msMax: 1500 },
+  'target loses power in a call': {
+    begin: (sim, target) => {
+      for (const disk of target.disks) disk.cutAfter = sim.world.prng.between(1, 30);
+    },
+    end: (_, target) => {
+      for (const disk of target.disks) disk.cutAfter = 0;
+      target.boot();
+    },
+    msMax: 800,
+  },
+  'all without power': {
+    begin: (sim) => {
+      sim.source.crash(true);
+      for (const target of sim.targets) target.crash(true);
+    },
+    end: (sim) => {
+      for (const target of sim.targets) target.boot();
+      sim.source.boot();
+    },
+    msMax: 800,
+  },
+  'source paused': {
+    begin: (sim) => sim.source.machine?.freeze(),
+    end: (sim) => sim.source.machine?.thaw(),
+    msMax: 1500,
+  },
+  'target paused': {
+    begin: (_, target) => target.machine?.freeze(),
+    end: (_, target) => target.machine?.thaw(),
+    msMax: 1500,
+  },
+  'write errors': disks((sim) => ({ writeErrno: EIO, perMille: someTimes(sim) }), 1200),
+  'read errors': disks((sim) => ({ readErrno: EIO, perMille: someTimes(sim) }), 1000),
+  'failing flush': disks((sim) => ({ flushErrno: EIO, perMille: someTimes(sim) }), 1500),
+  'full disk': disks((sim) => ({ writeErrno: 28, perMille: someTimes(sim) }), 1200),
+  'slow disk': disks((sim) => ({ slowMs: sim.world.within(1, 80) }), 1500),
+  'hung disk': disks((sim, ms) => ({ hangsUntilMs: sim.world.nowMs + ms }), 1500),
+  'an operator acts': {
+    begin: (sim) => actSomewhere(sim, sim.world.prng.pick(sim.sites)),
+    end: nothing,
+    msMax: 500,
+    needs: ({ settings }) => settings.hasOperators,
+  },
+  'source gone, and an operator acts': {
+    begin: (sim, target) => {
+      sim.network.change(target.name, { up: [false, false] });
+      if (sim.world.prng.chance(1, 2)) sim.source.crash(sim.world.prng.chance(1, 2));
+      later(sim, 100, () => actSomewhere(sim, target));
+    },
+    end: (sim, target) => {
+      sim.network.change(target.name, { up: [true, true] });
+      sim.source.boot();
+    },
+    msMax: 1200,
+    needs: ({ settings }) => settings.hasOperators,
+  },
+  'log device away': {
+    begin: (sim) => {
+      for (const { name } of sim.sites) if (sim.world.prng.chance(1, 2)) sim.log.awayFrom.add(name);
+    },
+    end: (sim) => sim.log.heal(),
+    msMax: 1000,
+    needs: ({ settings }) => settings.hasLog,
+  },
+  'log device slow': {
+    begin: (sim) => (sim.log.delayMs = sim.world.within(1, 200)),
+    end: (sim) => sim.log.heal(),
+    msMax: 1000,
+    needs: ({ settings }) => settings.hasLog,
+  },
+  'log device erased': {
+    begin: (sim) => {
+      sim.log.content.fill(0);
+      // A claim that stood there stands nowhere: who took over in order may be gone on without.
+      sim.oracle.forgetClaims();
+    },
+    end: nothing,
+    msMax: 10,
+    needs: ({ settings }) => settings.hasLog,
+  },
+  'older superblock damaged': {
+    begin: (sim) => {
+      const site = sim.world.prng.pick(sim.sites);
+      // Nothing of it is on its way to the medium.
+      site.crash(true);
+      damageOlderCopy(site);
+      site.boot();
+    },
+    end: nothing,
+    msMax: 10,
+  },
+  'target put back to an older state': {
+    begin: (sim, target) => {
+      target.crash(true);
+      const putBack = target.snapshot();
+      target.boot();
+      later(sim, sim.world.within(50, 600), () => {
+        target.crash(true);
+        target.mayLack = true;
+        target.asTarget.forget();
+        putBack();
+        target.boot();
+      });
+    },
+    end: nothing,
+    msMax: 10,
+    needs: ({ settings }) => settings.hasLies,
+  },
+  'receive volume lies': {
+    begin: (sim, target) => {
+      [target.isUnsound, target.mayLack] = [true, true];
+      const { prng } = sim.world;
+      for (const disk of target.volumes) {
+        if (prng.chance(1, 4)) disk.rot();
+        if (prng.chance(1, 3)) disk.faults.lostPerMille = prng.pick([20, 300]);
+        if (prng.chance(1, 3)) disk.faults.strayPerMille = prng.pick([20, 300]);
+        if (prng.chance(1, 3)) disk.faults.liesPerMille = 1000;
+      }
+    },
+    end: (_, target) => {
+      for (const disk of target.volumes) disk.heal();
+    },
+    msMax: 800,
+    needs: ({ settings }) => settings.hasLies,
+  },
+  'wall clock': {
+    begin: (sim) => (sim.world.prng.pick(sim.sites).wallMs += sim.world.prng.pick([-3_600_000, -500, 500, 3_600_000])),
+    end: nothing,
+    msMax: 10,
+  },
+};
+
+/** Of the two copies the one that does not count any more. */
+function damageOlderCopy({ journal }: Site): void {
+  const read = readSuper(journal.medium);
+  if (typeof read === 'number' || !read.ok) return;
+  const bytes = encodeSuper(read.superblock).length;
+  journal.content.fill(0x5a, (1 - read.copy) * bytes, (2 - read.copy) * bytes);
+}
+
+function flap(sim: Simulation, target: Site, untilMs: number): void {
+  const { world, network } = sim;
+  if (world.nowMs >= untilMs) return;
+  const isUp = network.faults(target.name).up[0];
+  network.change(target.name, { up: [!isUp, !isUp] });
+  world.after(world.within(10, 300), () => flap(sim, target, untilMs));
+}
+
+/** Begins and ends faults until `untilMs`, then sees to it that all are over. */
+export function letFaultsHappen(sim: Simulation, untilMs: number): void {
+  const { world } = sim;
+  const { prng } = world;
+  const names = Object.keys(FAULTS).filter((name) => FAULTS[name]?.needs?.(sim) ?? true);
+  const oneIn = prng.pick([2, 4, 8, 16]);
+  const kinds = names.filter(() => prng.chance(1, oneIn));
+  if (kinds.length === 0) kinds.push(prng.pick(names));
+  const pauseMs = prng.between(40, 500);
+  world.note(`faults: ${kinds.join(', ')}; every ${pauseMs} ms`);
+  const next = (): void => {
+    if (world.nowMs >= untilMs) return;
+    const name = prng.pick(kinds);
+    const fault = FAULTS[name] as Fault;
+    const target = prng.pick(sim.targets);
+    const ms = Math.min(world.within(1, fault.msMax), untilMs - world.nowMs);
+    world.note(`fault: ${name}, ${target.name}, ${ms.toFixed(0)} ms`);
+    sim.oracle.count(`fault ${name}`);
+    fault.begin(sim, target, ms);
+    world.after(ms, () => fault.end(sim, target));
+    world.after(world.within(0.2, 1.8) * pauseMs, next);
+  };
+  world.after(world.within(0, 300), next);
+}
+
+export function heal(sim: Simulation): void {
+  sim.world.note('all faults end');
+  sim.isHealed = true;
+  sim.network.heal();
+  sim.log.heal();
+  for (const node of sim.sites) {
+    for (const disk of node.disks) disk.heal();
+    node.machine?.thaw();
+    node.boot();
+  }
+}

@@ -1,0 +1,55 @@
+/** Each planted bug is found; by which seed is printed. */
+import { expect, test, vi } from 'vitest';
+import type * as generation from '../../agent/mirror/core/generation.ts';
+import type * as takeover from '../../agent/mirror/core/takeover.ts';
+import { BACKLOG, backlog, disorder, forget, PLANTS } from './plants.ts';
+import { runSeed } from './run-seed.ts';
+import { SWITCHES } from './switches.ts';
+
+vi.mock('../../agent/mirror/core/takeover.ts', async (original) => {
+  const own = await original<typeof takeover>();
+  return {
+    ...own,
+    doubts: (...args: Parameters<typeof own.doubts>) => (SWITCHES.hasNoDoubts ? [] : own.doubts(...args)),
+  };
+});
+vi.mock('../../agent/mirror/core/generation.ts', async (original) => {
+  const own = await original<typeof generation>();
+  return {
+    ...own,
+    kinship: (...args: Parameters<typeof own.kinship>) =>
+      SWITCHES.mergesGenerations ? { kin: 'same' } : own.kinship(...args),
+  };
+});
+
+/** A bug is to be found by itself, not by what operators and bad storage make of it. */
+const PLAIN = { hasOperators: false, hasLies: false, hasLog: false };
+
+const SEEDS_MAX = 200;
+
+test.each(Object.entries(PLANTS))(
+  'planted: %s',
+  async (name, { plant, settings, seed: known }) => {
+    for (const seed of [known, ...Array.from({ length: SEEDS_MAX }, (_, i) => i + 1)]) {
+      const [found] = (await runSeed(seed, plant, { ...PLAIN, ...settings })).violations;
+      if (!found) continue;
+      process.stdout.write(`planted: ${name}: seed ${seed}, ${found.rule}: ${found.text}\n`);
+      return;
+    }
+    expect(`not found in ${SEEDS_MAX} seeds`).toBe('found');
+  },
+  300_000,
+);
+
+test.each([
+  ['transfers come in any order', disorder, { checkpoint: null, hotPercent: 90, thinkMs: 6, clients: 4 }],
+  ['the source loses its last marks again and again', forget, { overflow: { afterMs: 60_000, policy: 'degrade' } }],
+  ["more is written than the target's ring holds, and the source starts anew", backlog, BACKLOG],
+] as const)('without a bug: %s', { timeout: 300_000 }, async (_, plant, settings) => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const { violations, counts } = await runSeed(seed, plant, { ...PLAIN, ...settings });
+    expect([seed, violations]).toEqual([seed, []]);
+    // No part of it is a reason to compare a whole copy.
+    expect([seed, counts['scans of a copy'] ?? 0]).toEqual([seed, 0]);
+  }
+});

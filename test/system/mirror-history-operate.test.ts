@@ -1,0 +1,111 @@
+/** What an operator says to a recording and is told: retention and prune, a damaged recording, a volume in use. */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { dataPath, segmentsIn } from '../../agent/history/store/files.ts';
+import { Account, HistoryBed, sha256 } from '../support/history-bed.ts';
+
+const MIB = 1 << 20;
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+async function begun(): Promise<{ readonly bed: HistoryBed; readonly account: Account }> {
+  const bed = await HistoryBed.make({ volumeBytes: 2 * MIB, retention: { hours: 1 } });
+  ends.push(async () => bed.remove());
+  await bed.start();
+  const account = new Account(2 * MIB);
+  for (let i = 1; i <= 3; i++) await account.write(bed, i, i * 4096, 300_000);
+  return { bed, account };
+}
+
+test('retention: prune by a recorder that runs, and by none; the list says that less is there than was asked for', async () => {
+  const { bed, account } = await begun();
+  const prune = async (...argv: string[]) => bed.history('prune', ...argv, '--config', bed.config);
+  // The seal behind the last write may be part of the base.
+  const newest = (): string => bed.digest(bed.loaded.extent.spans.at(-1)?.to ?? 0);
+  const list = async (): Promise<string> => (await bed.history('list', '--config', bed.config)).stdout;
+  expect(await list()).not.toMatch(/were asked for/);
+  const before = new Date().toISOString();
+  await delay(5);
+  expect(await prune('--before', before)).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^erp: 1 segments/),
+  });
+  expect(await list()).toMatch(/1 hours were asked for, 0\.\d+ are there/);
+  const [first, , last] = account.states;
+  const at = async (mark = 0) => bed.history('at', `#${mark}`, '--store', bed.store);
+  expect(await at(first?.mark)).toMatchObject({ status: 1, stderr: expect.stringMatching(/the earliest is/) });
+  expect(newest()).toBe(last?.digest);
+  await account.write(bed, 9, 0, 4096);
+  await bed.endRecorder('SIGTERM');
+  await delay(5);
+  expect(await prune('--before', '-0s')).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^erp: 1 segments/),
+  });
+  expect(newest()).toBe(account.states.at(-1)?.digest);
+  for (const [argv, line] of [
+    [['--before', 'yesterday'], /--before yesterday is no time/],
+    [['--before', '-1h', '--monitor', 'crm'], /there is no recording of crm/],
+    [[], /--before is missing/],
+  ] as const) {
+    const { status, stderr } = await prune(...argv);
+    expect([status === 0, stderr]).toEqual([false, expect.stringMatching(line)]);
+  }
+});
+
+test('a damaged recording: the marks are named, nothing wrong is given out, and what does not need them is right', async () => {
+  const { bed, account } = await begun();
+  await bed.endRecorder('SIGTERM');
+  const [segment = 0] = segmentsIn(bed.recording, 'data');
+  const path = dataPath(bed.recording, segment);
+  const bytes = readFileSync(path);
+  // The payload of the last write: its end is the file's.
+  const at = bytes.length - 100;
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  const [first, second, third] = account.states;
+  const image = join(bed.pair.folder, 'restored');
+  writeFileSync(image, Buffer.alloc(2 * MIB));
+  const restore = async (mark = 0) =>
+    bed.history('restore', '--at', `#${mark}`, image, '--store', bed.store, '--volume', 'data', '--yes');
+  const { status, stderr } = await restore(third?.mark);
+  expect([status, stderr]).toEqual([3, expect.stringMatching(/^stillbeat: mark \d+: its data is damaged [^\n]*\n$/)]);
+  for (const state of [first, second]) {
+    expect(await restore(state?.mark)).toMatchObject({ status: 0 });
+    expect(sha256(readFileSync(image))).toBe(state?.digest);
+  }
+});
+
+test('[OS8] a volume that somebody writes is not restored onto: he is named, and nothing is written', async () => {
+  const { bed, account } = await begun();
+  const image = join(bed.pair.folder, 'used');
+  writeFileSync(image, Buffer.alloc(2 * MIB, 7));
+  const fd = openSync(image, 'r+');
+  const writer = spawn('sleep', ['60'], { stdio: ['ignore', fd, 'ignore'] });
+  closeSync(fd);
+  ends.push(() => writer.kill());
+  const restore = async (path: string) =>
+    bed.history('restore', '--at', `#${account.states[0]?.mark}`, path, '--store', bed.store, '--yes');
+  const named = new RegExp(
+    `${image} is open for writing in process ${writer.pid} \\(sleep\\): end that first; nothing was`,
+  );
+  expect(await restore(image)).toMatchObject({ status: 7, stderr: expect.stringMatching(named) });
+  expect(readFileSync(image).every((byte) => byte === 7)).toBe(true);
+  // The source's own volume, while that runs.
+  expect(await restore(bed.pair.volume.source)).toMatchObject({
+    status: 7,
+    stderr: expect.stringMatching(/nothing was/),
+  });
+  const small = join(bed.pair.folder, 'small');
+  writeFileSync(small, Buffer.alloc(MIB));
+  expect(await restore(small)).toMatchObject({
+    status: 3,
+    stderr: expect.stringMatching(/has 1048576 bytes, and volume data 2097152/),
+  });
+  expect(statSync(small).size).toBe(MIB);
+});

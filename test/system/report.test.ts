@@ -1,0 +1,95 @@
+/** `stillbeat report` of a real cut, from a living agent and from a dead one; and `status --watch` in a terminal. */
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CLI_PATH } from '../../agent/demo/lab.ts';
+import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
+
+let cluster: Cluster;
+beforeAll(async () => {
+  cluster = await Cluster.start({ tag: 'report' });
+}, 120_000);
+afterAll(async () => cluster?.close());
+
+const report = async (...args: string[]) =>
+  cluster.lab.stillbeat('a', ['report', '--config', cluster.lab.settingsPath('a'), ...args]);
+
+// oxlint-disable-next-line no-control-regex -- escape sequences begin with a control character
+const plain = (text: string): string => text.replaceAll(/\u001B\[[?\d;]*[a-zA-Z]/g, '');
+
+describe('status --watch in a terminal', () => {
+  test('draws over itself without clearing, shows the cut, and SIGINT leaves the terminal as it was', async () => {
+    const { lab } = cluster;
+    // `script` gives it a terminal; stty a size.
+    const command = `stty rows 40 cols 110; exec ${process.execPath} ${CLI_PATH} status --watch --socket ${lab.socketPath('a')}`;
+    const child = lab.spawn('a', ['script', '-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let seen = '';
+    child.stdout?.on('data', (piece: Buffer) => (seen += piece.toString()));
+    await eventually('all well', SOON_MS, () => seen.includes('All well: b is reached by the network'));
+    await lab.cut('silent');
+    await eventually('the cut', SOON_MS, () => seen.includes('The network to b is out: packets go by storage'));
+    await eventually('the peer’s way', SOON_MS, () => /^b +S storage +S storage /m.test(plain(seen)));
+    await lab.heal();
+    await cluster.untilPath('network');
+    await eventually('all well again', SOON_MS, () => seen.lastIndexOf('All well') > seen.lastIndexOf('is out'));
+    const ended = once(child, 'exit');
+    child.stdin?.write('\u0003');
+    expect(await ended).toEqual([0, null]);
+    const clears = seen.split('\u001B[2J').length - 1;
+    expect(clears).toBe(1);
+    expect(seen.startsWith('\u001B[?1049h\u001B[?25l')).toBe(true);
+    expect(seen.trimEnd().endsWith('\u001B[?25h\u001B[?1049l')).toBe(true);
+    // No line is wider than the terminal.
+    const lines = seen
+      .split(/\r+\n/)
+      .flatMap((text) => text.split('\u001B[H'))
+      .map(plain);
+    expect(lines.filter((line) => Array.from(line).length > 110)).toEqual([]);
+  });
+});
+
+describe('report', () => {
+  test('tells the cut, its reason and its end, and takes nothing from outside', async () => {
+    const output = join(cluster.lab.directory, 'report.html');
+    const made = await report('--since', '-10m', '--output', output);
+    expect(made).toMatchObject({ status: 0, stdout: `${output}\n`, stderr: '' });
+    const text = readFileSync(output, 'utf8');
+    expect(statSync(output).mode & 0o777).toBe(0o600);
+    expect(text).toMatch(/The network to <b>b<\/b> was out once, first at [\d :-]+ \(3 probes lost\)/);
+    expect(text).toMatch(/<td>network → storage<\/td>/);
+    expect(text).toMatch(/<td>returning → network<\/td>/);
+    expect(text).toMatch(/Nothing is kept of the time before/);
+    expect(text).not.toMatch(/<script|<img|<link|href=|src=/i);
+    expect(text).not.toContain(readFileSync(`${cluster.lab.directory}/a.key`, 'utf8').trim());
+    expect(text).toContain(`keyFile: ${cluster.lab.directory}/a.key`);
+  });
+
+  test('of a dead agent: what it kept is read, and its death is told', async () => {
+    await cluster.lab.stopAgent('a', 'SIGKILL');
+    const { status, stdout } = await report('--since', '-10m', '--output', '-');
+    expect(status).toBe(0);
+    expect(stdout).toContain('<b>No agent runs on a now.</b>');
+    expect(stdout).toMatch(/was out once/);
+  });
+
+  test('the next agent goes on where the last one left off, and the page begins with it', async () => {
+    await cluster.lab.startAgent('a');
+    await cluster.untilPath('network');
+    const { events } = (await cluster.lab.ask('a', { command: 'view' })) as { events: { kind: string; to?: string }[] };
+    expect(events.filter(({ kind }) => kind === 'running')).toHaveLength(2);
+    expect(events.some(({ to }) => to === 'storage')).toBe(true);
+  });
+
+  test.each([
+    [['--since', 'yesterday'], /--since yesterday is no time such as/],
+    [['--since', '2999-01-01'], /--since 2999-01-01 is in the future/],
+    [['--since', '-1m', '--until', '-2m'], /--since is not before --until/],
+    [['--output', '/nowhere/x.html'], /^stillbeat: \/nowhere\/x\.html cannot be written \(ENOENT\)/],
+  ])('%j is refused in one line', async (args, line) => {
+    const { status, stderr, stdout } = await report(...args);
+    expect([status, stdout]).toEqual([args.includes('--output') ? 1 : 2, '']);
+    expect(stderr).toMatch(line);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+});

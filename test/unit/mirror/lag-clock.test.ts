@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { LagClock } from '../../../agent/mirror/core/lag-clock.ts';
+
+test('a lag counts from when the first missing mark was admitted', () => {
+  const clock = new LagClock(10);
+  clock.note(10, 0);
+  expect(clock.behindMs(10, 5000)).toBe(0);
+  clock.note(15, 1000);
+  clock.note(20, 2000);
+  expect(clock.behindMs(10, 5000)).toBe(4000);
+  expect(clock.behindMs(14, 5000)).toBe(4000);
+  expect(clock.behindMs(15, 5000)).toBe(3000);
+  expect(clock.behindMs(20, 5000)).toBe(0);
+});
+
+test('a target that is away for long costs no more than some samples, and its lag stays true', () => {
+  const clock = new LagClock(0);
+  for (let mark = 1; mark <= 100_000; mark++) clock.note(mark, mark * 10);
+  expect(clock.behindMs(0, 1_000_000)).toBe(999_990);
+  // Coarser, a little more rather than less.
+  for (const mark of [1000, 50_000, 99_000, 99_999]) {
+    const trueMs = 1_000_000 - (mark + 1) * 10;
+    const told = clock.behindMs(mark, 1_000_000);
+    expect(told).toBeGreaterThanOrEqual(trueMs);
+    expect(told - trueMs).toBeLessThan(1_000_000 / 50);
+  }
+  clock.dropUpTo(100_000);
+  expect(clock.behindMs(0, 1_000_010)).toBe(0);
+  clock.note(100_001, 2_000_000);
+  expect(clock.behindMs(100_000, 2_000_003)).toBe(3);
+});

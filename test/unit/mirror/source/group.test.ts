@@ -1,0 +1,170 @@
+/** What a group tells its targets when they get on: a journal in memory, and a session that notes what it is told. */
+import { expect, test } from 'vitest';
+import { TargetLink } from '../../../../agent/mirror/core/target-link.ts';
+import type { Machine } from '../../../../agent/mirror/machine.ts';
+import { SourceGroup } from '../../../../agent/mirror/source/group.ts';
+import type { SourceJournal } from '../../../../agent/mirror/source/journal.ts';
+import { SessionCuts } from '../../../../agent/mirror/source/session-cuts.ts';
+import type { TargetSession } from '../../../../agent/mirror/source/target-session.ts';
+import { CUT_DIGEST_BYTES, type CutBlocks } from '../../../../agent/mirror/threads/cut-image.ts';
+import type { Image } from '../../../../agent/mirror/threads/volume-loop.ts';
+import { ENTRY_KIND } from '../../../../agent/mirror/wire/entry.ts';
+
+const BLOCK = 4096;
+const CYCLE_MS = 10;
+
+/** All that is appended is durable, and on the volumes, at once. */
+class Journal {
+  readonly superblock = { volumes: [{ name: 'v', bytes: 1 << 30 }] };
+  readonly ringBytes = 1 << 20;
+  readonly unkeptBytes = 1 << 20;
+  readonly refusedForMs = 0;
+  readonly flushed = 0;
+  readonly hasFailed = false;
+  readonly isAway = false;
+  end = { mark: 0, cycle: 0, chain: 0n, position: 0 };
+  cycle = 0;
+
+  get head(): number {
+    return this.end.position;
+  }
+
+  get durable(): number {
+    return this.end.position;
+  }
+
+  append(): { readonly mark: number; readonly position: number; readonly end: number } {
+    const { mark, position, chain } = this.end;
+    this.end = { mark: mark + 1, cycle: this.cycle, chain: chain + 1n, position: position + 128 };
+    return { mark: mark + 1, position, end: position + 128 };
+  }
+
+  cut(cut: CutBlocks, done: (image: Image) => void): void {
+    done({ id: 1, errno: 0, position: 0, mark: 0, bytes: new Uint8Array(cut.blocks.length * CUT_DIGEST_BYTES) });
+  }
+
+  free(): void {}
+}
+
+type Told = { readonly commit: number } | { readonly roll: number } | { readonly list: number; readonly base: number };
+
+/** In sync from the start. */
+class Session {
+  readonly link = new TargetLink('t', 0, 0);
+  readonly cuts = new SessionCuts(true);
+  readonly begun = 1;
+  readonly isMet = true;
+  readonly behindBytes = 0;
+  readonly roomBytes = 1 << 20;
+  readonly cycleBytesMax = 1 << 18;
+  readonly heldUntil = 0;
+  readonly paceBytes = Infinity;
+  readonly freed = 0;
+  readonly kept = 0;
+  isShortOfRoom = false;
+  told: Told[] = [];
+
+  constructor() {
+    this.link.nextSession();
+    this.link.met({ how: 'replay', from: { mark: 0, chain: 0n } } as unknown as Parameters<TargetLink['met']>[0]);
+    this.cuts.begin(0, this.roomBytes);
+    this.cuts.list = (cut: number, base: number) => void this.told.push({ list: cut, base });
+  }
+
+  commit(cycle: number): void {
+    this.told.push({ commit: cycle });
+  }
+
+  roll(mark: number): void {
+    this.told.push({ roll: mark });
+  }
+
+  start(): void {}
+  note(): void {}
+  appended(): void {}
+  ringIsFilling(): void {}
+}
+
+class World {
+  readonly journal = new Journal();
+  readonly session = new Session();
+  readonly group: SourceGroup;
+  nowMs = 0;
+
+  constructor() {
+    const machine = {
+      clock: { monotonicMs: () => this.nowMs },
+      timers: { every: () => () => {}, soon: () => {}, after: () => () => {} },
+    };
+    this.group = new SourceGroup(
+      this.journal as unknown as SourceJournal,
+      {
+        acknowledge: 'local',
+        cycles: { cycleMs: CYCLE_MS, bytes: 1 << 20 },
+        checkpoint: { by: 'references', everyCycles: 0, ms: 0, onFlush: false },
+        overflow: { afterMs: 1000, policy: 'degrade' },
+      },
+      machine as unknown as Machine,
+    );
+    this.group.add(this.session as unknown as TargetSession);
+    this.group.progress();
+    this.arrives();
+  }
+
+  write(block: number): void {
+    const put = this.journal.append();
+    const range = { volume: 0, offset: block * BLOCK, length: BLOCK };
+    this.group.changed(ENTRY_KIND.write, range, put);
+    this.group.admitted(put, range, false, () => {});
+  }
+
+  /** The open cycle ends by its time. */
+  seal(): void {
+    this.group.progress();
+    this.nowMs += CYCLE_MS;
+    this.group.progress();
+  }
+
+  /** The target has all of it, and says so. */
+  arrives(): void {
+    const { mark, cycle } = this.journal.end;
+    this.session.link.stored(mark, mark);
+    this.session.link.sealedUpTo(cycle);
+    this.session.told = [];
+    this.group.progress();
+  }
+
+  shows(mark: number): void {
+    this.session.link.appliedUpTo(mark);
+    this.session.cuts.onApplied(mark);
+  }
+
+  async cut(): Promise<number> {
+    const { mark } = await this.group.cut();
+    this.arrives();
+    return mark;
+  }
+}
+
+test('[MI8] a target that was brought beyond the cut before, for want of room, redoes the next one, and then gets lists again', async () => {
+  const world = new World();
+  const { session } = world;
+  world.write(1);
+  world.shows(await world.cut());
+  world.write(2);
+  session.isShortOfRoom = true;
+  world.seal();
+  const between = world.journal.end.mark;
+  world.arrives();
+  expect(session.told).toContainEqual({ roll: between });
+  // Entries up to there are on its volumes: what refers to them leads nowhere.
+  world.shows(between);
+  session.isShortOfRoom = false;
+  world.write(3);
+  const next = await world.cut();
+  expect(session.told.filter((told) => !('commit' in told))).toEqual([{ roll: next }]);
+  world.shows(next);
+  world.write(4);
+  const last = await world.cut();
+  expect(session.told.filter((told) => !('commit' in told))).toEqual([{ list: last, base: next }]);
+});

@@ -1,0 +1,65 @@
+/** A status document in which all is well, for tests that want one thing wrong. */
+import type { PeerStatus, StatusView } from '../../../agent/view/status.ts';
+
+const queue = { sent: 0, depth: 0, bytes: 0, dropped: 0, expired: 0, resent: 0 };
+
+export const peerOf = (node: string, over: Partial<PeerStatus> = {}): PeerStatus => ({
+  node,
+  path: 'network',
+  override: 'auto',
+  since: '2026-11-21T12:00:00.000Z',
+  knowsUs: true,
+  otherAddresses: null,
+  network: { reachable: true, hearsUs: true, rttMs: 0.2 },
+  storage: { fresh: true, lagMs: 0.4, behindBytes: 0, key: 'aa', keyKnown: true },
+  bypass: { active: false },
+  sent: 0,
+  received: 0,
+  lost: 0,
+  duplicates: 0,
+  tooOld: 0,
+  queues: { heartbeat: queue, data: queue, bulk: queue },
+  ...over,
+});
+
+export const statusOf = (peers: readonly PeerStatus[] = [peerOf('b')], over: Partial<StatusView> = {}): StatusView => ({
+  cluster: 'lab',
+  node: 'a',
+  pid: 1,
+  version: '0',
+  authenticated: true,
+  switch: 'answering',
+  vnic: { name: 'sb0', addresses: [], mtu: 1500 },
+  primary: { mode: 'tunnel', interface: 'eth0', carrier: true },
+  storage: {
+    available: true,
+    volume: '/v',
+    direct: true,
+    lastWriteMs: 0.2,
+    sinceWriteMs: 100,
+    writeError: null,
+    writes: 0,
+    bytesWritten: 0,
+    bytesRead: 0,
+    expired: 0,
+    copy: {
+      kind: 'shared',
+      position: 0,
+      copied: 0,
+      lagMs: 0,
+      withinMs: 1000,
+      misses: 0,
+      late: false,
+      fault: null,
+      ringShort: false,
+      method: {},
+    },
+    receive: [{ volume: '/v', peers: ['b'], available: true, readError: null, readingMs: 0 }],
+  },
+  gateway: { using: null },
+  queues: { control: 0, heartbeat: 0, data: 0, bulk: 0 },
+  peers,
+  corosync: { problem: null, fits: null },
+  events: [],
+  ...over,
+});
