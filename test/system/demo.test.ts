@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { expect, test } from 'vitest';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
+import { COPY_WORDS, LAB_COPIES } from '../../agent/demo/lab-copies.ts';
 import type { PartitionsReport } from '../../agent/demo/partitions.ts';
 import { run } from '../../agent/demo/shell.ts';
 import { eventually } from '../support/cluster.ts';
@@ -62,17 +63,19 @@ test('demo --seconds 20 --json: two cuts and two returns, no heartbeat lost or t
   expect(await tracesOf(pid)).toEqual([]);
 });
 
-test('[AG7] demo --copy mirror --json: two storage systems with a link of their own, the same account; then nothing is left', async () => {
-  const { pid, status, report } = await demoOf('--copy', 'mirror', '--seconds', '15');
-  expect(report).toMatchObject({
-    ok: true,
-    copy: 'mirror',
-    heartbeats: { lost: 0, duplicated: 0 },
-    tcp: { survived: true, corrupted: 0 },
+for (const copy of LAB_COPIES) {
+  test(`[AG7] demo --copy ${copy} --json: ${COPY_WORDS[copy]}, the same account; then nothing is left`, async () => {
+    const { pid, status, report } = await demoOf('--copy', copy, '--seconds', '15');
+    expect(report).toMatchObject({
+      ok: true,
+      copy,
+      heartbeats: { lost: 0, duplicated: 0 },
+      tcp: { survived: true, corrupted: 0 },
+    });
+    expect(status).toBe(0);
+    expect(await tracesOf(pid)).toEqual([]);
   });
-  expect(status).toBe(0);
-  expect(await tracesOf(pid)).toEqual([]);
-});
+}
 
 test('[AG12] demo --nodes 3 --json: partial partitions, every pair takes the way that it has, none loses a heartbeat', async () => {
   const { pid, status, report: printed } = await demoOf('--nodes', '3', '--seconds', '15');
