@@ -17,12 +17,12 @@ export interface OpenedJournal {
   readonly milestones: RingPlace[];
 }
 
+const ANEW = 'remove it (of a device: overwrite its first MiB with zeroes), and all is compared';
 const FAULTS: Readonly<Record<SuperFault, string>> = {
-  absent:
-    'is no journal, or is damaged: name the right file, or remove it (of a device: overwrite its first MiB with zeroes), and all is compared',
+  absent: `is no journal, or is damaged: name the right file, or ${ANEW}`,
   version: 'is of another version: use the program that wrote it',
-  checksum: 'has a damaged superblock, in both copies: make a new journal and compare all of the copy',
-  range: 'has a superblock with impossible values: make a new journal and compare all of the copy',
+  checksum: `has a damaged superblock, in both copies: ${ANEW}`,
+  range: `has a superblock with impossible values: ${ANEW}`,
 };
 
 /** How far apart places for the tail are: so that there are never more than some hundred. */
