@@ -1,7 +1,8 @@
 /** A process of the mirror: what it answers when it is asked, how it changes its role, and how it ends. */
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ControlServer, type Answer } from '../control-server.ts';
-import { MetricsServer } from '../operate/metrics-server.ts';
+import type { HttpOutlet } from '../operate/http-outlet.ts';
+import { serveMetrics } from '../operate/metrics-server.ts';
 import { metricsText } from '../operate/metrics-text.ts';
 import type { Log } from '../platform/log.ts';
 import { keepFreedMemory } from '../platform/native.ts';
@@ -64,13 +65,13 @@ export async function serve(
     return answer;
   });
   const holds: VolumeHold[] = [];
-  let metrics: MetricsServer | null = null;
+  let metrics: HttpOutlet | null = null;
   const figures = async (): Promise<string> => {
     if (!running) throw new AgentError('failed', 'it is starting');
     return metricsText(running.status(), MIRROR_METRICS);
   };
   try {
-    metrics = metricsListen && (await MetricsServer.open(metricsListen, figures));
+    metrics = metricsListen && (await serveMetrics(metricsListen, figures));
     for (const { name, path } of volumes) holds.push(holdVolume(name, path));
     running = await open((error) => end(error));
     const error = await ended;

@@ -1,6 +1,6 @@
 /** The NBD server: listens on TCP or on a Unix socket, and holds every connection to its limits. */
 import { createServer, type Server, type Socket } from 'node:net';
-import { AgentError } from '../base/errors.ts';
+import { listenAt } from '../platform/listen.ts';
 import { listenUnix } from '../unix-server.ts';
 import { Budget } from './budget.ts';
 import { ClientSocket } from './client-socket.ts';
@@ -80,7 +80,8 @@ export class NbdServer {
   /** Throws an AgentError that says what to do when the address cannot be had. */
   static async open(options: NbdServerOptions): Promise<NbdServer> {
     const { listen } = options;
-    const server = 'path' in listen ? await listenUnix(listen.path, 'export') : await listenTcp(listen);
+    const server = 'path' in listen ? await listenUnix(listen.path, 'export') : createServer();
+    if (!('path' in listen)) await listenAt(server, 'export.listen', listen);
     return new NbdServer(options, { ...NBD_LIMITS, ...options.limits }, server);
   }
 
@@ -171,24 +172,4 @@ export class NbdServer {
       }
     }
   }
-}
-
-async function listenTcp({ host, port }: { readonly host: string; readonly port: number }): Promise<Server> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(host, port, error)));
-    server.listen({ host, port }, resolve);
-  });
-  server.removeAllListeners('error');
-  return server;
-}
-
-function listenError(host: string, port: number, error: NodeJS.ErrnoException): AgentError {
-  const mends: Readonly<Record<string, string>> = {
-    EADDRINUSE: 'is taken by another program: choose another port or stop it',
-    EADDRNOTAVAIL: 'is no address of this host: correct it',
-    EACCES: 'may not be used by this user: choose a port from 1024 on',
-  };
-  const what = mends[error.code ?? ''] ?? `cannot be listened on (${error.code ?? error.message}): choose another`;
-  return new AgentError('primary', `export.listen ${host}:${port} ${what}`, { cause: error });
 }

@@ -5,7 +5,8 @@
 import { NotifySocket } from '../platform/notify-socket.ts';
 import type { Endpoint, Settings } from '../settings/settings.ts';
 import type { EventKind } from './event-kinds.ts';
-import { MetricsServer } from './metrics-server.ts';
+import type { HttpOutlet } from './http-outlet.ts';
+import { serveMetrics } from './metrics-server.ts';
 import { metricsTable } from './metrics-table.ts';
 import { metricsText } from './metrics-text.ts';
 import { Notifier, takeNotifyEnvironment } from './notifier.ts';
@@ -39,7 +40,7 @@ export class Operations {
     changes: new Map<string, number>(),
     hookRuns: new Map<string, number>(),
   };
-  #metrics: MetricsServer | null = null;
+  #metrics: HttpOutlet | null = null;
   #settled: NodeJS.Timeout | undefined;
 
   private constructor(watched: Watched) {
@@ -118,10 +119,8 @@ export class Operations {
     }
   }
 
-  async #serve(endpoint: Endpoint): Promise<MetricsServer> {
-    return MetricsServer.open(endpoint, async () =>
-      metricsText(await this.#watched.status(), metricsTable(this.#counts)),
-    );
+  async #serve(endpoint: Endpoint): Promise<HttpOutlet> {
+    return serveMetrics(endpoint, async () => metricsText(await this.#watched.status(), metricsTable(this.#counts)));
   }
 
   async #moveMetrics(endpoint: Endpoint | null): Promise<void> {

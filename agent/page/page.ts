@@ -16,7 +16,8 @@ import type { BeginView, NowView } from './document.ts';
 import { pageFiles } from './files.ts';
 import { Tokens } from './guard.ts';
 import type { SeenVolume } from './look.ts';
-import { PageServer } from './server.ts';
+import type { HttpOutlet } from '../operate/http-outlet.ts';
+import { servePage } from './server.ts';
 import { nowView, WordAges } from './snapshot.ts';
 import { eventText, Viewers } from './viewers.ts';
 import { VolumeLooker } from './volume-looker.ts';
@@ -45,7 +46,7 @@ export class Page {
   readonly #viewers = new Viewers(() => this.#viewersChanged());
   readonly #looker = new VolumeLooker();
   #settings: PageSettings | null = null;
-  #server: PageServer | null = null;
+  #server: HttpOutlet | null = null;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -128,8 +129,8 @@ export class Page {
     this.#server = null;
   }
 
-  async #serve({ listen, hosts }: PageSettings, tokens: Tokens): Promise<PageServer> {
-    return PageServer.open(listen, {
+  async #serve({ listen, hosts }: PageSettings, tokens: Tokens): Promise<HttpOutlet> {
+    return servePage(listen, {
       files: pageFiles(),
       tokens,
       hosts,

@@ -1,18 +1,15 @@
 /**
- * Serves the page: its files, the live figures, packets on request. Bounded in connections, time and size of a request, so
- * that no client can hold up the agent; nothing that a client says comes into the log.
+ * Serves the page: its files, the live figures, packets on request. Nothing that a client says comes into the log.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AgentError } from '../base/errors.ts';
+import { HttpOutlet } from '../operate/http-outlet.ts';
 import { systemClock } from '../platform/clock.ts';
-import { endpointText } from '../settings/address.ts';
 import type { Endpoint } from '../settings/settings.ts';
 import type { PageFile } from './files.ts';
 import { refusalOf, type Tokens } from './guard.ts';
 
 const CONNECTIONS_MAX = 64;
-const REQUEST_MS_MAX = 5000;
-const HEADER_BYTES_MAX = 8192;
 const BODY_BYTES_MAX = 4096;
 /** Whoever guesses waits. */
 const REFUSED_MS = 500;
@@ -41,37 +38,13 @@ export interface Served {
   readonly packets: (volume: string, node: string) => Promise<unknown>;
 }
 
-export class PageServer {
-  readonly endpoint: Endpoint;
-  readonly #server: Server;
-
-  private constructor(endpoint: Endpoint, server: Server) {
-    this.endpoint = endpoint;
-    this.#server = server;
-  }
-
-  static async open(endpoint: Endpoint, served: Served): Promise<PageServer> {
-    const server = createServer(
-      { maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX },
-      (request, response) =>
-        // Whatever a client has thought of: it is the client's trouble, never the agent's.
-        void serve(request, response, served).catch(() => response.destroy()),
-    );
-    server.maxConnections = CONNECTIONS_MAX;
-    server.keepAliveTimeout = REQUEST_MS_MAX;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(listenError(endpoint, error)));
-      server.listen({ host: endpoint.host, port: endpoint.port, ipv6Only: true }, resolve);
-    });
-    // A connection that fails later is its client's trouble.
-    server.on('error', () => {});
-    return new PageServer(endpoint, server);
-  }
-
-  close(): void {
-    this.#server.close();
-    this.#server.closeAllConnections();
-  }
+export async function servePage(endpoint: Endpoint, served: Served): Promise<HttpOutlet> {
+  return HttpOutlet.open(
+    { setting: 'page.listen', endpoint, connections: CONNECTIONS_MAX },
+    (request, response) =>
+      // Whatever a client has thought of: it is the client's trouble, never the agent's.
+      void serve(request, response, served).catch(() => response.destroy()),
+  );
 }
 
 async function serve(request: IncomingMessage, response: ServerResponse, served: Served): Promise<void> {
@@ -165,14 +138,4 @@ function answer(
 ): void {
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(content) });
   response.end(content);
-}
-
-function listenError(endpoint: Endpoint, error: NodeJS.ErrnoException): AgentError {
-  const mends: Readonly<Record<string, string>> = {
-    EADDRINUSE: 'is taken by another program: choose another port or stop it',
-    EADDRNOTAVAIL: 'is no address of this host: correct it',
-    EACCES: 'may not be used by this user: choose a port from 1024 on',
-  };
-  const what = mends[error.code ?? ''] ?? `cannot be listened on (${error.code ?? error.message}): choose another`;
-  return new AgentError('primary', `page.listen ${endpointText(endpoint)} ${what}`, { cause: error });
 }

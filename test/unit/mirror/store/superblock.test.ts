@@ -72,37 +72,30 @@ test('a thread that cannot read the newer one at its start writes over neither',
   expect(sequenceOf()).toBe(7);
 });
 
-test('a write that failed and made its copy unreadable is done again there, and nowhere else', () => {
+/** A write fails, and with it a copy becomes unreadable: which ones the next one writes to. */
+function writtenAfterFailure(unreadable: number): number[] {
   const loop = loopOn();
   expect(loop.step()).toBe(0);
   disk.writeFault = () => -EIO;
   loop.put(8);
   expect(loop.step()).toBe(EIO);
-  // The older one; the newer one is what counts until it is written.
-  disk.unreadable = 0;
+  disk.unreadable = unreadable;
   const written: number[] = [];
   disk.writeFault = (offset) => {
     written.push(offset / JOURNAL_SUPER.bytes);
     return null;
   };
   expect(loop.step()).toBe(0);
-  expect(written).toEqual([0]);
+  return written;
+}
+
+test('a write that failed and made its copy unreadable is done again there, and nowhere else', () => {
+  // The older one; the newer one is what counts until it is written.
+  expect(writtenAfterFailure(0)).toEqual([0]);
   disk.unreadable = null;
   expect(sequenceOf()).toBe(8);
 });
 
 test('of a thread that opens its journal anew the newer one outlives the next write, also where it could not be read then', () => {
-  const loop = loopOn();
-  expect(loop.step()).toBe(0);
-  disk.writeFault = () => -EIO;
-  loop.put(8);
-  expect(loop.step()).toBe(EIO);
-  disk.unreadable = 1;
-  const written: number[] = [];
-  disk.writeFault = (offset) => {
-    written.push(offset / JOURNAL_SUPER.bytes);
-    return null;
-  };
-  expect(loop.step()).toBe(0);
-  expect(written).toEqual([0]);
+  expect(writtenAfterFailure(1)).toEqual([0]);
 });
