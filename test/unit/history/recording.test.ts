@@ -199,6 +199,22 @@ test('[HI5] what a new generation writes in the very turn in which it branches o
   }
 });
 
+test('[HI5] a branch below what was folded leaves no base: of what is void there is no state', async () => {
+  const random = new Prng(15);
+  const sizes = [65_536];
+  const world = made(sizes);
+  const recording = await world.open();
+  fillBase(recording, contents(random, sizes));
+  feed(recording, random, randomWrites(random, 40, sizes));
+  await recording.settled();
+  await recording.prune(Infinity, 0);
+  expect(loadRecording(world.folder).extent.spans[0]?.from).toBeGreaterThan(5);
+  recording.branch('22'.repeat(16), { mark: 5, chain: 35n });
+  await recording.settled();
+  expect(recording.isWhole).toBe(false);
+  expect(loadRecording(world.folder).extent.spans).toEqual([]);
+});
+
 test('[OS5] what is missing is a gap: no state in it, the ones around it as they were', async () => {
   const random = new Prng(9);
   const sizes = [65_536];
