@@ -4,8 +4,8 @@
 set -eu
 corosync="corosync:corosync pacemaker:pacemakerd pacemaker-cli-utils:crm_resource"
 corosync="$corosync pacemaker-resource-agents:/usr/lib/ocf/resource.d/pacemaker/Dummy"
-# fio, libnbd's tools and qemu-utils are the NBD server's clients; nbdkit and qemu-nbd what it is measured beside.
-nbd="fio:fio libnbd-bin:nbdcopy qemu-utils:qemu-io fuse3:fusermount3 e2fsprogs:mkfs.ext4"
+# fio, libnbd's tools and qemu-utils are the NBD server's clients; nbdkit and qemu-nbd what it is measured beside, and a slow disk.
+nbd="fio:fio libnbd-bin:nbdcopy nbdkit:nbdkit qemu-utils:qemu-io fuse3:fusermount3 e2fsprogs:mkfs.ext4"
 case "${1:-}" in
   demo) wanted="iproute2:ip iputils-ping:ping nftables:nft" ;;
   test) wanted="iproute2:ip iputils-ping:ping nftables:nft iperf3:iperf3 tshark:tshark mount:losetup util-linux:setpriv chromium:chromium curl:curl procps:sysctl $corosync $nbd" ;;
