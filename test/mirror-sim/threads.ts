@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { AgentError } from '../../agent/base/errors.ts';
 import type { Machine, Thread, Threads } from '../../agent/mirror/machine.ts';
-import { digestsOf } from '../../agent/mirror/scan/volume-digests.ts';
+import { VolumeDigests } from '../../agent/mirror/scan/volume-digests.ts';
 import { JOURNAL_WORD, JournalMemory } from '../../agent/mirror/store/journal-memory.ts';
 import { END_WORD } from '../../agent/platform/thread-end.ts';
 import { ApplyLoop, type ApplyCommand, type ImageWrite } from '../../agent/mirror/threads/apply-loop.ts';
@@ -10,7 +10,6 @@ import type { ApplyContext } from '../../agent/mirror/threads/apply-context.ts';
 import { teller, type JournalContext, type VolumeContext } from '../../agent/mirror/threads/context.ts';
 import { JournalLoop } from '../../agent/mirror/threads/journal-loop.ts';
 import { VolumeLoop, type ImageCommand, type VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
-import { REGION_BYTES } from '../../agent/mirror/wire/layout.ts';
 import { Actor } from '../sim/world.ts';
 import type { SimDisk } from './disk.ts';
 import type { SimMachine } from './machine.ts';
@@ -194,13 +193,14 @@ export class SimThreads implements Threads {
     volumes: readonly { readonly path: string; readonly bytes: number }[],
   ): ReturnType<Machine['threads']['scanner']> {
     const { world } = this.#machine;
+    const made = new VolumeDigests();
     return {
       digests: async (volume, wish) =>
         new Promise((resolve, reject) => {
           const facts = volumes[volume];
           const disk = this.#machine.disk(facts?.path ?? '');
           this.#machine.after(disk.hangMs + world.within(0.1, 2), () => {
-            const found = digestsOf(disk, facts?.bytes ?? 0, wish, scratch);
+            const found = made.make(disk, volume, facts?.bytes ?? 0, wish);
             if (typeof found !== 'number') resolve(this.#machine.parts.digests(found));
             else reject(new AgentError('volume', `${facts?.path} cannot be read (errno ${-found}): check it`));
           });
@@ -209,8 +209,6 @@ export class SimThreads implements Threads {
     };
   }
 }
-
-const scratch = new Uint8Array(REGION_BYTES);
 
 function threadOf(emitter: EventEmitter, post: (word: unknown) => void, end: () => void = () => {}): Thread {
   const thread = Object.assign(emitter, {

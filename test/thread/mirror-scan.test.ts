@@ -33,7 +33,16 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+
+/** Of a block its own, of more that of its blocks' digests. */
+function digestOf(bytes: Uint8Array, size: number): string {
+  if (size === 4096) return sha256(bytes).toString('hex');
+  const blocks = Array.from({ length: Math.ceil(bytes.length / 4096) }, (_, i) =>
+    sha256(bytes.subarray(i * 4096, (i + 1) * 4096)),
+  );
+  return sha256(Buffer.concat(blocks)).toString('hex');
+}
 
 function split(digests: Uint8Array, bytes: number): string[] {
   return Array.from({ length: digests.length / bytes }, (_, i) =>
@@ -55,7 +64,7 @@ describe.each([
     const digests = await scanner.digests(0, { checksum: 'sha256', unitBytes: size, first, count });
     const expected: string[] = [];
     for (let i = first; i < first + count && i * size < content.length; i++) {
-      expected.push(sha256(content.subarray(i * size, Math.min((i + 1) * size, content.length))));
+      expected.push(digestOf(content.subarray(i * size, Math.min((i + 1) * size, content.length)), size));
     }
     expect(split(digests, 32)).toEqual(expected);
   });
@@ -85,4 +94,19 @@ test('wishes under way fail when the scan is ended', async () => {
   const wish = scanner.digests(0, { checksum: 'sha256', unitBytes: 4096, first: 0, count: 1000 });
   void scanner.close();
   await expect(wish).rejects.toThrow('the scan was ended');
+});
+
+test('parts of a region are told as it was when the region was, and anew when nobody asked for that before', async () => {
+  const region = { checksum: 'crc32', unitBytes: MIB, first: 1, count: 1 } as const;
+  const blocks = { ...region, unitBytes: 4096, first: 256, count: 256 };
+  const before = await scanner.digests(0, blocks);
+  await scanner.digests(0, region);
+  const changed = Buffer.from(content);
+  changed[MIB] = (changed[MIB] ?? 0) ^ 1;
+  writeFileSync(join(directory, 'volume'), changed);
+  expect(await scanner.digests(0, { ...blocks, isDeeper: true })).toEqual(before);
+  const after = await scanner.digests(0, blocks);
+  expect(after).not.toEqual(before);
+  await scanner.digests(0, region);
+  expect(await scanner.digests(0, { ...blocks, isDeeper: true })).toEqual(after);
 });

@@ -192,11 +192,12 @@ export class Compared {
     this.#parts.send(FRAME_KIND.regions, count, ...runs.flatMap((run, i) => [encodeRun(run), digests[i] ?? NONE]));
   }
 
-  async #digests({ volume, level, first, count }: CompareRun): Promise<Uint8Array> {
+  async #digests({ volume, level, first, count, isBegin }: CompareRun): Promise<Uint8Array> {
     if (count === 0) return NONE;
     const { checksum } = this.#parts;
     const unitBytes = levelBytes(level);
-    const digests = await this.#parts.digests(volume, { checksum, unitBytes, first, count });
+    const isDeeper = isBegin !== true;
+    const digests = await this.#parts.digests(volume, { checksum, unitBytes, first, count, isDeeper });
     if (digests.length === count * DIGEST_BYTES[checksum]) return digests;
     throw new AgentError('volume', `a volume ends within ${unitBytes} bytes at ${(first + count - 1) * unitBytes}`);
   }

@@ -230,7 +230,8 @@ export class Verify {
   async #answer(run: CompareRun): Promise<void> {
     const { checksum, digests } = this.#parts.compared;
     const { volume, level, first, count } = run;
-    const made = await digests(volume, { checksum, unitBytes: levelBytes(level), first, count });
+    const isDeeper = level !== COMPARE_LEVEL.regions;
+    const made = await digests(volume, { checksum, unitBytes: levelBytes(level), first, count, isDeeper });
     if (made.length !== count * DIGEST_BYTES[checksum]) throw new AgentError('volume', 'a volume ends before its end');
     this.#parts.send(FRAME_KIND.regions, 0, count, encodeRun(run), made);
   }

@@ -110,9 +110,11 @@ export class Comparing {
       .catch((error: Error) => this.#fail(error));
   }
 
-  async #own({ volume, level, first, count }: CompareRun): Promise<Digest[]> {
+  async #own({ volume, level, first, count, isBegin }: CompareRun): Promise<Digest[]> {
     const { checksum } = this.#parts;
-    const digests = await this.#parts.digests(volume, { checksum, unitBytes: levelBytes(level), first, count });
+    const isDeeper = level !== COMPARE_LEVEL.regions && isBegin !== true;
+    const wish = { checksum, unitBytes: levelBytes(level), first, count, isDeeper };
+    const digests = await this.#parts.digests(volume, wish);
     return texts(digests, DIGEST_BYTES[checksum]);
   }
 

@@ -2,14 +2,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { tuneMeekThread, tuneOrdinaryThread } from '../../platform/native.ts';
 import { END_WORD } from '../../platform/thread-end.ts';
-import { digestsOf } from '../scan/volume-digests.ts';
-import { REGION_BYTES } from '../wire/layout.ts';
+import { VolumeDigests } from '../scan/volume-digests.ts';
 import type { ScanContext, ScanWord, ScanWish } from './scan-context.ts';
 import { FileDevice } from './file-device.ts';
 
 const { volumes, isAwaited } = workerData as ScanContext;
 const devices: (FileDevice | undefined)[] = [];
-const scratch = new Uint8Array(REGION_BYTES);
+const made = new VolumeDigests();
 
 function answer({ id, volume, wish }: ScanWish): ScanWord {
   const facts = volumes[volume];
@@ -17,7 +16,7 @@ function answer({ id, volume, wish }: ScanWish): ScanWord {
   const device = devices[volume] ?? FileDevice.open(facts.path);
   if (typeof device === 'number') return { id, errno: -device, digests: new Uint8Array(0) };
   devices[volume] = device;
-  const digests = digestsOf(device, facts.bytes, wish, scratch);
+  const digests = made.make(device, volume, facts.bytes, wish);
   if (typeof digests !== 'number') return { id, errno: 0, digests };
   // One that failed may be another device by now.
   device.close();

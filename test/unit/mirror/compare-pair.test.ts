@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
 import { RegionSet } from '../../../agent/mirror/core/region-set.ts';
 import { CHECKSUMS } from '../../../agent/mirror/scan/digest.ts';
-import { digestsOf, type DigestWish } from '../../../agent/mirror/scan/volume-digests.ts';
+import { type DigestWish, VolumeDigests } from '../../../agent/mirror/scan/volume-digests.ts';
 import { Compared } from '../../../agent/mirror/source/compared.ts';
 import { Comparing } from '../../../agent/mirror/target/comparing.ts';
 import { COMPARE_LEVEL, encodeRun } from '../../../agent/mirror/wire/compare.ts';
@@ -16,7 +16,6 @@ import { FRAME, FRAME_KIND } from '../../../agent/mirror/wire/frame.ts';
 const MIB = 1 << 20;
 const BLOCK = 4096;
 const EIO = 5;
-const scratch = new Uint8Array(MIB);
 const tile = Uint8Array.from({ length: MIB }, (_, i) => (i * 7 + (i >> 12)) & 255);
 
 interface Write {
@@ -61,22 +60,24 @@ class World {
     this.prng = new Prng(seed);
     this.theirs = sizes.map(tiled);
     this.ours = this.theirs.map((bytes) => bytes.slice());
-    const digests = (volumes: Uint8Array[]) => async (volume: number, wish: DigestWish) => {
-      this.digested.set(wish.unitBytes, (this.digested.get(wish.unitBytes) ?? 0) + wish.count);
-      // Some time passes before they are made.
-      for (let i = this.prng.below(4); i > 0; i--) await Promise.resolve();
-      const content = volumes[volume] ?? new Uint8Array(0);
-      const disk = {
-        bytes: content.length,
-        read: (offset: number, into: Uint8Array) => {
-          into.set(content.subarray(offset, offset + into.length));
-          return Math.min(into.length, content.length - offset);
-        },
-        write: () => -EIO,
-        flush: () => 0,
+    const digests =
+      (volumes: Uint8Array[], made = new VolumeDigests()) =>
+      async (volume: number, wish: DigestWish) => {
+        this.digested.set(wish.unitBytes, (this.digested.get(wish.unitBytes) ?? 0) + wish.count);
+        // Some time passes before they are made.
+        for (let i = this.prng.below(4); i > 0; i--) await Promise.resolve();
+        const content = volumes[volume] ?? new Uint8Array(0);
+        const disk = {
+          bytes: content.length,
+          read: (offset: number, into: Uint8Array) => {
+            into.set(content.subarray(offset, offset + into.length));
+            return Math.min(into.length, content.length - offset);
+          },
+          write: () => -EIO,
+          flush: () => 0,
+        };
+        return made.make(disk, volume, content.length, wish) as Uint8Array;
       };
-      return digestsOf(disk, content.length, wish, scratch) as Uint8Array;
-    };
     const failed = (error: Error) => void (this.error ??= error);
     const volumes = sizes.map((bytes) => ({ bytes }));
     this.source = new Compared(
