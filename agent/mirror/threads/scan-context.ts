@@ -32,6 +32,8 @@ export class Scanner {
   readonly #context: ScanContext;
   readonly #waiting = new Map<number, (word: ScanWord | Error) => void>();
   #worker: Worker | null = null;
+  /** In this turn: together they cost one message each way, and a comparison asks for hundreds. */
+  #asked: ScanWish[] = [];
   #id = 0;
 
   constructor(context: ScanContext) {
@@ -40,11 +42,11 @@ export class Scanner {
 
   /** Rejects when the volume cannot be read. */
   async digests(volume: number, wish: DigestWish): Promise<Uint8Array> {
-    const worker = this.#start();
     const id = ++this.#id;
     const word = await new Promise<ScanWord | Error>((resolve) => {
       this.#waiting.set(id, resolve);
-      worker.postMessage({ id, volume, wish } satisfies ScanWish);
+      if (this.#asked.length === 0) queueMicrotask(() => this.#ask());
+      this.#asked.push({ id, volume, wish });
     });
     if (word instanceof Error) throw word;
     if (word.errno === 0) return word.digests;
@@ -61,12 +63,20 @@ export class Scanner {
     if (worker) await endThread(worker, CLOSE_MS_MAX);
   }
 
+  #ask(): void {
+    const asked = this.#asked.filter(({ id }) => this.#waiting.has(id));
+    this.#asked = [];
+    if (asked.length > 0) this.#start().postMessage(asked);
+  }
+
   #start(): Worker {
     if (this.#worker) return this.#worker;
     const worker = new Worker(new URL('./scan-worker.js', import.meta.url), { workerData: this.#context });
-    worker.on('message', (word: ScanWord) => {
-      this.#waiting.get(word.id)?.(word);
-      this.#waiting.delete(word.id);
+    worker.on('message', (words: readonly ScanWord[]) => {
+      for (const word of words) {
+        this.#waiting.get(word.id)?.(word);
+        this.#waiting.delete(word.id);
+      }
     });
     const ended = (error: Error) => {
       this.#worker = null;

@@ -25,8 +25,11 @@ function answer({ id, volume, wish }: ScanWish): ScanWord {
 }
 
 (isAwaited === true ? tuneOrdinaryThread : tuneMeekThread)('sb-scan');
-parentPort?.on('message', (wish: ScanWish | typeof END_WORD) => {
-  if (wish === END_WORD) process.exit();
-  const word = answer(wish);
-  parentPort?.postMessage(word, [word.digests.buffer as ArrayBuffer]);
+parentPort?.on('message', (wishes: readonly ScanWish[] | typeof END_WORD) => {
+  if (wishes === END_WORD) process.exit();
+  const words = wishes.map(answer);
+  parentPort?.postMessage(
+    words,
+    words.map(({ digests }) => digests.buffer as ArrayBuffer),
+  );
 });
