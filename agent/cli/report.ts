@@ -34,11 +34,15 @@ export async function report(argv: string[]): Promise<number> {
     },
   });
   const file = requireConfig('report', values.config);
-  const nowMs = Date.now();
-  const asked = rangeOf(values.since, values.until, nowMs);
+  // Said before anything is asked of anybody.
+  rangeOf(values.since, values.until, Date.now());
   const settings = loadSettings(file);
   const status = await statusOf(settings);
-  const kept = keptOf(settings);
+  const minute = status === null ? null : await minuteOf(settings);
+  // What the agent has just told is no future.
+  const nowMs = Date.now();
+  const asked = rangeOf(values.since, values.until, nowMs);
+  const kept = [...keptOf(settings), ...(minute === null ? [] : [minute])];
   // A report of nothing would look like one of a quiet time.
   if (kept.length === 0 && status === null) {
     const where = settings.events.file;
@@ -91,6 +95,13 @@ function rangeOf(since: string | undefined, until: string | undefined, nowMs: nu
 const statusOf = async ({ controlSocket }: Settings): Promise<StatusView | null> =>
   ask(controlSocket, { command: 'status' }, ANSWER_MS_MAX).then(
     (answer) => answer as unknown as StatusView,
+    () => null,
+  );
+
+/** The one that is under way is not kept yet. An older agent does not tell it. */
+const minuteOf = async ({ controlSocket }: Settings): Promise<KeptEvent | null> =>
+  ask(controlSocket, { command: 'figures' }, ANSWER_MS_MAX).then(
+    (answer) => (answer['minute'] as KeptEvent | null | undefined) ?? null,
     () => null,
   );
 

@@ -320,9 +320,13 @@ class Program {
     if (request['command'] === 'status')
       return statusDocument(agent, this.#events.newest, this.#corosync.document(), this.#messages?.figures ?? {});
     if (request['command'] === 'view') return { ...(await this.#page.view()) };
+    if (request['command'] === 'figures') return { minute: await this.#past.minuteSoFar() };
     if (request['command'] === 'path') return this.#setPath(agent, String(request['peer']), String(request['to']));
     if (request['command'] === 'copy') return this.#copy(agent, request);
-    throw new AgentError('usage', `unknown command ${String(request['command'])}: use status, view, path or copy`);
+    throw new AgentError(
+      'usage',
+      `unknown command ${String(request['command'])}: use status, view, figures, path or copy`,
+    );
   }
 
   async #copy(agent: Agent, { position, peer, deadlineMs }: Readonly<Record<string, unknown>>): Promise<Answer> {

@@ -8,9 +8,10 @@ import type { StatusView } from '../view/status.ts';
 import type { EventKind } from './event-kinds.ts';
 import { EventFile, type KeptEvent, readNewestEvents } from './event-file.ts';
 
-/** The status is looked at so often for the figures; so many looks are a line. */
+/** The status is looked at so often for the figures; a line is a minute of them. */
 const LOOK_MS = 10_000;
-const LOOKS = 6;
+const MINUTE_MS = 60_000;
+const ASKED_MS = 500;
 const FLUSH_MS_MAX = 500;
 /** In memory, for a page that opens. */
 const EVENTS_MAX = 1000;
@@ -33,7 +34,7 @@ export class Past {
 
   constructor(sources: PastSources) {
     this.#sources = sources;
-    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+    this.#timer = setInterval(() => void this.#lookInTurn(), LOOK_MS);
     this.#timer.unref();
   }
 
@@ -69,6 +70,12 @@ export class Past {
     this.#file?.append(event);
   }
 
+  /** The minute that is under way, up to now; null before the first look. It goes on, and is kept when it is over. */
+  async minuteSoFar(): Promise<Minute | null> {
+    await this.#look();
+    return minuteOf(this.#moments, this.#fromMs);
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#endMinute();
@@ -85,11 +92,19 @@ export class Past {
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
   }
 
+  async #lookInTurn(): Promise<void> {
+    await this.#look();
+    // A look that somebody asked for makes no minute shorter.
+    if (Date.now() - this.#fromMs > MINUTE_MS - LOOK_MS / 2) this.#endMinute();
+  }
+
   async #look(): Promise<void> {
     const status = await this.#sources.status().catch(() => null);
     if (status === null) return;
-    this.#moments.push(this.#maker.next(status as unknown as StatusView, Date.now()));
-    if (this.#moments.length >= LOOKS) this.#endMinute();
+    const nowMs = Date.now();
+    // Whoever asks all the time gets what was seen last.
+    if (nowMs - (this.#moments.at(-1)?.atMs ?? 0) < ASKED_MS) return;
+    this.#moments.push(this.#maker.next(status as unknown as StatusView, nowMs));
   }
 
   #endMinute(): void {

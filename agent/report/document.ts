@@ -3,7 +3,7 @@ import { eventText } from '../view/event-text.ts';
 import { bytesText, countText, durationText, listText, msText, shareText } from '../view/units.ts';
 import { wayOf } from '../view/ways.ts';
 import { type Curve, plot, timeline, timeText } from './draw.ts';
-import type { PeerReport, ReportData } from './gather.ts';
+import type { PeerReport, Range, ReportData } from './gather.ts';
 import { Html, html, table } from './html.ts';
 import { STYLE } from './style.ts';
 
@@ -51,7 +51,7 @@ export function reportHtml(data: ReportData, about: About): string {
           </section>
           <section>
             <h2>Which way, when</h2>
-            ${timeline(data.peers, data.asked)} ${shares(data)}
+            ${timeline(data.peers, shownOf(data))} ${shares(data)}
           </section>
           <section>
             <h2>Changes of ways</h2>
@@ -87,6 +87,10 @@ export function reportHtml(data: ReportData, about: About): string {
     </html> `;
   return body.text;
 }
+
+/** Pictures begin where something is known: three minutes in the picture of a day are a line. */
+const shownOf = ({ asked, knownFromMs }: ReportData): Range =>
+  knownFromMs === null ? asked : { fromMs: Math.max(asked.fromMs, knownFromMs), toMs: asked.toMs };
 
 /** The sentences that somebody reads who reads nothing else. */
 function inShort(data: ReportData, about: About): Html {
@@ -194,7 +198,9 @@ function losses({ peers, minutes }: ReportData): Html {
   )}${when.length === 0 ? null : html`<p>In the minutes before ${listText(when)}${bad.length > 20 ? ' and others' : null}.</p>`}`;
 }
 
-function figures({ minutes, peers, asked, write, copyLag }: ReportData): Html {
+function figures(data: ReportData): Html {
+  const { minutes, peers, write, copyLag } = data;
+  const asked = shownOf(data);
   if (minutes.length === 0) return html`<p>No figures are kept of this time.</p>`;
   const curve = (
     name: string,

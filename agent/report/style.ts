@@ -7,7 +7,7 @@ body{max-width:60rem;margin:2rem auto;padding:0 1.25rem;background:var(--page);c
 h1{font-size:1.6rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:2.2rem 0 .6rem;padding-bottom:.25rem;border-bottom:1px solid var(--rule)}
 header p,footer,figcaption,thead th{color:var(--muted)}footer{margin-top:3rem;font-size:.85rem}
 ul{padding-left:1.2rem}li{margin:.3rem 0}svg{display:block;width:100%;height:auto}
-table{width:100%;border-collapse:collapse;font-size:.88rem;margin:.6rem 0}th,td{padding:.25rem .7rem .25rem 0;text-align:left;vertical-align:baseline;border-bottom:1px solid var(--rule);overflow-wrap:anywhere}thead th{font-weight:500}.number{text-align:right}
+table{width:100%;border-collapse:collapse;font-size:.88rem;margin:.6rem 0}th,td{padding:.25rem .7rem .25rem 0;text-align:left;vertical-align:baseline;border-bottom:1px solid var(--rule);overflow-wrap:anywhere}thead th{font-weight:500;overflow-wrap:normal}.number{text-align:right}
 pre{padding:.8rem 1rem;border:1px solid var(--rule);border-radius:8px;overflow:auto;font-size:.82rem}
 figure{margin:1rem 0}figcaption{font-size:.88rem}
 svg text{font:11px system-ui,sans-serif;fill:var(--muted)}.label{text-anchor:end;font-weight:600;font-size:13px;fill:var(--ink)}
