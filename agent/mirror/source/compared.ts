@@ -42,6 +42,8 @@ export interface ComparedParts {
 const REGIONS_A_FRAME = 16;
 /** Regions that have been sent and not yet been answered for. */
 const REGIONS_AHEAD = 256;
+/** Frames that are made and have not left: half a MiB each, at most. */
+const FRAMES_AHEAD = 4;
 /** In one frame, unless a run is longer. */
 const DIGESTS_MAX = 4096;
 /** Blocks in one frame, so in one image: a run of them is read and sent as one. */
@@ -56,7 +58,7 @@ export class Compared {
   readonly #parts: ComparedParts;
   /** What is still to be sent in this pass, and in the next: a region is never under way twice. */
   #todo: RegionSet;
-  #next: RegionSet;
+  #later: RegionSet;
   #ahead = 0;
   #isSending = false;
   #isPaused = false;
@@ -74,7 +76,7 @@ export class Compared {
   constructor(parts: ComparedParts, todo: RegionSet) {
     this.#parts = parts;
     this.#todo = todo;
-    this.#next = new RegionSet(parts.volumes, true);
+    this.#later = new RegionSet(parts.volumes, true);
     this.#total = todo.count;
   }
 
@@ -90,9 +92,9 @@ export class Compared {
 
   /** Goes on, and compares these too; once more those that were compared already. */
   again(regions: RegionSet): void {
-    const before = this.#next.count;
-    this.#next.add(regions);
-    this.#total += this.#next.count - before;
+    const before = this.#later.count;
+    this.#later.add(regions);
+    this.#total += this.#later.count - before;
     this.#isPaused = false;
     if (this.#isIdle) this.#nextPass();
     this.pump();
@@ -132,17 +134,33 @@ export class Compared {
     this.pump();
   }
 
+  /** Some frames are made ahead of the one that leaves, so that neither the volumes nor the link wait for the other. */
   async #send(): Promise<void> {
+    const made: Promise<() => void>[] = [];
     try {
-      while (!this.#parts.isFull && !this.#isEnded && !this.#isPaused) {
-        if (this.#asked.length > 0) await this.#answer();
-        else if (!this.#isIdle && !this.#isLastSent && this.#ahead < REGIONS_AHEAD) await this.#nextRegions();
-        else break;
+      for (;;) {
+        for (let next = this.#next(made.length); next; next = this.#next(made.length)) {
+          // Whoever comes first to a failure tells it.
+          next.catch(() => {});
+          made.push(next);
+        }
+        const first = made.shift();
+        if (!first) break;
+        const send = await first;
+        if (!this.#isEnded) send();
       }
     } finally {
       // In the same step as the last look: what is asked for between the two would wait for ever.
       this.#isSending = false;
     }
+  }
+
+  /** Begins the next frame, whose sending it resolves with; null when there is none now. */
+  #next(ahead: number): Promise<() => void> | null {
+    if (ahead >= FRAMES_AHEAD || this.#parts.isFull || this.#isEnded || this.#isPaused) return null;
+    if (this.#asked.length > 0) return this.#answer();
+    const isDone = this.#isIdle || this.#isLastSent;
+    return isDone || this.#ahead >= REGIONS_AHEAD ? null : this.#nextRegions();
   }
 
   #over(): void {
@@ -152,27 +170,27 @@ export class Compared {
     this.#isIdle = true;
     // Paused: some are to come.
     if (this.#isPaused) return;
-    if (this.#next.count === 0) return this.#parts.done();
+    if (this.#later.count === 0) return this.#parts.done();
     this.#nextPass();
     this.pump();
   }
 
   #nextPass(): void {
     this.#isIdle = false;
-    [this.#todo, this.#next] = [this.#next, this.#todo];
+    [this.#todo, this.#later] = [this.#later, this.#todo];
   }
 
   /** Digests of the next regions that may differ. */
-  async #nextRegions(): Promise<void> {
+  async #nextRegions(): Promise<() => void> {
     const { run, parts } = this.#todo.takeParts(REGIONS_A_FRAME) ?? NOTHING_LEFT;
     const isLast = this.#todo.count === 0;
     this.#isLastSent = isLast;
     this.#ahead += run.count;
-    await this.#sendDigests(parts.map((part) => ({ ...part, volume: run.volume, isLast, isBegin: true })));
+    return this.#digestFrame(parts.map((part) => ({ ...part, volume: run.volume, isLast, isBegin: true })));
   }
 
   /** As much of what was asked for as goes into one frame: a frame of its own for each costs more than a digest. */
-  async #answer(): Promise<void> {
+  async #answer(): Promise<() => void> {
     const isImages = this.#asked[0]?.level === COMPARE_LEVEL.images;
     const most = isImages ? IMAGE_BLOCKS_MAX : DIGESTS_MAX;
     let some = 0;
@@ -183,13 +201,14 @@ export class Compared {
       some++;
     }
     const runs = this.#asked.splice(0, some);
-    await (isImages ? this.#sendImages(runs) : this.#sendDigests(runs));
+    return isImages ? this.#imageFrame(runs) : this.#digestFrame(runs);
   }
 
-  async #sendDigests(runs: readonly CompareRun[]): Promise<void> {
+  async #digestFrame(runs: readonly CompareRun[]): Promise<() => void> {
     const digests = await Promise.all(runs.map(async (run) => this.#digests(run)));
     const count = runs.reduce((sum, run) => sum + run.count, 0);
-    this.#parts.send(FRAME_KIND.regions, count, ...runs.flatMap((run, i) => [encodeRun(run), digests[i] ?? NONE]));
+    const pieces = runs.flatMap((run, i) => [encodeRun(run), digests[i] ?? NONE]);
+    return () => this.#parts.send(FRAME_KIND.regions, count, ...pieces);
   }
 
   async #digests({ volume, level, first, count, isBegin }: CompareRun): Promise<Uint8Array> {
@@ -202,9 +221,9 @@ export class Compared {
     throw new AgentError('volume', `a volume ends within ${unitBytes} bytes at ${(first + count - 1) * unitBytes}`);
   }
 
-  async #sendImages(runs: readonly CompareRun[]): Promise<void> {
+  async #imageFrame(runs: readonly CompareRun[]): Promise<() => void> {
     const entries = await Promise.all(runs.map(async (run) => this.#image(run)));
-    this.#parts.send(FRAME_KIND.entries, entries.length, ...entries);
+    return () => this.#parts.send(FRAME_KIND.entries, entries.length, ...entries);
   }
 
   async #image({ volume, first, count }: CompareRun): Promise<Uint8Array> {
