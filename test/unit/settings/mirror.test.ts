@@ -16,7 +16,7 @@ test('the samples are settings', () => {
     journal: { path: '/var/lib/stillbeat/erp.journal', ringBytes: 2 ** 30, windowBytes: 2 ** 26 },
     volumes: [{ name: 'data', path: '/dev/vg/data' }],
     listen: { host: '127.0.0.1', port: 10_809 },
-    targets: [{ name: 'east', address: { host: '192.168.60.2', port: 7790 } }],
+    targets: [{ name: 'east', address: { host: '192.168.60.2', port: 7790 }, connections: 1 }],
     recorders: [],
     acknowledge: 'cycle',
     checksum: 'crc32',

@@ -87,7 +87,7 @@ class World {
     const order = { name: 't', isPaused: false, compare: null };
     const inquiry = { intervalMs: 250, misses: 4 };
     this.session = new TargetSession(
-      { name: 't', address: { host: 't', port: 1 }, order, inquiry, bytesPerSecond: 0 },
+      { name: 't', address: { host: 't', port: 1 }, connections: 1, order, inquiry, bytesPerSecond: 0 },
       new TargetLink('t', 0, 0),
       new OutOfSync(VOLUMES, 0),
       host as unknown as SessionHost,
