@@ -174,7 +174,10 @@ export class Way {
         this.#from.machine.run(() => void (this.#from.isDestroyed || this.#from.emit('drain')));
       }
       this.#unreadBytes += sent.length;
-      const atMs = Math.max(this.#lastMs, world.nowMs + faults.delayMs + this.#own.delayMs + world.fraction() * faults.jitterMs);
+      const atMs = Math.max(
+        this.#lastMs,
+        world.nowMs + faults.delayMs + this.#own.delayMs + world.fraction() * faults.jitterMs,
+      );
       this.#lastMs = atMs;
       world.at(atMs, () => {
         this.#arrived.push(sent);

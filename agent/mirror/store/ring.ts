@@ -43,8 +43,11 @@ export const writeBytesMax = ({ windowBytes }: RingSize): number => Math.min(PAY
  * Bytes that entries of so many in all take at most, in whatever order they are put there: before each boundary of the window a skip, which
  * is shorter than the longest of them.
  */
-export const bytesInAnyOrder = (bytes: number, longest: number, { windowBytes }: Pick<RingSize, 'windowBytes'>): number =>
-  bytes + longest * (1 + Math.floor(bytes / Math.max(1, windowBytes - longest)));
+export const bytesInAnyOrder = (
+  bytes: number,
+  longest: number,
+  { windowBytes }: Pick<RingSize, 'windowBytes'>,
+): number => bytes + longest * (1 + Math.floor(bytes / Math.max(1, windowBytes - longest)));
 
 export function assertRingSize({ ringBytes, windowBytes }: RingSize): void {
   assert(windowBytes >= 8 * ENTRY_ALIGN && windowBytes % ENTRY_ALIGN === 0, 'a window of whole places');
