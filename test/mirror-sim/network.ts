@@ -13,6 +13,8 @@ import { GOOD_LINK, viewOf, type LinkFaults, type Tap, type Wires } from './way.
 import { Pair } from './wire.ts';
 
 const RECORDED_MAX = 64;
+/** When all is healed: then no small journal is to be too small for what is written while a far connection answers. */
+const APART_MS_HEALED = 2;
 
 interface Listener {
   readonly machine: SimMachine;
@@ -67,6 +69,9 @@ export class SimNetwork implements Wires {
   }
 
   heal(): void {
+    this.apartMs = Math.min(this.apartMs, APART_MS_HEALED);
+    for (const { own } of this.#pairs)
+      Object.assign(own, { isSilent: false, delayMs: Math.min(own.delayMs, APART_MS_HEALED) });
     for (const link of this.#links.keys()) this.change(link, { ...GOOD_LINK, up: [true, true] });
   }
 

@@ -35,7 +35,7 @@ const UNREAD_BYTES_MAX = 256 * 1024;
 /** What befalls one connection of a link alone. */
 export interface Own {
   /** Beside the link's. */
-  readonly delayMs: number;
+  delayMs: number;
   isSilent: boolean;
 }
 

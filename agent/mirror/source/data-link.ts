@@ -44,8 +44,12 @@ export class DataLink {
     this.connection.send(FRAME_KIND.inquiry, session, transfer);
   }
 
-  /** The direct question, `afterMs` behind the one before; whether it has been left without an answer for too long. */
-  ask(session: number, afterMs: number): boolean {
+  /**
+   * The direct question, `afterMs` behind the one before; whether it has been left without an answer for too long. `isBusy`: the target
+   * is known to take nothing, and may not come to the question.
+   */
+  ask(session: number, afterMs: number, isBusy: boolean): boolean {
+    if (isBusy) this.#inVainMs = 0;
     this.connection.send(FRAME_KIND.inquiry, session, this.#transfer);
     const longest = Math.max(0, ...this.#underWay.map(({ bytes }) => bytes));
     const isSilent = this.#inVainMs > SILENT_MS + (1000 * longest) / SLOWEST;

@@ -119,9 +119,9 @@ export class Outflow {
   ask(afterMs: number, isBusy: boolean): void {
     if (!this.#running) return;
     const { first, extras, session } = this.#running;
-    first.ask(session, afterMs);
+    first.ask(session, afterMs, isBusy);
     for (const link of extras) {
-      if (link.ask(session, isBusy ? 0 : afterMs)) link.connection.end('it has brought no answer for too long');
+      if (link.ask(session, afterMs, isBusy)) link.connection.end('it has brought no answer for too long');
     }
   }
 
