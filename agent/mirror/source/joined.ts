@@ -47,7 +47,7 @@ export class Joined {
   }
 
   async #dial(): Promise<void> {
-    const { machine, bound, hello } = this.#parts;
+    const { machine, bound } = this.#parts;
     const { timers } = machine;
     const socket = this.#parts.dial();
     this.#socket = socket;
@@ -73,7 +73,7 @@ export class Joined {
       },
     };
     const connection = new LinkConnection(socket, events, timers.soon, bound ?? null);
-    connection.send(FRAME_KIND.hello, 0, 0, 0, hello());
+    connection.send(FRAME_KIND.hello, 0, 0, 0, this.#parts.hello());
     this.#events.opened(connection);
     return undefined;
   }
