@@ -33,6 +33,8 @@ export class Joined {
   readonly #parts: JoinedParts;
   readonly #events: JoinedEvents;
   #socket: LinkSocket | null = null;
+  /** Takes back the bound on its greeting. */
+  #inTime: () => void = () => {};
   #isEnded = false;
 
   constructor(parts: JoinedParts, events: JoinedEvents) {
@@ -43,6 +45,7 @@ export class Joined {
 
   end(): void {
     this.#isEnded = true;
+    this.#inTime();
     this.#socket?.destroy();
   }
 
@@ -52,6 +55,7 @@ export class Joined {
     const socket = this.#parts.dial();
     this.#socket = socket;
     const inTime = timers.after(GREETING_MS, () => socket.destroy(new Error('no greeting in time')));
+    this.#inTime = inTime;
     try {
       await ready(socket);
     } catch (error) {
