@@ -57,6 +57,7 @@ const ROWS: readonly Row[] = [
   ['target_lag_bytes', 'Bytes of these', 'targets[].lag.bytes'],
   ['target_lag_seconds', 'Since when the oldest of these waits', 'targets[].lag.seconds'],
   ['target_out_of_sync_bytes', 'What the target may lack beside the journal', 'targets[].outOfSyncBytes'],
+  ['target_connections', 'Connections that carry writes to the target', 'targets[].connections'],
   ['target_room_bytes', 'Room in the target’s journal', 'targets[].roomBytes'],
   ['target_resync_done_regions', 'Of a comparison: done', 'targets[].resync.done'],
   ['target_resync_regions', 'Of a comparison: in all', 'targets[].resync.total'],

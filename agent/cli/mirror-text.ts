@@ -112,6 +112,7 @@ function targetOfSource(target: Values): string[] {
       `received ${text(target['received'])}, durable ${text(target['durable'])}, cut ${text(target['applied'])}`,
     ),
     line('', `behind by ${text(lag['marks'])} writes, ${bytesText(lag['bytes'])}, ${seconds}`),
+    ...(Number(target['connections']) > 1 ? [line('', `over ${text(target['connections'])} connections`)] : []),
     ...orderLines(target),
     ...resyncLines(target),
   ];

@@ -97,6 +97,12 @@ const target = group(
   {
     name: name('east', 'Its own `name`.'),
     connect: endpoint('192.168.60.2:7790', 'Its `listen`.'),
+    connections: number(
+      'integer',
+      [1, 8],
+      1,
+      'That carry writes to it, in any order; the direct question has one more.',
+    ),
   },
   ['name', 'connect'],
 );

@@ -43,10 +43,16 @@ interface RecorderFile {
   readonly dataFolder?: string;
 }
 
+interface CopyFile {
+  readonly name: string;
+  readonly connect: string;
+  readonly connections: number;
+}
+
 /** What a source is, and a target that has taken over. */
 interface AsSourceFile {
   readonly recorders: readonly RecorderFile[];
-  readonly targets: readonly { readonly name: string; readonly connect: string }[];
+  readonly targets: readonly CopyFile[];
   readonly acknowledge: Acknowledge;
   readonly cycleMs: number;
   readonly cycleBytes: number;
@@ -120,10 +126,18 @@ export interface RecorderAddress {
   readonly dataFolder: string | null;
 }
 
+/** A copy, as its source reaches it. */
+export interface TargetAddress {
+  readonly name: string;
+  readonly address: Endpoint;
+  /** That carry writes, beside one for the direct question. */
+  readonly connections: number;
+}
+
 /** What a source is, and a target that has taken over. */
 export interface AsSource {
   readonly recorders: readonly RecorderAddress[];
-  readonly targets: readonly { readonly name: string; readonly address: Endpoint }[];
+  readonly targets: readonly TargetAddress[];
   readonly acknowledge: Acknowledge;
   /** By what volumes are compared. */
   readonly checksum: Checksum;
@@ -237,7 +251,7 @@ const asSource = (from: AsSourceFile): AsSource => ({
     wait,
     dataFolder,
   })),
-  targets: from.targets.map(({ name, connect }) => ({ name, address: endpointOf(connect) })),
+  targets: from.targets.map(({ name, connect, connections }) => ({ name, address: endpointOf(connect), connections })),
   acknowledge: from.acknowledge,
   checksum: from.checksum,
   cycles: { cycleMs: from.cycleMs, bytes: from.cycleBytes },

@@ -44,6 +44,16 @@ const someTimes = (sim: Simulation): number => sim.world.prng.pick([1000, 300, 5
 
 const FAULTS: Readonly<Record<string, Fault>> = {
   reset: { begin: (sim, { name }) => sim.network.reset(name), end: nothing, msMax: 100 },
+  'one connection reset': {
+    begin: (sim, { name }) => sim.network.resetOne(name),
+    end: (sim, { name }) => sim.network.resetOne(name),
+    msMax: 100,
+  },
+  'one connection silent': {
+    begin: (sim, { name }, ms) => sim.network.silenceOne(name, ms),
+    end: nothing,
+    msMax: 1500,
+  },
   cut: {
     begin: (sim, { name }) => sim.network.change(name, { up: [false, false] }),
     end: (sim, { name }) => sim.network.change(name, { up: [true, true] }),

@@ -1,7 +1,7 @@
 /**
  * Links of simulated machines: streams of bytes with a delay and a rate, which stall while the way is cut, break in the middle
- * of a frame, and may bring whole frames in another order, twice, damaged, or from an earlier session, as several connections
- * and a hostile network between them would.
+ * of a frame, and may bring whole frames in another order, twice, damaged, or from an earlier session, as a hostile network would.
+ * Of several connections of a link each has a delay of its own, and may break or fall silent alone.
  */
 import type { Network } from '../../agent/mirror/machine.ts';
 import type { LinkSocket } from '../../agent/mirror/link/connection.ts';
@@ -13,6 +13,8 @@ import { GOOD_LINK, viewOf, type LinkFaults, type Tap, type Wires } from './way.
 import { Pair } from './wire.ts';
 
 const RECORDED_MAX = 64;
+/** When all is healed: then no small journal is to be too small for what is written while a far connection answers. */
+const APART_MS_HEALED = 2;
 
 interface Listener {
   readonly machine: SimMachine;
@@ -34,6 +36,11 @@ export class SimNetwork implements Wires {
   readonly #recorded = new Map<string, Recorded[]>();
   /** Looks at, changes, or swallows (null) each frame; for bugs that are planted, and for what only the wire shows. */
   tap: Tap = (_l, _d, frame) => frame;
+
+  /** Delays of connections of one link differ by up to so many ms. */
+  apartMs = 0;
+  /** A transfer has come to a target over this connection. */
+  arrived: Wires['arrived'] = () => {};
 
   /** Alters a frame of an earlier session before it comes again in session `newest`; for a bug that is planted. */
   replayed: (frame: Uint8Array, newest: number) => Uint8Array = (frame) => frame;
@@ -62,12 +69,37 @@ export class SimNetwork implements Wires {
   }
 
   heal(): void {
+    this.apartMs = Math.min(this.apartMs, APART_MS_HEALED);
+    for (const { own } of this.#pairs)
+      Object.assign(own, { isSilent: false, delayMs: Math.min(own.delayMs, APART_MS_HEALED) });
     for (const link of this.#links.keys()) this.change(link, { ...GOOD_LINK, up: [true, true] });
   }
 
   /** Breaks all connections of a link, in the middle of whatever is under way. */
   reset(link: string): void {
     for (const pair of this.#pairs) if (pair.link === link) pair.reset();
+  }
+
+  /** Breaks one of several connections of a link that is not its first one. */
+  resetOne(link: string): void {
+    this.#extra(link)?.reset();
+  }
+
+  /** One of several connections of a link that is not its first one brings nothing for a while; its two ends hear nothing of that. */
+  silenceOne(link: string, ms: number): void {
+    const pair = this.#extra(link);
+    if (!pair) return;
+    pair.own.isSilent = true;
+    this.#world.after(ms, () => {
+      pair.own.isSilent = false;
+      pair.wake();
+    });
+  }
+
+  #extra(link: string): Pair | null {
+    const pairs = this.#pairs.filter((pair) => pair.link === link && pair.isOpen);
+    const extras = pairs.filter(({ by }, i) => pairs.findIndex((one) => one.by === by) < i);
+    return extras.length === 0 ? null : this.#world.prng.pick(extras);
   }
 
   /** Connections bring frames of earlier sessions once more. */
@@ -135,7 +167,7 @@ export class SimNetwork implements Wires {
       listener.machine.run(() => {
         if (client.isDestroyed) return;
         const server = new SimSocket(listener.machine);
-        const pair = new Pair(this, link, client, server);
+        const pair = new Pair(this, link, client, server, this.apartMs > 0 ? this.#world.within(0, this.apartMs) : 0);
         this.#pairs = this.#pairs.filter((one) => !one.isDead);
         this.#pairs.push(pair);
         listener.onLink(server as unknown as LinkSocket);

@@ -2,7 +2,8 @@
 import { expect, test, vi } from 'vitest';
 import type * as generation from '../../agent/mirror/core/generation.ts';
 import type * as takeover from '../../agent/mirror/core/takeover.ts';
-import { BACKLOG, backlog, disorder, forget, PLANTS } from './plants.ts';
+import type * as ring from '../../agent/mirror/store/ring.ts';
+import { BACKLOG, backlog, breaking, disorder, forget, PLANTS, SEVERAL, SMALL } from './plants.ts';
 import { runSeed } from './run-seed.ts';
 import { SWITCHES } from './switches.ts';
 
@@ -19,6 +20,15 @@ vi.mock('../../agent/mirror/core/generation.ts', async (original) => {
     ...own,
     kinship: (...args: Parameters<typeof own.kinship>) =>
       SWITCHES.mergesGenerations ? { kin: 'same' } : own.kinship(...args),
+  };
+});
+
+vi.mock('../../agent/mirror/store/ring.ts', async (original) => {
+  const own = await original<typeof ring>();
+  return {
+    ...own,
+    bytesInAnyOrder: (...args: Parameters<typeof own.bytesInAnyOrder>) =>
+      SWITCHES.fitsAlways ? 0 : own.bytesInAnyOrder(...args),
   };
 });
 
@@ -45,6 +55,8 @@ test.each([
   ['transfers come in any order', disorder, { checkpoint: null, hotPercent: 90, thinkMs: 6, clients: 4 }],
   ['the source loses its last marks again and again', forget, { overflow: { afterMs: 60_000, policy: 'degrade' } }],
   ["more is written than the target's ring holds, and the source starts anew", backlog, BACKLOG],
+  ['connections break, one after the other', breaking, SEVERAL],
+  ['several connections bring much to a small journal', () => {}, { ...SEVERAL, ...SMALL }],
 ] as const)('without a bug: %s', { timeout: 300_000 }, async (_, plant, settings) => {
   for (let seed = 1; seed <= 10; seed++) {
     const { violations, counts } = await runSeed(seed, plant, { ...PLAIN, ...settings });

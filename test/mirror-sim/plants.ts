@@ -6,6 +6,7 @@ import { BlockMap } from '../../agent/mirror/core/block-map.ts';
 import { Cover } from '../../agent/mirror/core/cover.ts';
 import { Receiver } from '../../agent/mirror/core/receiver.ts';
 import { decodeBegin } from '../../agent/mirror/link/greeting.ts';
+import { Outflow } from '../../agent/mirror/source/outflow.ts';
 import { Copy } from '../../agent/mirror/target/copy.ts';
 import type { VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
 import { decodeFrame, encodeFrame, FRAME, FRAME_KIND, type FrameKind } from '../../agent/mirror/wire/frame.ts';
@@ -92,6 +93,35 @@ export function backlog(sim: Simulation): void {
   world.after(1250, () => source.boot());
 }
 
+/** Connections that are not the first of their session break, one after the other. */
+export function breaking({ world, network, targets }: Simulation): void {
+  const next = (): void => {
+    for (const { name } of targets) network.resetOne(name);
+    if (world.nowMs < 1000) world.after(world.within(20, 120), next);
+  };
+  world.after(100, next);
+}
+
+/** Much for several connections to carry. */
+export const SEVERAL: Partial<SimSettings> = {
+  connections: [4, 4, 4],
+  bytesPerSecond: 0,
+  acknowledge: 'local',
+  overflow: { afterMs: 60_000, policy: 'degrade' },
+  checkpoint: null,
+  thinkMs: 3,
+  clients: 4,
+  payloadMax: 14_000,
+};
+
+/** A target whose ring is filled soon. */
+export const SMALL: Partial<SimSettings> = {
+  targets: 1,
+  sourceRing: { ringBytes: 1 << 19, windowBytes: 1 << 16 },
+  targetRing: { ringBytes: 1 << 18, windowBytes: 1 << 18 },
+  volumeBytes: [98_304, 49_152],
+};
+
 /** The source loses its targets, and an operator at one of them tries to take over until it is done. */
 const desertedBy =
   (isForced: boolean): Plant =>
@@ -131,7 +161,7 @@ const all =
   };
 
 const turned =
-  (name: 'hasNoDoubts' | 'mergesGenerations'): Plant =>
+  (name: keyof typeof SWITCHES): Plant =>
   () => {
     SWITCHES[name] = true;
     return () => (SWITCHES[name] = false);
@@ -152,7 +182,7 @@ export const BACKLOG: Partial<SimSettings> = {
 export const PLANTS: Readonly<Record<string, Planted>> = {
   'entries are freed after the first target has them': {
     settings: { targets: 2 },
-    seed: 1,
+    seed: 3,
     plant: (sim) => {
       sim.source.sourceOpened = ({ monitor: { journal, group } }) => {
         const free = journal.free.bind(journal);
@@ -175,7 +205,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
       ),
   },
   'a cycle is applied before its seal is there': {
-    seed: 2,
+    seed: 1,
     plant: () =>
       patched(
         Receiver.prototype,
@@ -188,7 +218,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'a cycle is applied at its seal, not at COMMIT': {
     settings: { checkpoint: null },
-    seed: 57,
+    seed: 7,
     plant: (sim) => {
       sim.tap = (link, isToTarget, frame, by) => {
         const { kind, session, id } = headOf(frame);
@@ -225,7 +255,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'frames of an old session are taken': {
     settings: { checkpoint: null, clients: 4, thinkMs: 6 },
-    seed: 49,
+    seed: 2,
     plant: (sim) => {
       forget(sim);
       sim.network.replayed = (frame, newest) => {
@@ -238,14 +268,24 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
       };
     },
   },
+  'what a lost connection held is not sent again': {
+    settings: SEVERAL,
+    seed: 5,
+    plant: all(breaking, () => patched(Outflow.prototype, 'leave', () => () => {})),
+  },
+  'what goes in any order may have no room': {
+    settings: { ...SEVERAL, ...SMALL },
+    seed: 35,
+    plant: turned('fitsAlways'),
+  },
   'a failed flush is called again': {
-    seed: 111,
+    seed: 65,
     plant: (sim) => {
       for (const node of sim.sites) node.device = retrying;
     },
   },
   'a comparison that broke off counts as complete': {
-    seed: 6,
+    seed: 21,
     plant: () =>
       patched(
         Copy.prototype,
@@ -294,7 +334,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'clients are answered before the outdated mark is durable': {
     settings: DESERTED,
-    seed: 25,
+    seed: 43,
     plant: all(desertedBy(false), () =>
       patched(
         Cover.prototype,

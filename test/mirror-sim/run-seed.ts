@@ -35,12 +35,15 @@ export async function runSeed(
   const sim = new Simulation(seed, change);
   const { world, oracle } = sim;
   const takeBack = plant(sim);
-  sim.begin();
-  const faultsMs = Math.max(sim.faultsMsMin, world.prng.between(250, 1000));
-  letFaultsHappen(sim, faultsMs);
-  await sim.run(faultsMs);
-  if (oracle.violations.length === 0) await comesToRest(sim);
-  takeBack?.();
+  try {
+    sim.begin();
+    const faultsMs = Math.max(sim.faultsMsMin, world.prng.between(250, 1000));
+    letFaultsHappen(sim, faultsMs);
+    await sim.run(faultsMs);
+    if (oracle.violations.length === 0) await comesToRest(sim);
+  } finally {
+    takeBack?.();
+  }
   if (oracle.violations.length > 0) sim.trace.push(JSON.stringify(sim.state));
   return {
     seed,
@@ -63,7 +66,9 @@ async function comesToRest(sim: Simulation): Promise<void> {
     sites.every((site) => site.commands === 0 && (site.target !== null || site === reconciliation.winner)) &&
     sessions().length === sites.length - 1 &&
     sessions().every(({ link }) => link.state === 'in-sync');
-  if (!(await sim.run(IN_SYNC_MS, inSync)) && oracle.violations.length === 0) {
+  const isSync = await sim.run(IN_SYNC_MS, inSync);
+  if (oracle.violations.length > 0) return undefined;
+  if (!isSync) {
     const states = sessions().map(({ link }) => `${link.name} ${link.state}`);
     return oracle.violate('I14', `not in sync ${IN_SYNC_MS} ms after all faults: ${states.join(', ') || 'no source'}`);
   }

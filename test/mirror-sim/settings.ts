@@ -20,6 +20,8 @@ export interface SimSettings {
   readonly cycles: { readonly cycleMs: number; readonly bytes: number };
   readonly inquiry: { readonly intervalMs: number; readonly misses: number };
   readonly overflow: { readonly afterMs: number; readonly policy: 'degrade' | 'strict' };
+  /** Of each site, to it as a target. */
+  readonly connections: readonly number[];
   /** 0: as much as the link takes. */
   readonly bytesPerSecond: number;
   readonly checkpoint: CheckpointOptions | null;
@@ -75,6 +77,7 @@ export function drawSettings(prng: Prng): SimSettings {
         },
     // Once in some hundred ms.
     scrub: { everyHours: prng.chance(1, 4) ? 1 / 9000 : 0, bytesPerSecond: 0, idleMs: prng.pick([0, 5]) },
+    connections: [prng.between(1, 4), prng.between(1, 4), prng.between(1, 4)],
     clients: prng.between(1, 3),
     thinkMs: prng.pick([8, 20, 60]),
     payloadMax: prng.pick([2000, 6000, 14_000]),
@@ -89,11 +92,11 @@ export function drawSettings(prng: Prng): SimSettings {
 /** What a site's settings file says: the first is made to be the source, each may become what the others are. */
 export function siteSettings(index: number, settings: SimSettings): MirrorSourceSettings | MirrorTargetSettings {
   const { acknowledge, checksum, cycles, inquiry, overflow, bytesPerSecond, checkpoint, scrub, hasLog } = settings;
-  const { sourceRing, targetRing, volumeBytes, targets } = settings;
+  const { sourceRing, targetRing, volumeBytes, targets, connections } = settings;
   const addressOf = (site: number) => ({ name: siteName(site), address: { host: siteName(site), port: 1 } });
   const others = Array.from({ length: targets + 1 }, (_, site) => site).filter((site) => site !== index);
   const asSource = {
-    targets: others.map(addressOf),
+    targets: others.map((site) => ({ ...addressOf(site), connections: connections[site] ?? 1 })),
     acknowledge,
     checksum,
     cycles,

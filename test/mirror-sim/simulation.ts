@@ -9,9 +9,11 @@ import { SimNetwork } from './network.ts';
 import { Oracle } from './oracle.ts';
 import { drawSettings, type SimSettings } from './settings.ts';
 import { Site } from './site.ts';
-import { viewOf, type Tap } from './way.ts';
+import { viewOf, type Own, type Tap } from './way.ts';
 
 const LOOK_MS_MAX = 12;
+/** Connections of one link differ in delay by up to so much. */
+const APART_MS = 40;
 /** So many lines of the trace are kept for whoever asks what came before a violation. */
 const TRACE_LINES = Number(process.env['SIM_TRACE'] ?? 60);
 /** Between two looks at whatever else wants to run in this process. */
@@ -41,6 +43,8 @@ export class Simulation {
   readonly #sessions = new Map<string, Session>();
   /** What was admitted when a link's last hello was said. */
   readonly #greeted = new Map<string, number>();
+  /** The newest transfer of a link's session that has come, and over which connection. */
+  readonly #newest = new Map<string, { readonly session: bigint; readonly transfer: bigint; readonly on: Own }>();
   /** Faults come for so long at least. */
   faultsMsMin = 0;
   /** They are over. */
@@ -63,6 +67,8 @@ export class Simulation {
     this.oracle = new Oracle(this.world, initial);
     this.network = new SimNetwork(this.world);
     this.network.tap = (link, isToTarget, frame, by) => this.#sees(link, isToTarget, frame, by);
+    if (this.settings.connections.some((count) => count > 1)) this.network.apartMs = prng.pick([0, 2, APART_MS]);
+    this.network.arrived = (link, by, frame, on) => this.#arrived(`${by}>${link}`, viewOf(frame), on);
     this.log = new SimLog(this.world);
     const { world, network, oracle, settings, log } = this;
     const parts = { world, network, oracle, settings, log };
@@ -208,6 +214,15 @@ export class Simulation {
     if (isToTarget && kind === FRAME_KIND.begin) this.world.after(0, () => this.#begins(by, link));
     if (isToTarget && kind === FRAME_KIND.commit) this.#commits(by, link, Number(view.getBigUint64(FRAME.at.id, true)));
     return this.tap(link, isToTarget, frame, by);
+  }
+
+  /** Counts transfers that were overtaken by later ones on other connections. */
+  #arrived(way: string, view: DataView, on: Own): void {
+    const [session, transfer] = [view.getBigUint64(FRAME.at.session, true), view.getBigUint64(FRAME.at.id, true)];
+    const newest = this.#newest.get(way);
+    if (newest?.session === session && newest.transfer > transfer) {
+      if (newest.on !== on) this.oracle.count('transfers overtaken by other connections');
+    } else this.#newest.set(way, { session, transfer, on });
   }
 
   #sessionOf(by: string, link: string): TargetSession | undefined {

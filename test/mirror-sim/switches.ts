@@ -4,4 +4,6 @@ export const SWITCHES: {
   hasNoDoubts: boolean;
   /** Who has been a source or a copy of this group belongs to it, whatever its generation. */
   mergesGenerations: boolean;
-} = { hasNoDoubts: false, mergesGenerations: false };
+  /** Whatever is sent in any order has room at the target. */
+  fitsAlways: boolean;
+} = { hasNoDoubts: false, mergesGenerations: false, fitsAlways: false };

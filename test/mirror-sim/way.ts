@@ -32,12 +32,21 @@ export type Tap = (link: string, isToTarget: boolean, frame: Uint8Array, by: str
 /** More than this is not taken from a sender whose receiver does not read. */
 const UNREAD_BYTES_MAX = 256 * 1024;
 
+/** What befalls one connection of a link alone. */
+export interface Own {
+  /** Beside the link's. */
+  delayMs: number;
+  isSilent: boolean;
+}
+
 /** What of the network its connections need. */
 export interface Wires {
   readonly world: World;
   faults(link: string): LinkFaults;
   record(link: string, by: string, frame: Uint8Array): void;
   readonly tap: Tap;
+  /** A transfer has come to a target: on which connection. */
+  arrived(link: string, by: string, frame: Uint8Array, connection: Own): void;
 }
 
 export const viewOf = (frame: Uint8Array): DataView => new DataView(frame.buffer, frame.byteOffset, frame.length);
@@ -50,6 +59,7 @@ export class Way {
   readonly #from: SimSocket;
   readonly #to: SimSocket;
   readonly #index: 0 | 1;
+  readonly #own: Own;
   other: Way | null = null;
   #partial: Uint8Array[] = [];
   #partialBytes = 0;
@@ -65,7 +75,8 @@ export class Way {
   #isFinished = false;
   #isOver = false;
 
-  constructor(network: Wires, link: string, from: SimSocket, to: SimSocket, index: 0 | 1) {
+  constructor(network: Wires, link: string, from: SimSocket, to: SimSocket, index: 0 | 1, own: Own) {
+    this.#own = own;
     this.#network = network;
     this.#link = link;
     this.#from = from;
@@ -132,7 +143,7 @@ export class Way {
   breakOff(): void {
     const { prng } = this.#network.world;
     const next = this.#arrived.shift() ?? this.#queue.shift();
-    const isReading = !this.#to.isDestroyed && !this.#to.isPaused && this.#network.faults(this.#link).up[this.#index];
+    const isReading = !this.#to.isDestroyed && !this.#to.isPaused && this.#isUp;
     if (next && isReading && prng.chance(1, 2)) {
       const part = next.subarray(0, prng.below(next.length));
       this.#to.machine.run(() => void (part.length > 0 && this.#to.emit('data', part)));
@@ -149,7 +160,7 @@ export class Way {
     if (this.#isSending || this.#isOver || this.#unreadBytes > UNREAD_BYTES_MAX) return;
     const faults = this.#network.faults(this.#link);
     const [frame] = this.#queue;
-    if (!frame || !faults.up[this.#index]) return;
+    if (!frame || !this.#isUp) return;
     this.#isSending = true;
     const { world } = this.#network;
     // Looked at when it begins, not when it was put there: the sooner ones may have changed places.
@@ -163,7 +174,10 @@ export class Way {
         this.#from.machine.run(() => void (this.#from.isDestroyed || this.#from.emit('drain')));
       }
       this.#unreadBytes += sent.length;
-      const atMs = Math.max(this.#lastMs, world.nowMs + faults.delayMs + world.fraction() * faults.jitterMs);
+      const atMs = Math.max(
+        this.#lastMs,
+        world.nowMs + faults.delayMs + this.#own.delayMs + world.fraction() * faults.jitterMs,
+      );
       this.#lastMs = atMs;
       world.at(atMs, () => {
         this.#arrived.push(sent);
@@ -174,7 +188,7 @@ export class Way {
   }
 
   get #isUp(): boolean {
-    return this.#network.faults(this.#link).up[this.#index];
+    return this.#network.faults(this.#link).up[this.#index] && !this.#own.isSilent;
   }
 
   #deliver(): void {
@@ -182,6 +196,8 @@ export class Way {
     while (this.#isUp && this.#arrived.length > 0 && !to.isPaused && !this.#isOver && !to.isDestroyed) {
       const frame = this.#arrived.shift() as Uint8Array;
       this.#unreadBytes -= frame.length;
+      const isTransfer = this.#index === 0 && frame[FRAME.at.kind] === FRAME_KIND.entries;
+      if (isTransfer) this.#network.arrived(this.#link, this.#by, frame, this.#own);
       for (const piece of this.#cut(frame)) to.machine.run(() => void (to.isDestroyed || to.emit('data', piece)));
     }
     if (!this.#isSending) this.#send();

@@ -1,22 +1,25 @@
 /** One connection of simulated machines: two ways of frames between two sockets. */
 import type { SimMachine } from './machine.ts';
 import type { SimSocket } from './socket.ts';
-import { Way, type Wires } from './way.ts';
+import { Way, type Own, type Wires } from './way.ts';
 
 /** The two ways of a connection. */
 export class Pair {
   readonly link: string;
   /** The site that dialled. */
   readonly by: string;
+  readonly own: Own;
   readonly #ends: readonly [SimSocket, SimSocket];
   readonly #ways: readonly [Way, Way];
   #orphan: SimSocket | null = null;
 
-  constructor(network: Wires, link: string, client: SimSocket, server: SimSocket) {
+  constructor(network: Wires, link: string, client: SimSocket, server: SimSocket, delayMs: number) {
     this.link = link;
     this.by = client.machine.name;
     this.#ends = [client, server];
-    this.#ways = [new Way(network, link, client, server, 0), new Way(network, link, server, client, 1)];
+    this.own = { delayMs, isSilent: false };
+    const { own } = this;
+    this.#ways = [new Way(network, link, client, server, 0, own), new Way(network, link, server, client, 1, own)];
     [client.way, server.way] = this.#ways;
     [this.#ways[0].other, this.#ways[1].other] = [this.#ways[1], this.#ways[0]];
   }

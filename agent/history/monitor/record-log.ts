@@ -143,7 +143,7 @@ export class RecordLog implements Follower {
       recording.startAt(oldest.mark, oldest.chain);
     }
     this.#freed = cursor.place.position;
-    this.#sent.begin(cursor.place.position);
+    this.#sent.begin(cursor.place);
     this.#cursor = cursor;
     this.#pump();
   }
@@ -193,6 +193,6 @@ export class RecordLog implements Follower {
     const { control, data } = splitEntries(bytes);
     recording.control(control);
     if (data.length > 0) recording.data(data);
-    this.#sent.sent(place.mark, place.position);
+    this.#sent.sent(place);
   }
 }

@@ -11,7 +11,7 @@ import { decodeStop, encodeStop, GreetingError } from '../../mirror/link/greetin
 import type { Address } from '../../mirror/link/tls.ts';
 import { sleep } from '../../mirror/machine.ts';
 import { Expected } from '../../mirror/source/expected.ts';
-import { ready } from '../../mirror/source/inquiry.ts';
+import { ready } from '../../mirror/source/joined.ts';
 import type { SourceJournal } from '../../mirror/source/journal.ts';
 import { RingCursor } from '../../mirror/source/ring-cursor.ts';
 import { Sent } from '../../mirror/source/sent.ts';
@@ -233,7 +233,7 @@ export class RecordSession implements Follower {
       encodeTake({ ...take, clockMs: Math.round(host.machine.clock.wallMs()) }),
     );
     this.#freed = cursor.place.position;
-    this.#sent.begin(cursor.place.position);
+    this.#sent.begin(cursor.place);
     this.#kept = take.from.mark;
     this.#cursor = cursor;
     this.#told = '';
@@ -372,7 +372,7 @@ export class RecordSession implements Follower {
     const split = splitEntries(bytes);
     control.send(FRAME_KIND.control, 0, 0, split.controlCount, split.control);
     if (split.dataCount > 0) this.#sendData(FRAME_KIND.data, split.dataCount, split.data);
-    this.#sent.sent(place.mark, place.position);
+    this.#sent.sent(place);
   }
 
   #sendData(kind: FrameKind, count: number, data: Uint8Array): void {

@@ -38,6 +38,11 @@ export class SentTransfers {
     return { transfer: sent.transfer, index: mark - sent.first };
   }
 
+  /** What lies behind this mark is sent once more, in other transfers. */
+  dropBeyond(mark: number): void {
+    this.#sent = this.#sent.filter(({ first, count }) => first + count - 1 <= mark);
+  }
+
   /** Up to this mark nobody refers to anything any more. */
   forget(mark: number): void {
     const kept = this.#sent.findIndex(({ first, count }) => first + count - 1 > mark);

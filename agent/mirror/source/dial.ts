@@ -1,8 +1,8 @@
-/** A connection to a target: made in time or not at all, and no faster than the settings allow. */
+/** A connection to a target: made in time or not at all, and no faster than the settings allow all that go there. */
 import { AgentError } from '../../base/errors.ts';
-import { Pace } from '../core/pace.ts';
-import { LinkConnection, type ConnectionEvents, type LinkSocket } from '../link/connection.ts';
-import { ready } from './inquiry.ts';
+import type { Pace } from '../core/pace.ts';
+import { LinkConnection, type Bound, type ConnectionEvents, type LinkSocket } from '../link/connection.ts';
+import { ready } from './joined.ts';
 import { dialFault } from './session-faults.ts';
 import type { SessionHost, SessionOptions } from './session-host.ts';
 
@@ -14,9 +14,9 @@ export async function dialled(
   options: SessionOptions,
   host: SessionHost,
   events: ConnectionEvents,
+  pace: Pace,
 ): Promise<LinkConnection> {
-  const { bytesPerSecond } = options;
-  const { clock, timers } = host.machine;
+  const { timers } = host.machine;
   const socket = dialSocket(options, host);
   const inTime = timers.after(GREETING_MS, () => socket.destroy(new Error('no connection in time')));
   try {
@@ -27,8 +27,12 @@ export async function dialled(
   } finally {
     inTime();
   }
-  const bound = { pace: new Pace(bytesPerSecond), nowMs: () => clock.monotonicMs(), after: timers.after };
-  return new LinkConnection(socket, events, timers.soon, bound);
+  return new LinkConnection(socket, events, timers.soon, boundBy(pace, host));
+}
+
+/** `pace`: of all connections to one target that carry data. */
+export function boundBy(pace: Pace, { machine: { clock, timers } }: Pick<SessionHost, 'machine'>): Bound {
+  return { pace, nowMs: () => clock.monotonicMs(), after: timers.after };
 }
 
 /** Begun, not yet made. */

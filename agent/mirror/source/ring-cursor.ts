@@ -26,6 +26,8 @@ export interface Batch {
   readonly count: number;
   /** Of the last one. */
   readonly mark: number;
+  /** Bytes of the longest. */
+  readonly longest: number;
 }
 
 const READ_BYTES = 1024 * 1024;
@@ -113,6 +115,7 @@ export class RingCursor {
     let at = 0;
     let start = 0;
     let count = 0;
+    let longest = 0;
     while (at < bytes.length && count < ENTRIES_MAX && this.#place.mark < untilMark) {
       const decoded = decodeEntry(bytes, at);
       if (!decoded.ok) break;
@@ -125,8 +128,9 @@ export class RingCursor {
       at += length;
       if (isSkip) start = at;
       else count++;
+      if (!isSkip) longest = Math.max(longest, length);
     }
-    return count === 0 ? null : { bytes: bytes.slice(start, at), count, mark: this.#place.mark };
+    return count === 0 ? null : { bytes: bytes.slice(start, at), count, longest, mark: this.#place.mark };
   }
 
   #pass(entry: Entry, length: number): void {

@@ -1,38 +1,48 @@
-/** What was sent in a session and how far the target has it: marks with the places in the ring behind them. */
-interface SentMark {
-  readonly mark: number;
-  /** Behind it. */
-  readonly position: number;
-}
+/** What was sent in a session and how far the target has it: the places in the ring behind what was sent, by mark. */
+import type { RingPlace } from '../store/ring.ts';
 
-export class Sent {
-  #marks: SentMark[] = [];
-  #durablePosition = 0;
-  #receivedPosition = 0;
+type Place = Pick<RingPlace, 'mark' | 'position'>;
 
-  /** Entries are sent from `position` on. */
-  begin(position: number): void {
-    this.#marks = [];
-    this.#durablePosition = position;
-    this.#receivedPosition = position;
+export class Sent<At extends Place = RingPlace> {
+  #places: At[] = [];
+  #durable: At | null = null;
+  #received: At | null = null;
+
+  /** Entries are sent from `place` on. */
+  begin(place: At): void {
+    this.#places = [];
+    this.#durable = place;
+    this.#received = place;
   }
 
-  sent(mark: number, position: number): void {
-    this.#marks.push({ mark, position });
+  /** Up to this place. */
+  sent(place: At): void {
+    this.#places.push(place);
   }
 
   /** What the target says: marks that it has in memory, and durable. Gives the position behind what is durable there. */
   stored(received: number, durable: number): number {
-    this.#receivedPosition = this.#marks.findLast(({ mark }) => mark <= received)?.position ?? this.#receivedPosition;
-    const count = this.#marks.findIndex(({ mark }) => mark > durable);
-    const gone = this.#marks.splice(0, count < 0 ? this.#marks.length : count);
-    this.#durablePosition = gone.at(-1)?.position ?? this.#durablePosition;
-    return this.#durablePosition;
+    this.#received = this.#places.findLast(({ mark }) => mark <= received) ?? this.#received;
+    const count = this.#places.findIndex(({ mark }) => mark > durable);
+    const gone = this.#places.splice(0, count < 0 ? this.#places.length : count);
+    this.#durable = gone.at(-1) ?? this.#durable;
+    return this.#durable?.position ?? 0;
+  }
+
+  /** Behind what the target has said to have taken without a hole. */
+  get taken(): number {
+    return Math.max(this.#durable?.position ?? 0, this.#received?.position ?? 0);
   }
 
   /** Bytes of the ring that the target has not said to have taken: they need room there. */
   get underWay(): number {
-    const from = Math.max(this.#durablePosition, this.#receivedPosition);
-    return (this.#marks.at(-1)?.position ?? from) - from;
+    return (this.#places.at(-1)?.position ?? this.taken) - this.taken;
+  }
+
+  /** What was sent behind what is taken is sent once more: from this place on. Null before anything was begun. */
+  goBack(): At | null {
+    const { taken } = this;
+    this.#places = this.#places.filter(({ position }) => position <= taken);
+    return this.#received?.position === taken ? this.#received : this.#durable;
   }
 }

@@ -49,6 +49,11 @@ export class SessionCuts {
     if (this.#keepsTransfers) this.#transfers.add(transfer, last, count);
   }
 
+  /** What was sent behind this mark goes once more. */
+  sentAgain(from: number): void {
+    this.#transfers.dropBeyond(from);
+  }
+
   /** The list of a cut is to be sent, from `base` on. */
   list(cut: number, base: number, blocks: readonly CutBlock[]): void {
     this.#transfers.forget(base);

@@ -52,6 +52,8 @@ export type SessionEvent =
   | { readonly kind: 'target-linked'; readonly target: string; readonly how: Meeting['how']; readonly from: number }
   | { readonly kind: 'target-lost'; readonly target: string; readonly reason: string }
   | { readonly kind: 'target-refused'; readonly target: string; readonly reason: string }
+  /** One of several: the session goes on without it. */
+  | { readonly kind: 'target-connection-lost'; readonly target: string; readonly reason: string }
   /** Of a recorder: `target` is its name. */
   | { readonly kind: 'recorder-linked'; readonly target: string; readonly how: string; readonly from: number }
   | { readonly kind: 'recorder-lost'; readonly target: string; readonly reason: string };
@@ -61,7 +63,9 @@ export interface SessionOptions {
   readonly address: Address;
   /** The direct question: how often, and how many missing answers are a lost link. */
   readonly inquiry: { readonly intervalMs: number; readonly misses: number };
-  /** Of what goes to it; 0: no bound. */
+  /** That carry transfers, beside the inquiry's. */
+  readonly connections: number;
+  /** Of what goes to it over all of them; 0: no bound. */
   readonly bytesPerSecond: number;
   /** What an operator has said of it, at the start. */
   readonly order: TargetOrder;

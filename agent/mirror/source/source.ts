@@ -103,7 +103,7 @@ export class MirrorSource {
       const { end } = monitor.journal;
       const saved = takeBitmaps(files, journal.path, monitor.journal.superblock, end);
       await keepPromise(settings, monitor, parts.log);
-      for (const { name, address } of settings.targets) {
+      for (const { name, address, connections } of settings.targets) {
         const { tailMark, session, orders } = monitor.journal.superblock;
         const known = saved.find((one) => one.name === name);
         const link = new TargetLink(name, tailMark - 1, session, known?.isOutdated);
@@ -111,7 +111,7 @@ export class MirrorSource {
         // From here on every write is noted: also for a former source that is where this one began.
         lacks.mayShow({ mark: end.mark, chain: end.chain });
         const order = orders.find((one) => one.name === name) ?? { name, isPaused: false, compare: null };
-        const options = { name, address, order, inquiry: settings.inquiry, ...settings.limits };
+        const options = { name, address, connections, order, inquiry: settings.inquiry, ...settings.limits };
         if (succession.standing !== 'overtaken') monitor.group.add(new TargetSession(options, link, lacks, host));
       }
       followAll(settings, monitor, host, parts.log);

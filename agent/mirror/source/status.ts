@@ -93,6 +93,7 @@ function targetStatus(
     journal: { errno: session.health.journalErrno },
     storage: { errno: session.health.volumesErrno },
     session: link.session,
+    connections: session.connections,
   };
 }
 

@@ -6,6 +6,7 @@ import { dataView, getU64 } from '../../base/bytes.ts';
 import { AgentError } from '../../base/errors.ts';
 import type { Meeting, Point } from '../core/meeting.ts';
 import type { OutOfSync } from '../core/out-of-sync.ts';
+import { Pace } from '../core/pace.ts';
 import { RegionSet } from '../core/region-set.ts';
 import type { TargetLink } from '../core/target-link.ts';
 import type { LinkConnection } from '../link/connection.ts';
@@ -14,7 +15,8 @@ import type { RingPlace } from '../store/ring.ts';
 import type { TargetOrder } from '../store/orders.ts';
 import { decodeAnswer } from '../target/reports.ts';
 import { FRAME_KIND, type Frame } from '../wire/frame.ts';
-import { dialled, dialSocket } from './dial.ts';
+import { boundBy, dialled, dialSocket } from './dial.ts';
+import { ExtraLinks } from './extra-links.ts';
 import { pointOf, shakeHands } from './handshake.ts';
 import { Inquiry, type TargetHealth } from './inquiry.ts';
 import { Outflow } from './outflow.ts';
@@ -73,6 +75,9 @@ export class TargetSession {
   #told = '';
   /** On a connection of its own, from the first report on. */
   #inquiry: Inquiry | null = null;
+  /** From then on too. */
+  #extras: ExtraLinks | null = null;
+  readonly #pace: Pace;
   #view: Parameters<typeof encodeHello>[0] | null = null;
   #health: TargetHealth = { journalErrno: 0, volumesErrno: 0 };
   #ringBytes = Infinity;
@@ -85,6 +90,7 @@ export class TargetSession {
     this.lacks = lacks;
     this.cuts = new SessionCuts(host.keepsTransfers);
     this.#host = host;
+    this.#pace = new Pace(options.bytesPerSecond);
     this.#outflow = new Outflow(host, this.cuts, () => this.#resync);
     this.#greeting = new Expected(host.machine);
     this.#freed = host.oldest.position;
@@ -137,6 +143,11 @@ export class TargetSession {
   /** Room for arrivals, as it last said. */
   get roomBytes(): number {
     return this.#outflow.roomBytes;
+  }
+
+  /** That carry transfers. */
+  get connections(): number {
+    return this.#outflow.connections;
   }
 
   /** The session that was begun last. */
@@ -317,7 +328,8 @@ export class TargetSession {
     this.#isKeeping = false;
     this.#verify?.end(`the session ended: ${reason}`);
     this.#inquiry?.end();
-    this.#inquiry = null;
+    this.#extras?.end();
+    [this.#inquiry, this.#extras] = [null, null];
     this.#health = { journalErrno: 0, volumesErrno: 0 };
     this.#resync?.end();
     this.#resync = null;
@@ -335,14 +347,15 @@ export class TargetSession {
     this.#ending = null;
     let end: (reason: string) => void = () => {};
     const closed = new Promise<string>((resolve) => (end = resolve));
-    const connection = await dialled(this.#options, this.#host, {
-      frame: (frame, body) => this.#frame(frame, body),
+    const events = {
+      frame: (frame: Frame, body: Uint8Array) => this.#frame(frame, body),
       drain: () => this.#outflow.pump(),
-      closed: (reason) => {
+      closed: (reason: string) => {
         this.#greeting.fail(reason);
         end(reason);
       },
-    });
+    };
+    const connection = await dialled(this.#options, this.#host, events, this.#pace);
     this.#dialled = connection;
     const { timers } = this.#host.machine;
     const stopInquiries = timers.every(this.#options.inquiry.intervalMs, () => this.#inquire());
@@ -396,7 +409,8 @@ export class TargetSession {
     if (meeting.how === 'replay') this.lacks.mayShow(welcome.cut);
     connection.send(FRAME_KIND.begin, session, 0, 0, encodeBegin(begin));
     this.#connection = connection;
-    this.#outflow.begin(connection, session, cursor);
+    const isOneOfSeveral = this.#options.connections > 1;
+    this.#outflow.begin({ connection, session, cursor, windowBytes: welcome.windowBytes, isOneOfSeveral });
     this.cuts.begin(begins.from, welcome.roomBytes);
     // What it did while nobody heard it.
     if (meeting.how === 'replay') this.link.appliedUpTo(welcome.cut.mark);
@@ -456,6 +470,7 @@ export class TargetSession {
       case FRAME_KIND.ask:
         return (this.#resync ?? this.#verify)?.asked(frame.id, body);
       case FRAME_KIND.answer:
+        this.#outflow.answered(frame.id);
         return this.#answered(decodeAnswer(body));
       default:
         return this.#connection?.end(`a frame of kind ${frame.kind}, which a target does not send`);
@@ -497,22 +512,32 @@ export class TargetSession {
     this.#outflow.roomBytes = getU64(view, 8);
     this.cuts.room(this.roomBytes);
     [this.#isMet, this.#isTaken] = [true, true];
-    this.#inquiry ??= this.#ownInquiry();
+    this.#join();
     this.link.stored(received, durable);
     this.#freed = this.#outflow.stored(received, durable);
     this.#host.changed();
     this.#outflow.pump();
   }
 
-  #ownInquiry(): Inquiry | null {
+  /** The session's other connections. */
+  #join(): void {
     const [view, { session }] = [this.#view, this.link];
-    if (!view) return null;
-    return new Inquiry({
-      machine: this.#host.machine,
-      session,
-      dial: () => dialSocket(this.#options, this.#host),
-      hello: () => encodeHello(view, this.#host.policy, session),
-      answered: (health) => this.#answered(health),
+    if (!view || this.#inquiry) return;
+    const host = this.#host;
+    const { name, connections } = this.#options;
+    const parts = {
+      machine: host.machine,
+      dial: () => dialSocket(this.#options, host),
+      hello: () => encodeHello(view, host.policy, session),
+      answered: (health: TargetHealth) => this.#answered(health),
+    };
+    this.#inquiry = new Inquiry(session, parts, parts.answered);
+    this.#extras = new ExtraLinks({
+      ...parts,
+      count: connections - 1,
+      bound: boundBy(this.#pace, host),
+      outflow: this.#outflow,
+      lost: (reason) => host.tell({ kind: 'target-connection-lost', target: name, reason }),
     });
   }
 
@@ -527,7 +552,7 @@ export class TargetSession {
     const { misses } = this.#options.inquiry;
     if (this.#unanswered >= misses) return connection.end(`no answer to ${misses} inquiries`);
     this.#unanswered++;
-    connection.send(FRAME_KIND.inquiry, this.link.session, Math.round(this.#host.machine.clock.monotonicMs()));
+    this.#outflow.ask(this.#options.inquiry.intervalMs, this.#health.journalErrno !== 0);
     this.#inquiry?.ask();
   }
 }

@@ -39,6 +39,16 @@ export const payloadBytesMax = ({ windowBytes }: RingSize): number =>
  */
 export const writeBytesMax = ({ windowBytes }: RingSize): number => Math.min(PAYLOAD_BYTES_MAX, windowBytes / 4);
 
+/**
+ * Bytes that entries of so many in all take at most, in whatever order they are put there: before each boundary of the window a skip, which
+ * is shorter than the longest of them.
+ */
+export const bytesInAnyOrder = (
+  bytes: number,
+  longest: number,
+  { windowBytes }: Pick<RingSize, 'windowBytes'>,
+): number => bytes + longest * (1 + Math.floor(bytes / Math.max(1, windowBytes - longest)));
+
 export function assertRingSize({ ringBytes, windowBytes }: RingSize): void {
   assert(windowBytes >= 8 * ENTRY_ALIGN && windowBytes % ENTRY_ALIGN === 0, 'a window of whole places');
   assert(ringBytes >= windowBytes && ringBytes % windowBytes === 0, 'the window divides the ring');

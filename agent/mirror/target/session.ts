@@ -167,6 +167,8 @@ export class Sessions {
     if (!link) return;
     this.#links.delete(peer);
     if (link.session === 0 || link.session !== this.#session) return;
+    // Its source sends them again: on another connection, or in another session.
+    this.#held = this.#held.filter((held) => held.link !== link);
     this.#parts.log(`a connection of session ${link.session} from ${peer.address} is gone: ${reason}`);
     if (this.#sessionLinks().length === 0) this.#over();
   }

@@ -18,6 +18,18 @@ test('[RF4] the source knows the transfer of a mark and the place in it, and no 
   ]);
 });
 
+test('[CY2] what is sent once more is known by its last transfer', () => {
+  const sent = new SentTransfers();
+  sent.add(1, 12, 3);
+  sent.add(2, 13, 1);
+  sent.add(3, 20, 7);
+  sent.dropBeyond(13);
+  expect(sent.placeOf(14)).toBeNull();
+  sent.add(4, 15, 2);
+  expect(sent.placeOf(13)).toEqual({ transfer: 2, index: 0 });
+  expect(sent.placeOf(15)).toEqual({ transfer: 4, index: 1 });
+});
+
 test('[RF4] the target knows the mark at a place of a transfer, in whatever order they came', () => {
   const arrived = new ArrivedTransfers();
   for (const [transfer, mark] of [

@@ -16,7 +16,7 @@ test('the samples are settings', () => {
     journal: { path: '/var/lib/stillbeat/erp.journal', ringBytes: 2 ** 30, windowBytes: 2 ** 26 },
     volumes: [{ name: 'data', path: '/dev/vg/data' }],
     listen: { host: '127.0.0.1', port: 10_809 },
-    targets: [{ name: 'east', address: { host: '192.168.60.2', port: 7790 } }],
+    targets: [{ name: 'east', address: { host: '192.168.60.2', port: 7790 }, connections: 1 }],
     recorders: [],
     acknowledge: 'cycle',
     checksum: 'crc32',
@@ -100,6 +100,13 @@ test('checkpoints: by references, a cut a second; on command alone', () => {
   expect(of('{ ms: 500 }')).toBeNull();
 });
 
+test('[CY2] connections to a target, and to what was the source when this one has taken over', () => {
+  const several = (text: string): string => text.replace(/connect: \S+7790/, '$&, connections: 3');
+  expect(parseMirrorSource(several(SOURCE), 'f').targets[0]).toMatchObject({ name: 'east', connections: 3 });
+  const { takeover } = parseMirrorTarget(several(TARGET), 'f');
+  expect(takeover.targets[0]).toMatchObject({ name: 'west', connections: 3 });
+});
+
 test('an export by a Unix socket; a window that is no more than the journal', () => {
   const source = SOURCE.replace('127.0.0.1:10809', 'unix:/run/x.nbd').replace('size: 1G', 'size: 32M, window: 6M');
   const { listen, journal } = parseMirrorSource(source, 'f');
@@ -159,6 +166,12 @@ describe('what is wrong is told with its line and what to do', () => {
       'cycleMs: 1000',
       'cycleMS: 1000',
       /^f:13: cycleMS: unknown key; did you mean cycleMs\?/,
+    ],
+    [
+      'more connections than there may be',
+      'connect: 192.168.60.2:7790',
+      'connect: 192.168.60.2:7790, connections: 9',
+      /^f:11: targets\[0\]\.connections: must be a whole number from 1 to 8, but is 9;/,
     ],
     ['a socket without a path', '127.0.0.1:10809', '"unix:"', /^f:9: export\.listen: names no socket/],
   ])('%s', (_, from, to, line) => {

@@ -55,7 +55,7 @@ class World {
   target!: LinkConnection;
   readonly session: TargetSession;
 
-  constructor() {
+  constructor(connections = 1) {
     const after = (ms: number, action: () => void): (() => void) => {
       const timer = { atMs: this.nowMs + ms, action };
       this.#timers.push(timer);
@@ -87,7 +87,7 @@ class World {
     const order = { name: 't', isPaused: false, compare: null };
     const inquiry = { intervalMs: 250, misses: 4 };
     this.session = new TargetSession(
-      { name: 't', address: { host: 't', port: 1 }, order, inquiry, bytesPerSecond: 0 },
+      { name: 't', address: { host: 't', port: 1 }, connections, order, inquiry, bytesPerSecond: 0 },
       new TargetLink('t', 0, 0),
       new OutOfSync(VOLUMES, 0),
       host as unknown as SessionHost,
@@ -196,6 +196,34 @@ describe('what is called off before the session is begun does not begin', () => 
     await world.settle();
     expect(world.dials).toHaveLength(2);
   });
+});
+
+test('[CY2] more connections join when the session is begun there, and are dialled again when they are lost', async () => {
+  world = new World(3);
+  await world.connects();
+  await world.welcomes();
+  expect(world.dials).toHaveLength(1);
+  world.target.send(stored, world.session.begun, 0, 0, encodeStored({ durable: 0, roomBytes: 65_536 }));
+  await world.settle();
+  // Two, and one for the direct question.
+  expect(world.dials).toHaveLength(4);
+  expect(world.session.connections).toBe(1);
+  await world.connects();
+  expect(world.heard.map(({ kind, session }) => [kind, session])).toEqual([[hello, 0]]);
+  await world.welcomes();
+  expect(world.session.connections).toBe(2);
+  world.target.end('lost');
+  await world.settle();
+  expect(world.session.connections).toBe(1);
+  await world.pass(1000);
+  expect(world.dials).toHaveLength(5);
+  await world.connects();
+  await world.welcomes();
+  expect(world.session.connections).toBe(2);
+  world.session.pause();
+  await world.settle();
+  expect(world.session.connections).toBe(0);
+  expect(world.dials.every(({ isDestroyed }) => isDestroyed)).toBe(true);
 });
 
 describe('sent away for good', () => {

@@ -71,6 +71,28 @@ test('[CY2] marks in any order: memory and disk are told apart, and nothing is d
   expect(peer.last(sealed)).toMatchObject({ id: 1 });
 });
 
+test('[CY2] what a lost connection brought and has no place yet goes with it, and is taken on another one', () => {
+  const other = world.greet(world.session);
+  const keeper = world.greet(world.session);
+  cycle();
+  // More than the window takes before it is durable: what is left waits.
+  for (let i = 0; i < 30; i++) world.model.append();
+  const marks = world.model.entries.map(({ mark }) => mark);
+  send(marks.slice(1), other);
+  send([1]);
+  const { received } = lastStored();
+  expect(received).toBeLessThan(world.model.mark);
+  world.sessions.disconnected(other, 'lost');
+  world.settle();
+  expect(peer.stopped).toBeNull();
+  expect(lastStored().received).toBeLessThan(world.model.mark);
+  // Again, from wherever its source thinks that it has to.
+  send(marks.slice(3), keeper);
+  send(marks.slice(0, 3), keeper);
+  world.settle();
+  expect(lastStored()).toEqual({ received: world.model.mark, durable: world.model.mark });
+});
+
 test('[MI4] a sealed cycle is applied after COMMIT and the word to roll, not before', () => {
   cycle();
   send([1, 2, 3, 4, 5, 6]);
