@@ -2,7 +2,27 @@
 import { expect, test, vi } from 'vitest';
 import type * as generation from '../../agent/mirror/core/generation.ts';
 import type * as takeover from '../../agent/mirror/core/takeover.ts';
-import { BACKLOG, backlog, disorder, forget, PLANTS } from './plants.ts';
+import type * as bitmaps from '../../agent/mirror/source/saved-bitmaps.ts';
+import type * as recovery from '../../agent/mirror/store/recovery.ts';
+import {
+  BACKLOG,
+  backlog,
+  badFlushes,
+  BREAKS,
+  breaks,
+  clockJumps,
+  DESERTED,
+  desertedBy,
+  disorder,
+  FALLS,
+  falls,
+  forget,
+  PLANTS,
+  stopAndFall,
+  SWINGS,
+  swings,
+  trusting,
+} from './plants.ts';
 import { runSeed } from './run-seed.ts';
 import { SWITCHES } from './switches.ts';
 
@@ -19,6 +39,24 @@ vi.mock('../../agent/mirror/core/generation.ts', async (original) => {
     ...own,
     kinship: (...args: Parameters<typeof own.kinship>) =>
       SWITCHES.mergesGenerations ? { kin: 'same' } : own.kinship(...args),
+  };
+});
+vi.mock('../../agent/mirror/source/saved-bitmaps.ts', async (original) => {
+  const own = await original<typeof bitmaps>();
+  return {
+    ...own,
+    takeBitmaps: (...args: Parameters<typeof own.takeBitmaps>) =>
+      SWITCHES.trustsBitmaps ? trusting(own.takeBitmaps, args) : own.takeBitmaps(...args),
+  };
+});
+vi.mock('../../agent/mirror/store/recovery.ts', async (original) => {
+  const own = await original<typeof recovery>();
+  return {
+    ...own,
+    recoverRing: (...args: Parameters<typeof own.recoverRing>) => {
+      const found = own.recoverRing(...args);
+      return found.ok && SWITCHES.forgetsTime ? { ...found, end: { ...found.end, time: 0n } } : found;
+    },
   };
 });
 
@@ -42,6 +80,22 @@ test.each(Object.entries(PLANTS))(
 );
 
 test.each([
+  ['links go and come while all overflows', swings, SWINGS],
+  ['what has overflowed is stopped, and falls', stopAndFall, SWINGS],
+  ['the source falls again and again', falls, FALLS],
+  ['a clock jumps', clockJumps, {}],
+  ['flushes fail', badFlushes, {}],
+  ['a target is left alone', desertedBy(false), DESERTED],
+  ['a target is left alone, and taken over', desertedBy(true), { ...DESERTED, targets: 2, hasLog: false }],
+])('without a bug: %s', { timeout: 300_000 }, async (_, story, settings) => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { violations } = await runSeed(seed, story, { ...PLAIN, ...settings });
+    expect([seed, violations]).toEqual([seed, []]);
+  }
+});
+
+test.each([
+  ['links break', breaks, BREAKS],
   ['transfers come in any order', disorder, { checkpoint: null, hotPercent: 90, thinkMs: 6, clients: 4 }],
   ['the source loses its last marks again and again', forget, { overflow: { afterMs: 60_000, policy: 'degrade' } }],
   ["more is written than the target's ring holds, and the source starts anew", backlog, BACKLOG],

@@ -4,12 +4,21 @@
  */
 import { BlockMap } from '../../agent/mirror/core/block-map.ts';
 import { Cover } from '../../agent/mirror/core/cover.ts';
+import { OutOfSync } from '../../agent/mirror/core/out-of-sync.ts';
 import { Receiver } from '../../agent/mirror/core/receiver.ts';
 import { decodeBegin } from '../../agent/mirror/link/greeting.ts';
+import type { Files } from '../../agent/mirror/machine.ts';
+import { Checkpoints } from '../../agent/mirror/source/checkpoints.ts';
+import type { takeBitmaps } from '../../agent/mirror/source/saved-bitmaps.ts';
+import type { TargetSession } from '../../agent/mirror/source/target-session.ts';
+import { JOURNAL_WORD, JournalMemory } from '../../agent/mirror/store/journal-memory.ts';
+import { JOURNAL_STATE } from '../../agent/mirror/store/superblock.ts';
 import { Copy } from '../../agent/mirror/target/copy.ts';
 import type { VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
 import { decodeFrame, encodeFrame, FRAME, FRAME_KIND, type FrameKind } from '../../agent/mirror/wire/frame.ts';
 import { crc32 } from '../../agent/base/crc32.ts';
+import { EIO } from './disk.ts';
+import { isCopy } from './operator.ts';
 import type { Plant } from './run-seed.ts';
 import type { SimSettings } from './settings.ts';
 import type { Simulation } from './simulation.ts';
@@ -92,8 +101,165 @@ export function backlog(sim: Simulation): void {
   world.after(1250, () => source.boot());
 }
 
+/**
+ * The links go and come: each time for so long that the ring is full of what the targets lack. They are slow, so a target shows a
+ * cut long after much else was written all over its volumes; just before a link goes, and while it is away, one place is written.
+ */
+export function swings(sim: Simulation): void {
+  const { world, network, targets } = sim;
+  [sim.faultsMsMin, sim.isCalm] = [3500, true];
+  const up = (isUp: boolean): void => {
+    for (const { name } of targets) network.change(name, { up: [isUp, isUp], bytesPerMs: 200 });
+  };
+  const swing = (): void => {
+    if (sim.isHealed) return;
+    writesTo(sim, 'all places');
+    up(true);
+    world.after(world.within(200, 500), () => writesTo(sim, 'one place'));
+    world.after(world.within(500, 700), () => {
+      if (!sim.isHealed) up(false);
+    });
+    world.after(world.within(1100, 1400), swing);
+  };
+  world.after(400, swing);
+}
+
+/** What is written all over the volumes is in every chunk of a bitmap. */
+const writesTo = (sim: Simulation, where: 'one place' | 'all places'): void =>
+  void Object.assign(sim.settings, { hotPercent: where === 'one place' ? 100 : 0 });
+export const SWINGS: Partial<SimSettings> = {
+  targets: 1,
+  sourceRing: { ringBytes: 1 << 16, windowBytes: 1 << 15 },
+  // An image of all of it must fit into half of a window, and each pass of a comparison may bring all of it once more.
+  targetRing: { ringBytes: 1 << 22, windowBytes: 1 << 20 },
+  overflow: { afterMs: 50, policy: 'degrade' },
+  inquiry: { intervalMs: 50, misses: 3 },
+  // Several chunks of a bitmap.
+  volumeBytes: [393_216],
+  acknowledge: 'local',
+  hotPercent: 0,
+  payloadMax: 2000,
+  thinkMs: 6,
+  clients: 4,
+};
+
+export const FALLS: Partial<SimSettings> = { ...SWINGS, payloadMax: 14_000 };
+
+/** What has overflowed is stopped in order, started, overflows again, and loses its power. */
+export function stopAndFall(sim: Simulation): void {
+  const { world, network, source, targets } = sim;
+  [sim.faultsMsMin, sim.isCalm] = [3200, true];
+  const up = (isUp: boolean): void => {
+    for (const { name } of targets) network.change(name, { up: [isUp, isUp] });
+  };
+  // What is noted before the stop is one chunk, what comes later are others.
+  writesTo(sim, 'one place');
+  world.after(1000, () => up(false));
+  world.after(1600, () => source.stop());
+  world.after(2100, () => writesTo(sim, 'all places'));
+  world.after(2800, () => source.crash(true));
+  world.after(2810, () => {
+    writesTo(sim, 'one place');
+    source.boot();
+  });
+  world.after(3000, () => up(true));
+}
+
+/** The links break now and then, and nothing else does. */
+export function breaks(sim: Simulation): void {
+  const { world, network, targets } = sim;
+  [sim.faultsMsMin, sim.isCalm] = [2500, true];
+  const next = (): void => {
+    if (sim.isHealed) return;
+    for (const { name } of targets) network.reset(name);
+    world.after(world.within(400, 800), next);
+  };
+  world.after(900, next);
+}
+
+/** A session as who does not see that it is another one than before: it seems to have sent all that there is. */
+const ageless = (session: TargetSession): TargetSession =>
+  seen(session, { link: seen(session.link, { session: 1 }), cuts: seen(session.cuts, { from: 0 }) });
+
+/** The same object, but for these properties. */
+function seen<T extends object>(of: T, change: Partial<T>): T {
+  return new Proxy(of, {
+    get: (_, key) => {
+      if (key in change) return change[key as keyof T];
+      const value: unknown = Reflect.get(of, key, of);
+      return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+    },
+  });
+}
+
+/** The source loses its power, and some of what it did not flush, again and again. */
+export function falls(sim: Simulation): void {
+  const { world, source } = sim;
+  sim.faultsMsMin = 1500;
+  let times = 4;
+  source.sourceOpened = () => {
+    if (times-- <= 0) return;
+    world.after(world.within(100, 400), () => {
+      source.crash(true);
+      world.after(20, () => source.boot());
+    });
+  };
+}
+
+/** Flushes of the receive volumes fail, and drop what they should have written. */
+export function badFlushes(sim: Simulation): void {
+  const { world, targets } = sim;
+  [sim.faultsMsMin, sim.isCalm] = [1500, true];
+  const next = (): void => {
+    if (sim.isHealed) return;
+    const disk = world.prng.pick(world.prng.pick(targets).volumes);
+    Object.assign(disk.faults, { flushErrno: EIO, perMille: 500 });
+    world.after(100, () => disk.heal());
+    world.after(200, next);
+  };
+  world.after(500, next);
+}
+
+/** The source's wall clock is set back and forth all the time. */
+export function clockJumps(sim: Simulation): void {
+  const { world, source } = sim;
+  sim.faultsMsMin = 1500;
+  const jump = (): void => {
+    if (sim.isHealed) return;
+    source.wallMs += world.prng.pick([-5000, -50, -20, 20, 50]);
+    world.after(world.within(5, 60), jump);
+  };
+  jump();
+}
+
+/** What a start makes of bitmaps if it believes whatever was ever saved, and leaves it where it is. */
+export function trusting(
+  take: typeof takeBitmaps,
+  [files, journal, superblock, end]: Parameters<typeof takeBitmaps>,
+): ReturnType<typeof takeBitmaps> {
+  let kept = null as Buffer | null;
+  const peeked = take(
+    {
+      take: (path) => {
+        const bytes = files.take(path);
+        if (bytes) (files as Files).put(path, bytes);
+        kept = bytes && Buffer.from(bytes);
+        return bytes;
+      },
+    },
+    journal,
+    superblock,
+    end,
+  );
+  if (!kept) return peeked;
+  const bytes = kept;
+  const head = JSON.parse(bytes.subarray(16, 16 + bytes.readUInt32LE(8)).toString()) as { mark: number; chain: string };
+  const then = { mark: head.mark, chain: BigInt(`0x${head.chain}`) };
+  return take({ take: () => bytes }, journal, { ...superblock, state: JOURNAL_STATE.clean }, then);
+}
+
 /** The source loses its targets, and an operator at one of them tries to take over until it is done. */
-const desertedBy =
+export const desertedBy =
   (isForced: boolean): Plant =>
   (sim) => {
     const { world, network, log, targets } = sim;
@@ -102,7 +268,7 @@ const desertedBy =
     sim.faultsMsMin = 1500;
     const tries = (): void => {
       if (!target.target || sim.isHealed) return;
-      void target.command('mirror-takeover', { force: isForced });
+      void target.command('mirror-takeover', { force: isForced && isCopy(target) });
       world.after(world.within(40, 200), tries);
     };
     world.after(world.within(300, 700), () => {
@@ -118,6 +284,9 @@ export const DESERTED: Partial<SimSettings> = {
   acknowledge: 'sync',
   hasLog: true,
   hasOperators: true,
+  // Each may become what the other is.
+  sourceRing: { ringBytes: 1 << 19, windowBytes: 1 << 18 },
+  targetRing: { ringBytes: 1 << 19, windowBytes: 1 << 18 },
   thinkMs: 6,
   clients: 4,
 };
@@ -131,11 +300,22 @@ const all =
   };
 
 const turned =
-  (name: 'hasNoDoubts' | 'mergesGenerations'): Plant =>
+  (name: keyof typeof SWITCHES): Plant =>
   () => {
     SWITCHES[name] = true;
     return () => (SWITCHES[name] = false);
   };
+
+export const BREAKS: Partial<SimSettings> = {
+  targets: 1,
+  // None comes while a link is away, so the next one goes on from where the target is.
+  checkpoint: { by: 'references', everyCycles: 0, ms: 600, onFlush: false },
+  sourceRing: { ringBytes: 1 << 20, windowBytes: 1 << 17 },
+  targetRing: { ringBytes: 1 << 21, windowBytes: 1 << 20 },
+  acknowledge: 'local',
+  thinkMs: 6,
+  clients: 4,
+};
 
 export const BACKLOG: Partial<SimSettings> = {
   targets: 1,
@@ -149,10 +329,33 @@ export const BACKLOG: Partial<SimSettings> = {
   clients: 4,
 };
 
+/** Stamps are the wall clock's, which jumps, and the receive volumes get entries in the order of these. */
+const byTimeOfDay: Plant = (sim) => {
+  clockJumps(sim);
+  const times = new Map<number, number>();
+  sim.source.sourceOpened = ({ monitor: { journal } }) => {
+    const append = journal.append.bind(journal);
+    journal.append = (...args) => {
+      const put = append(...args);
+      if (put) times.set(put.mark, sim.source.wallMs + sim.world.nowMs);
+      return put;
+    };
+  };
+  const timeOf = (mark: number): number => times.get(mark) ?? 0;
+  return patched(
+    Receiver.prototype,
+    'toApply',
+    (toApply) =>
+      function (this: Receiver, cut) {
+        return toApply.call(this, cut).sort((a, b) => timeOf(a.mark) - timeOf(b.mark));
+      },
+  );
+};
+
 export const PLANTS: Readonly<Record<string, Planted>> = {
   'entries are freed after the first target has them': {
     settings: { targets: 2 },
-    seed: 1,
+    seed: 2,
     plant: (sim) => {
       sim.source.sourceOpened = ({ monitor: { journal, group } }) => {
         const free = journal.free.bind(journal);
@@ -162,7 +365,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'a target drops what it holds when the link goes': {
     settings: { acknowledge: 'sync' },
-    seed: 5,
+    seed: 2,
     plant: () =>
       patched(
         Receiver.prototype,
@@ -188,7 +391,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'a cycle is applied at its seal, not at COMMIT': {
     settings: { checkpoint: null },
-    seed: 57,
+    seed: 15,
     plant: (sim) => {
       sim.tap = (link, isToTarget, frame, by) => {
         const { kind, session, id } = headOf(frame);
@@ -210,7 +413,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
       acknowledge: 'local',
       cycles: { cycleMs: 200, bytes: 65_536 },
     },
-    seed: 67,
+    seed: 26,
     plant: (sim) => {
       disorder(sim);
       return patched(
@@ -225,7 +428,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'frames of an old session are taken': {
     settings: { checkpoint: null, clients: 4, thinkMs: 6 },
-    seed: 49,
+    seed: 134,
     plant: (sim) => {
       forget(sim);
       sim.network.replayed = (frame, newest) => {
@@ -239,13 +442,14 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
     },
   },
   'a failed flush is called again': {
-    seed: 111,
+    seed: 1,
     plant: (sim) => {
+      badFlushes(sim);
       for (const node of sim.sites) node.device = retrying;
     },
   },
   'a comparison that broke off counts as complete': {
-    seed: 6,
+    seed: 14,
     plant: () =>
       patched(
         Copy.prototype,
@@ -294,7 +498,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'clients are answered before the outdated mark is durable': {
     settings: DESERTED,
-    seed: 25,
+    seed: 17,
     plant: all(desertedBy(false), () =>
       patched(
         Cover.prototype,
@@ -310,12 +514,76 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'an outdated target takes over without force': {
     settings: DESERTED,
-    seed: 2,
+    seed: 3,
     plant: all(desertedBy(false), turned('hasNoDoubts')),
   },
   'generations are merged': {
     settings: { ...DESERTED, targets: 2, hasLog: false },
-    seed: 1,
+    seed: 3,
     plant: all(desertedBy(true), turned('mergesGenerations')),
+  },
+  'the newer bitmap is forgotten when a resync is acknowledged': {
+    settings: SWINGS,
+    seed: 9,
+    plant: all(swings, () =>
+      patched(
+        OutOfSync.prototype,
+        'shows',
+        (shows) =>
+          function (this: OutOfSync, mark, newest) {
+            shows.call(this, mark, mark);
+            shows.call(this, mark, newest);
+          },
+      ),
+    ),
+  },
+  'references lead into transfers of a session that is over': {
+    settings: BREAKS,
+    seed: 10,
+    plant: all(breaks, () => {
+      const known = new Map<TargetSession, TargetSession>();
+      const of = (session: TargetSession): TargetSession => {
+        const made = known.get(session) ?? ageless(session);
+        known.set(session, made);
+        return made;
+      };
+      return patched(
+        Checkpoints.prototype,
+        'bring',
+        (bring) =>
+          function (this: Checkpoints, session, committed) {
+            bring.call(this, of(session), committed);
+          },
+      );
+    }),
+  },
+  'a saved bitmap is believed after a stop that was not in order': {
+    settings: SWINGS,
+    seed: 1,
+    plant: all(stopAndFall, turned('trustsBitmaps')),
+  },
+  'the journal lets go of what is on no flushed send volume': {
+    settings: FALLS,
+    seed: 1,
+    plant: all(falls, () =>
+      patched(
+        JournalMemory.prototype,
+        'publish',
+        (publish) =>
+          function (this: JournalMemory, word, position) {
+            publish.call(this, word, position);
+            if (word === JOURNAL_WORD.stored) publish.call(this, JOURNAL_WORD.flushed, position);
+          },
+      ),
+    ),
+  },
+  'entries are applied by the time of day, not by mark': {
+    settings: { checkpoint: null, hotPercent: 90, thinkMs: 3, clients: 4, cycles: { cycleMs: 200, bytes: 65_536 } },
+    seed: 1,
+    plant: byTimeOfDay,
+  },
+  'a start forgets how late it was': {
+    seed: 1,
+    plant: all(falls, clockJumps, turned('forgetsTime')),
   },
 };

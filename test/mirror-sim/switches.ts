@@ -4,4 +4,8 @@ export const SWITCHES: {
   hasNoDoubts: boolean;
   /** Who has been a source or a copy of this group belongs to it, whatever its generation. */
   mergesGenerations: boolean;
-} = { hasNoDoubts: false, mergesGenerations: false };
+  /** Saved bitmaps stay where they are, and are believed by every start. */
+  trustsBitmaps: boolean;
+  /** A start does not know how late its journal's last stamp was. */
+  forgetsTime: boolean;
+} = { hasNoDoubts: false, mergesGenerations: false, trustsBitmaps: false, forgetsTime: false };

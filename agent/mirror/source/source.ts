@@ -19,7 +19,7 @@ import { SourceLog } from '../log/source-log.ts';
 import { openDoor, type Door } from './door.ts';
 import { GENERATION_BYTES } from '../wire/layout.ts';
 import { keepPromise, promiseOf } from './kept-promise.ts';
-import { formatJournal } from './format-journal.ts';
+import { emptySuper } from './format-journal.ts';
 import { Monitor } from './monitor.ts';
 import { scrubEvery } from './operate.ts';
 import { readJournalSuper } from './open-journal.ts';
@@ -302,7 +302,7 @@ function formatNew({ group, journal, volumes }: MirrorSourceSettings, { files, r
   const { path, ringBytes, windowBytes } = journal;
   const generation = random(GENERATION_BYTES);
   const shapes = volumes.map(({ name, path: volume }) => ({ name, bytes: volumeBytes({ name, path: volume }, files) }));
-  formatJournal(path, { group, generation, ringBytes, windowBytes, volumes: shapes });
+  files.make(path, emptySuper({ group, generation, ringBytes, windowBytes, volumes: shapes }));
 }
 
 /** Bytes of a volume. Throws an AgentError when there is none. */

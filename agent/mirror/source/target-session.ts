@@ -323,6 +323,8 @@ export class TargetSession {
     this.#resync = null;
     this.#problem = reason;
     this.link.lost();
+    // By a superblock that was on its way when the session began.
+    if (!this.#host.ring.inFile(this.#freed)) this.link.overflowed();
     this.#host.changed();
     // The same again is no news: it is tried every few seconds.
     if (this.#isStopped || reason === this.#told) return;
@@ -380,6 +382,8 @@ export class TargetSession {
     const cursor = meeting.how === 'replay' ? held : new RingCursor(host.ring, present, host.readFile);
     if (meeting.how === 'replay') await cursor.seek(meeting.from);
     this.#checkWanted();
+    // Its bitmap was in force, and while it was looked for nothing kept it.
+    if (!host.ring.inFile(cursor.place.position)) throw new Error('what it lacks has been written over');
     // A new one in any case: of the number that an attempt before bore, frames may still be under way.
     do this.link.nextSession();
     while (this.link.session <= welcome.session);

@@ -52,6 +52,8 @@ class World {
   readonly dials: End[] = [];
   /** What the source said on the newest connection. */
   heard: Frame[] = [];
+  /** The ring has what the target lacks. */
+  isKept = true;
   target!: LinkConnection;
   readonly session: TargetSession;
 
@@ -67,7 +69,7 @@ class World {
         timers: { after, idly: after, every: () => () => {}, soon: setImmediate },
         network: { dial: () => this.#dial() },
       },
-      ring: { ...RING, head: 0, windowFrom: () => null, inFile: () => false },
+      ring: { ...RING, head: 0, windowFrom: () => null, inFile: () => this.isKept },
       readFile: async () => {},
       group: 'group',
       shape: { group: 'group', volumes: VOLUMES, generation: GENERATION, ancestry: [] },
@@ -195,6 +197,28 @@ describe('what is called off before the session is begun does not begin', () => 
     world.session.resume();
     await world.settle();
     expect(world.dials).toHaveLength(2);
+  });
+});
+
+describe('what the ring kept nothing for', () => {
+  test('is written over while they meet: no session is begun, and its bitmap stays in force', async () => {
+    world.session.overflowed();
+    await world.connects();
+    world.isKept = false;
+    await world.welcomes();
+    expect(world.said).toEqual([hello]);
+    expect([world.session.link.state, world.session.link.isOutdated]).toEqual(['bitmap', true]);
+  });
+
+  test('is written over just when the session begins: when that ends, its bitmap is in force again', async () => {
+    world.session.overflowed();
+    await world.connects();
+    await world.welcomes();
+    expect(world.session.link.isOutdated).toBe(false);
+    world.isKept = false;
+    world.dials.at(-1)?.destroy();
+    await world.settle();
+    expect([world.session.link.state, world.session.link.isOutdated]).toEqual(['bitmap', true]);
   });
 });
 
