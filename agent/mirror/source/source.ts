@@ -24,6 +24,7 @@ import { Monitor } from './monitor.ts';
 import { scrubEvery } from './operate.ts';
 import { readJournalSuper } from './open-journal.ts';
 import type { ReadFile } from './ring-cursor.ts';
+import { noOrder } from '../store/orders.ts';
 import { saveBitmaps, takeBitmaps, type SavedTarget } from './saved-bitmaps.ts';
 import { Succession } from './succession.ts';
 import type { SessionEvent, SessionHost } from './session-host.ts';
@@ -110,7 +111,7 @@ export class MirrorSource {
         const lacks = new OutOfSync(shapes, end.mark, known?.bitmap);
         // From here on every write is noted: also for a former source that is where this one began.
         lacks.mayShow({ mark: end.mark, chain: end.chain });
-        const order = orders.find((one) => one.name === name) ?? { name, isPaused: false, compare: null };
+        const order = orders.find((one) => one.name === name) ?? noOrder(name);
         const options = { name, address, order, inquiry: settings.inquiry, ...settings.limits };
         if (succession.standing !== 'overtaken') monitor.group.add(new TargetSession(options, link, lacks, host));
       }

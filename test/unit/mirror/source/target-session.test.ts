@@ -86,7 +86,7 @@ class World {
       changed: () => {},
       tell: () => {},
     };
-    const order = { name: 't', isPaused: false, compare: null };
+    const order = { name: 't', isPaused: false, compare: null, scanned: 0 };
     const inquiry = { intervalMs: 250, misses: 4 };
     this.session = new TargetSession(
       { name: 't', address: { host: 't', port: 1 }, order, inquiry, bytesPerSecond: 0 },
