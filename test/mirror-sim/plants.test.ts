@@ -4,26 +4,25 @@ import type * as generation from '../../agent/mirror/core/generation.ts';
 import type * as takeover from '../../agent/mirror/core/takeover.ts';
 import type * as bitmaps from '../../agent/mirror/source/saved-bitmaps.ts';
 import type * as recovery from '../../agent/mirror/store/recovery.ts';
+import { PLANTS, trusting } from './plants.ts';
+import { runSeed } from './run-seed.ts';
 import {
   BACKLOG,
   backlog,
   badFlushes,
-  BREAKS,
   breaks,
+  BREAKS,
   clockJumps,
   DESERTED,
   desertedBy,
   disorder,
-  FALLS,
   falls,
+  FALLS,
   forget,
-  PLANTS,
   stopAndFall,
   SWINGS,
   swings,
-  trusting,
-} from './plants.ts';
-import { runSeed } from './run-seed.ts';
+} from './stories.ts';
 import { SWITCHES } from './switches.ts';
 
 vi.mock('../../agent/mirror/core/takeover.ts', async (original) => {
