@@ -9,6 +9,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { LinkName } from './link/link-key.ts';
 import type { LinkSocket } from './link/connection.ts';
 import type { Address, ListenOptions, LinkListener } from './link/tls.ts';
+import type { JournalSuper } from './store/superblock.ts';
 import type { ApplyContext } from './threads/apply-context.ts';
 import type { JournalContext, VolumeContext } from './threads/context.ts';
 import type { ScanContext, Scanner } from './threads/scan-context.ts';
@@ -54,6 +55,8 @@ export interface OpenLog {
 export interface Files {
   /** Whether a journal is to be made there. */
   isUnmade(path: string): boolean;
+  /** Makes it: whole or not at all. Throws an AgentError that says what to do. */
+  make(path: string, superblock: JournalSuper): void;
   /** For whoever may block: the device, or a negative errno. */
   open(path: string): VolumeDevice | number;
   /** Throws what the system says. */

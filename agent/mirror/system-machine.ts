@@ -4,6 +4,7 @@ import {
   closeSync,
   existsSync,
   fstatSync,
+  mkdirSync,
   openSync,
   read,
   readFileSync,
@@ -11,6 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { AgentError } from '../base/errors.ts';
 import { readAllocation } from '../nbd/allocation.ts';
 import { NbdServer } from '../nbd/server.ts';
@@ -21,7 +23,7 @@ import { dialLink, listenForLinks } from './link/tls.ts';
 import { flushFolder } from '../platform/flush-folder.ts';
 import { fileLog } from './log/log-file.ts';
 import type { FileReader, Machine } from './machine.ts';
-import { isUnmade } from './source/format-journal.ts';
+import { formatJournal, isUnmade } from './source/format-journal.ts';
 import { startApplyThread } from './threads/apply-context.ts';
 import { startJournalThread, startVolumeThread } from './threads/context.ts';
 import { FileDevice } from './threads/file-device.ts';
@@ -48,6 +50,7 @@ export const systemMachine: Machine = {
   },
   files: {
     isUnmade,
+    make: (path, superblock) => formatJournal(path, superblock, superblock),
     open: (path) => FileDevice.open(path),
     reader: (path) => new PooledReader(path),
     put: putFile,
@@ -75,6 +78,7 @@ function lockFile(path: string): { close(): void } {
 
 function putFile(path: string, bytes: Uint8Array): void {
   const half = `${path}.new`;
+  mkdirSync(dirname(path), { recursive: true });
   writeFileSync(half, bytes, { mode: 0o600, flush: true });
   renameSync(half, path);
   flushFolder(path);

@@ -50,9 +50,9 @@ export class Client {
     const { prng } = world;
     const what = prng.below(100);
     const volume = prng.below(settings.volumeBytes.length);
-    if (what < 70) this.#write(volume);
+    if (prng.below(100) < settings.flushPercent) this.#flush();
+    else if (what < 70) this.#write(volume);
     else if (what < 80) this.#zero(volume, prng.chance(1, 2));
-    else if (what < 86) this.#flush();
     else this.#read(volume);
   }
 
@@ -64,7 +64,8 @@ export class Client {
     const isHot = prng.below(100) < settings.hotPercent;
     const length = Math.min(bytes, prng.pick([SECTOR, 4096, 1 + prng.below(most), 1 + prng.below(most)]));
     const span = isHot ? Math.min(bytes - length, 8192) : bytes - length;
-    const offset = prng.chance(1, 2) ? prng.below(span + 1) : Math.floor(prng.below(span + 1) / SECTOR) * SECTOR;
+    const unit = prng.pick([1, 1, SECTOR, 4096]);
+    const offset = Math.floor(prng.below(span + 1) / unit) * unit;
     return { offset, length };
   }
 
@@ -127,7 +128,7 @@ export class Client {
     const wanted = history.newest.content[volume]?.slice(offset, offset + length) ?? new Uint8Array(0);
     const { machine } = this.#site;
     this.#source.monitor.volumes[volume]?.read(offset, into, (errno) => {
-      if (errno === 0 && machine?.isAlive) {
+      if (errno === 0 && machine?.isAlive && !this.#site.isUnsound) {
         for (let mark = before + 1; mark <= history.mark; mark++) {
           const entry = history.entry(mark);
           if (entry?.volume !== volume) continue;

@@ -48,10 +48,13 @@ interface Before {
 }
 
 const ARENA_BYTES = 64 * 1024;
+const BLANK_BYTES = 8192;
 
 export class SimDisk {
   readonly content: Uint8Array;
   readonly faults: DiskFaults = { ...GOOD };
+  /** So much larger, or smaller, than it was made is the device that is there now. */
+  grown = 0;
   /** Of how many more calls the power goes in the middle of the last; 0: of none. */
   cutAfter = 0;
   /** Grows with every change: who has looked at a content need not look again. */
@@ -70,7 +73,23 @@ export class SimDisk {
   }
 
   get bytes(): number {
-    return this.content.length;
+    return this.content.length + this.grown;
+  }
+
+  /** Nothing was ever written to its beginning. */
+  get isBlank(): boolean {
+    return this.content.subarray(0, BLANK_BYTES).every((byte) => byte === 0);
+  }
+
+  /** A new journal, as a file that comes whole under its name: both copies of its superblock, durable at once. */
+  put(superblock: Uint8Array): void {
+    this.wipe();
+    for (const copy of [0, 1]) this.content.set(superblock, copy * superblock.length);
+  }
+
+  /** All of it is zeros. */
+  wipe(): void {
+    this.restore(new Uint8Array(this.content.length));
   }
 
   /** Of the calls since it was last asked. */
@@ -165,7 +184,7 @@ export class SimDisk {
 
   /** A bit turns by itself. */
   rot(): void {
-    const at = this.#world.prng.below(this.bytes);
+    const at = this.#world.prng.below(this.content.length);
     this.content[at] = (this.content[at] ?? 0) ^ (1 << this.#world.prng.below(8));
     this.version++;
   }
@@ -176,7 +195,7 @@ export class SimDisk {
     const { lostPerMille, strayPerMille } = this.faults;
     if (lostPerMille > 0 && prng.below(1000) < lostPerMille) return -1;
     if (strayPerMille === 0 || prng.below(1000) >= strayPerMille) return offset;
-    return prng.below(Math.floor((this.bytes - length) / SECTOR_BYTES) + 1) * SECTOR_BYTES;
+    return prng.below(Math.floor((this.content.length - length) / SECTOR_BYTES) + 1) * SECTOR_BYTES;
   }
 
   #bytesOf({ at, length }: Before): Uint8Array {
@@ -220,7 +239,7 @@ export class SimDisk {
     if (from.length === 0 || offset < 0) return;
     // Whole sectors, as they were: a medium takes no less.
     const begin = offset - (offset % SECTOR_BYTES);
-    const end = Math.min(this.bytes, Math.ceil((offset + from.length) / SECTOR_BYTES) * SECTOR_BYTES);
+    const end = Math.min(this.content.length, Math.ceil((offset + from.length) / SECTOR_BYTES) * SECTOR_BYTES);
     const at = this.#arenaBytes;
     this.#arenaBytes += end - begin;
     if (this.#arenaBytes > this.#arena.length) {

@@ -1,5 +1,6 @@
 /** What befalls a simulated mirror: kinds and rates are drawn for each seed, then each comes and goes for a while. */
 import { encodeSuper, readSuper } from '../../agent/mirror/store/superblock.ts';
+import { LINK_VERSION } from '../../agent/mirror/wire/layout.ts';
 import { EIO, type SimDisk } from './disk.ts';
 import type { Simulation } from './simulation.ts';
 import { actSomewhere } from './operator.ts';
@@ -12,6 +13,11 @@ interface Fault {
   /** Left out: in any run. */
   readonly needs?: (sim: Simulation) => boolean;
 }
+
+/** The next one that is refused. */
+const OTHER_VERSION = LINK_VERSION + 0x1_0000;
+/** Back and forth, and ten years ahead. */
+const CLOCK_STEPS_MS = [-3_600_000, -500, 500, 3_600_000, 315_360_000_000];
 
 const nothing = (): void => {};
 
@@ -155,6 +161,14 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   'read errors': disks((sim) => ({ readErrno: EIO, perMille: someTimes(sim) }), 1000),
   'failing flush': disks((sim) => ({ flushErrno: EIO, perMille: someTimes(sim) }), 1500),
   'full disk': disks((sim) => ({ writeErrno: 28, perMille: someTimes(sim) }), 1200),
+  'target slow for ever': {
+    begin: (sim, target) => {
+      for (const disk of target.disks) disk.faults.slowMs = sim.world.within(5, 60);
+    },
+    // Until all faults end.
+    end: nothing,
+    msMax: 10,
+  },
   'slow disk': disks((sim) => ({ slowMs: sim.world.within(1, 80) }), 1500),
   'hung disk': disks((sim, ms) => ({ hangsUntilMs: sim.world.nowMs + ms }), 1500),
   'an operator acts': {
@@ -200,6 +214,30 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     msMax: 10,
     needs: ({ settings }) => settings.hasLog,
   },
+  'another version': {
+    begin: (sim, target) => speaks(sim.world.prng.chance(1, 2) ? sim.source : target, OTHER_VERSION),
+    end: (sim) => sim.sites.forEach((site) => speaks(site, LINK_VERSION)),
+    msMax: 1500,
+  },
+  'volume resized': {
+    begin: (sim) => {
+      const site = sim.world.prng.pick(sim.sites);
+      site.crash(true);
+      sim.world.prng.pick(site.volumes).grown = sim.world.prng.pick([-4096, -512, 512, 65_536]);
+      site.boot();
+    },
+    end: (sim) => sim.sites.forEach(giveBack),
+    msMax: 1200,
+  },
+  'source overflows, falls and returns': {
+    begin: (sim, target, ms) => {
+      sim.network.change(target.name, { up: [false, false] });
+      later(sim, 0.7 * ms, () => sim.source.crash(sim.world.prng.chance(1, 2)));
+      later(sim, 0.8 * ms, () => sim.source.boot());
+    },
+    end: (sim, { name }) => sim.network.change(name, { up: [true, true] }),
+    msMax: 2000,
+  },
   'older superblock damaged': {
     begin: (sim) => {
       const site = sim.world.prng.pick(sim.sites);
@@ -231,13 +269,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   'receive volume lies': {
     begin: (sim, target) => {
       [target.isUnsound, target.mayLack] = [true, true];
-      const { prng } = sim.world;
-      for (const disk of target.volumes) {
-        if (prng.chance(1, 4)) disk.rot();
-        if (prng.chance(1, 3)) disk.faults.lostPerMille = prng.pick([20, 300]);
-        if (prng.chance(1, 3)) disk.faults.strayPerMille = prng.pick([20, 300]);
-        if (prng.chance(1, 3)) disk.faults.liesPerMille = 1000;
-      }
+      target.volumes.forEach((disk) => lie(sim, disk));
     },
     end: (_, target) => {
       for (const disk of target.volumes) disk.heal();
@@ -245,12 +277,83 @@ const FAULTS: Readonly<Record<string, Fault>> = {
     msMax: 800,
     needs: ({ settings }) => settings.hasLies,
   },
+  // Its checkpoints and comparisons have what it shows: so from here on all copies are what the send volume makes them.
+  'send volume lies': {
+    begin: (sim) => {
+      for (const site of sim.sites) [site.isUnsound, site.mayMiss] = [true, true];
+      sim.source.volumes.forEach((disk) => lie(sim, disk));
+    },
+    end: (sim) => {
+      for (const disk of sim.source.volumes) disk.heal();
+    },
+    msMax: 800,
+    needs: ({ settings }) => settings.hasLies,
+  },
+  /*
+   * A source's journal never lies about flush here. Its flush is what an answer promises: what it said to have and a loss of power
+   * then takes was answered, and a target that has it is cut back to the journal's end (MI3), for such a tail looks like
+   * one that nobody was answered. No scrub finds that, for source and targets agree, and nothing else has the writes.
+   */
+  'arrival journal lies': {
+    begin: (sim, target) => {
+      [target.isUnsound, target.mayLack, target.mayMiss] = [true, true, true];
+      target.journal.faults.liesPerMille = 1000;
+      later(sim, sim.world.within(50, 700), () => {
+        target.crash(true);
+        target.asTarget.forget();
+        target.boot();
+      });
+    },
+    end: (_, target) => target.journal.heal(),
+    msMax: 800,
+    needs: ({ settings }) => settings.hasLies,
+  },
+  'arrival journal made anew': {
+    begin: (_, target) => {
+      target.crash(true);
+      target.renewJournal();
+      target.boot();
+    },
+    end: nothing,
+    msMax: 10,
+    needs: ({ settings }) => settings.hasLies,
+  },
   'wall clock': {
-    begin: (sim) => (sim.world.prng.pick(sim.sites).wallMs += sim.world.prng.pick([-3_600_000, -500, 500, 3_600_000])),
+    begin: (sim) => (sim.world.prng.pick(sim.sites).wallMs += sim.world.prng.pick(CLOCK_STEPS_MS)),
+    end: nothing,
+    msMax: 10,
+  },
+  // Also one that stands still: all times are equal.
+  'clock drift': {
+    begin: (sim) => (sim.world.prng.pick(sim.sites).wallRate = sim.world.prng.pick([0, 0.5, 0.99, 1.01, 3])),
     end: nothing,
     msMax: 10,
   },
 };
+
+/** A volume shows what nobody wrote, and says that it has what it has not. */
+function lie({ world: { prng } }: Simulation, disk: SimDisk): void {
+  if (prng.chance(1, 4)) disk.rot();
+  if (prng.chance(1, 3)) disk.faults.lostPerMille = prng.pick([20, 300]);
+  if (prng.chance(1, 3)) disk.faults.strayPerMille = prng.pick([20, 300]);
+  if (prng.chance(1, 3)) disk.faults.liesPerMille = 1000;
+}
+
+/** Another program is put in its place. */
+function speaks(site: Site, version: number): void {
+  if (site.linkVersion === version) return;
+  site.crash(false);
+  site.linkVersion = version;
+  site.boot();
+}
+
+/** Its volumes are as large again as they were made. */
+function giveBack(site: Site): void {
+  if (!site.isResized) return;
+  site.crash(true);
+  for (const disk of site.volumes) disk.grown = 0;
+  site.boot();
+}
 
 /** Of the two copies the one that does not count any more. */
 function damageOlderCopy({ journal }: Site): void {
@@ -301,6 +404,8 @@ export function heal(sim: Simulation): void {
   for (const node of sim.sites) {
     for (const disk of node.disks) disk.heal();
     node.machine?.thaw();
+    speaks(node, LINK_VERSION);
+    giveBack(node);
     node.boot();
   }
 }

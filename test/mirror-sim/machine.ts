@@ -3,6 +3,7 @@
  * simulated disks. When it ends, nothing of it ever happens again.
  */
 import type { Machine, Network } from '../../agent/mirror/machine.ts';
+import { encodeSuper, type JournalSuper } from '../../agent/mirror/store/superblock.ts';
 import type { VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
 import type { World } from '../sim/world.ts';
 import { EIO, PowerCut, SimFile, type SimDisk } from './disk.ts';
@@ -54,7 +55,8 @@ export class SimMachine implements Machine {
       soon: (action: () => void) => void this.after(0, action),
     };
     this.files = {
-      isUnmade: (path: string) => !parts.disks.has(path),
+      isUnmade: (path: string) => parts.disks.get(path)?.isBlank ?? true,
+      make: (path: string, superblock: JournalSuper) => this.disk(path).put(encodeSuper(superblock)),
       open: (path: string) => this.open(path),
       reader: (path: string) => this.#reader(path),
       put: (path: string, bytes: Uint8Array) => void parts.small.set(path, bytes.slice()),

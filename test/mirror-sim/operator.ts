@@ -15,7 +15,7 @@ export function actSomewhere(sim: Simulation, site: Site): void {
 }
 
 /** By force anything can be made a source, also what was never whole; nobody does that. */
-const isCopy = ({ target }: Site): boolean => target !== null && target.status().state !== 'initialising';
+export const isCopy = ({ target }: Site): boolean => target !== null && target.status().state !== 'initialising';
 
 const LOOK_MS = 700;
 
@@ -79,11 +79,11 @@ export class Reconciliation {
 }
 
 /**
- * Whether a journal can be too small for all that a copy lacks: an image of each volume, and a skip before one that would cross a
- * boundary of the window.
+ * Whether a journal can be too small for all that a copy lacks: an image of each volume in each of the first two passes, a skip before
+ * one that would cross a boundary of the window, and what is written from the third pass on, when hosts are slowed down.
  */
 const isScarce = ({ settings: { volumeBytes, targetRing } }: Simulation): boolean =>
-  volumeBytes.reduce((sum, bytes) => sum + bytes, 0) + Math.max(...volumeBytes) > targetRing.ringBytes;
+  3 * volumeBytes.reduce((sum, bytes) => sum + bytes, 0) + Math.max(...volumeBytes) > targetRing.ringBytes;
 
 /** How late it was begun. */
 const generationOf = ({ asSource: { history }, parts: { oracle } }: Site): number =>

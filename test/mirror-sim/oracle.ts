@@ -33,6 +33,11 @@ export class Oracle {
     this.counts[what] = (this.counts[what] ?? 0) + by;
   }
 
+  /** No generation has begun. */
+  get isBlank(): boolean {
+    return this.#histories.size === 0;
+  }
+
   /** Of a generation, as hexadecimal text; undefined before anybody has seen it begin. */
   of(generation: string): History | undefined {
     return this.#histories.get(generation);

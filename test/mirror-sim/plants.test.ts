@@ -2,9 +2,28 @@
 import { expect, test, vi } from 'vitest';
 import type * as generation from '../../agent/mirror/core/generation.ts';
 import type * as takeover from '../../agent/mirror/core/takeover.ts';
+import type * as bitmaps from '../../agent/mirror/source/saved-bitmaps.ts';
+import type * as recovery from '../../agent/mirror/store/recovery.ts';
 import type * as ring from '../../agent/mirror/store/ring.ts';
-import { BACKLOG, backlog, breaking, disorder, forget, PLANTS, SEVERAL, SMALL } from './plants.ts';
+import { breaking, PLANTS, SEVERAL, SMALL, trusting } from './plants.ts';
 import { runSeed } from './run-seed.ts';
+import {
+  BACKLOG,
+  backlog,
+  badFlushes,
+  breaks,
+  BREAKS,
+  clockJumps,
+  DESERTED,
+  desertedBy,
+  disorder,
+  falls,
+  FALLS,
+  forget,
+  stopAndFall,
+  SWINGS,
+  swings,
+} from './stories.ts';
 import { SWITCHES } from './switches.ts';
 
 vi.mock('../../agent/mirror/core/takeover.ts', async (original) => {
@@ -20,6 +39,24 @@ vi.mock('../../agent/mirror/core/generation.ts', async (original) => {
     ...own,
     kinship: (...args: Parameters<typeof own.kinship>) =>
       SWITCHES.mergesGenerations ? { kin: 'same' } : own.kinship(...args),
+  };
+});
+vi.mock('../../agent/mirror/source/saved-bitmaps.ts', async (original) => {
+  const own = await original<typeof bitmaps>();
+  return {
+    ...own,
+    takeBitmaps: (...args: Parameters<typeof own.takeBitmaps>) =>
+      SWITCHES.trustsBitmaps ? trusting(own.takeBitmaps, args) : own.takeBitmaps(...args),
+  };
+});
+vi.mock('../../agent/mirror/store/recovery.ts', async (original) => {
+  const own = await original<typeof recovery>();
+  return {
+    ...own,
+    recoverRing: (...args: Parameters<typeof own.recoverRing>) => {
+      const found = own.recoverRing(...args);
+      return found.ok && SWITCHES.forgetsTime ? { ...found, end: { ...found.end, time: 0n } } : found;
+    },
   };
 });
 
@@ -52,6 +89,22 @@ test.each(Object.entries(PLANTS))(
 );
 
 test.each([
+  ['links go and come while all overflows', swings, SWINGS],
+  ['what has overflowed is stopped, and falls', stopAndFall, SWINGS],
+  ['the source falls again and again', falls, FALLS],
+  ['a clock jumps', clockJumps, {}],
+  ['flushes fail', badFlushes, {}],
+  ['a target is left alone', desertedBy(false), DESERTED],
+  ['a target is left alone, and taken over', desertedBy(true), { ...DESERTED, targets: 2, hasLog: false }],
+])('without a bug: %s', { timeout: 300_000 }, async (_, story, settings) => {
+  for (let seed = 1; seed <= 5; seed++) {
+    const { violations } = await runSeed(seed, story, { ...PLAIN, ...settings });
+    expect([seed, violations]).toEqual([seed, []]);
+  }
+});
+
+test.each([
+  ['links break', breaks, BREAKS],
   ['transfers come in any order', disorder, { checkpoint: null, hotPercent: 90, thinkMs: 6, clients: 4 }],
   ['the source loses its last marks again and again', forget, { overflow: { afterMs: 60_000, policy: 'degrade' } }],
   ["more is written than the target's ring holds, and the source starts anew", backlog, BACKLOG],

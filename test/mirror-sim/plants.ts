@@ -4,16 +4,38 @@
  */
 import { BlockMap } from '../../agent/mirror/core/block-map.ts';
 import { Cover } from '../../agent/mirror/core/cover.ts';
+import { OutOfSync } from '../../agent/mirror/core/out-of-sync.ts';
 import { Receiver } from '../../agent/mirror/core/receiver.ts';
 import { decodeBegin } from '../../agent/mirror/link/greeting.ts';
+import type { Simulation } from './simulation.ts';
+import type { Files } from '../../agent/mirror/machine.ts';
+import { Checkpoints } from '../../agent/mirror/source/checkpoints.ts';
 import { Outflow } from '../../agent/mirror/source/outflow.ts';
+import type { takeBitmaps } from '../../agent/mirror/source/saved-bitmaps.ts';
+import type { TargetSession } from '../../agent/mirror/source/target-session.ts';
+import { JOURNAL_WORD, JournalMemory } from '../../agent/mirror/store/journal-memory.ts';
+import { JOURNAL_STATE } from '../../agent/mirror/store/superblock.ts';
 import { Copy } from '../../agent/mirror/target/copy.ts';
 import type { VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
 import { decodeFrame, encodeFrame, FRAME, FRAME_KIND, type FrameKind } from '../../agent/mirror/wire/frame.ts';
 import { crc32 } from '../../agent/base/crc32.ts';
 import type { Plant } from './run-seed.ts';
 import type { SimSettings } from './settings.ts';
-import type { Simulation } from './simulation.ts';
+import {
+  badFlushes,
+  breaks,
+  BREAKS,
+  clockJumps,
+  DESERTED,
+  desertedBy,
+  disorder,
+  falls,
+  FALLS,
+  forget,
+  stopAndFall,
+  SWINGS,
+  swings,
+} from './stories.ts';
 import { SWITCHES } from './switches.ts';
 
 export interface Planted {
@@ -54,43 +76,45 @@ const retrying = (device: VolumeDevice): VolumeDevice => ({
   close: () => device.close(),
 });
 
-/** Transfers come in any order, as over several slow connections. */
-export function disorder(sim: Simulation): void {
-  for (const { name } of sim.targets) sim.network.change(name, { reorderPerMille: 600, bytesPerMs: 60, jitterMs: 5 });
+/** A session as who does not see that it is another one than before: it seems to have sent all that there is. */
+const ageless = (session: TargetSession): TargetSession =>
+  seen(session, { link: seen(session.link, { session: 1 }), cuts: seen(session.cuts, { from: 0 }) });
+
+/** The same object, but for these properties. */
+function seen<T extends object>(of: T, change: Partial<T>): T {
+  return new Proxy(of, {
+    get: (_, key) => {
+      if (key in change) return change[key as keyof T];
+      const value: unknown = Reflect.get(of, key, of);
+      return typeof value === 'function' ? (value.bind(of) as unknown) : value;
+    },
+  });
 }
 
-/**
- * The source loses its power again and again while its disk is slow: targets have marks that it has not, and others get them
- * afterwards, among frames of former sessions.
- */
-export function forget(sim: Simulation): void {
-  const { world, source, network, targets } = sim;
-  sim.faultsMsMin = 1500;
-  let times = 3;
-  source.sourceOpened = () => {
-    if (times-- <= 0) return;
-    source.journal.faults.slowMs = 60;
-    for (let i = 0; i < 6; i++) {
-      world.after(world.within(3, 300), () => targets.forEach(({ name }) => network.replay(name, 12)));
-    }
-    world.after(world.within(100, 400), () => {
-      source.crash(true);
-      source.journal.heal();
-      world.after(20, () => source.boot());
-    });
-  };
-}
-
-/** More than a target's ring holds is written while it is away, and the source that meets it again has just started. */
-export function backlog(sim: Simulation): void {
-  const { world, source, network, targets } = sim;
-  const up = (isUp: boolean): void => {
-    for (const { name } of targets) network.change(name, { up: [isUp, isUp] });
-  };
-  world.after(150, () => up(false));
-  world.after(1200, () => source.crash(false));
-  world.after(1210, () => up(true));
-  world.after(1250, () => source.boot());
+/** What a start makes of bitmaps if it believes whatever was ever saved, and leaves it where it is. */
+export function trusting(
+  take: typeof takeBitmaps,
+  [files, journal, superblock, end]: Parameters<typeof takeBitmaps>,
+): ReturnType<typeof takeBitmaps> {
+  let kept = null as Buffer | null;
+  const peeked = take(
+    {
+      take: (path) => {
+        const bytes = files.take(path);
+        if (bytes) (files as Files).put(path, bytes);
+        kept = bytes && Buffer.from(bytes);
+        return bytes;
+      },
+    },
+    journal,
+    superblock,
+    end,
+  );
+  if (!kept) return peeked;
+  const bytes = kept;
+  const head = JSON.parse(bytes.subarray(16, 16 + bytes.readUInt32LE(8)).toString()) as { mark: number; chain: string };
+  const then = { mark: head.mark, chain: BigInt(`0x${head.chain}`) };
+  return take({ take: () => bytes }, journal, { ...superblock, state: JOURNAL_STATE.clean }, then);
 }
 
 /** Connections that are not the first of their session break, one after the other. */
@@ -122,36 +146,6 @@ export const SMALL: Partial<SimSettings> = {
   volumeBytes: [98_304, 49_152],
 };
 
-/** The source loses its targets, and an operator at one of them tries to take over until it is done. */
-const desertedBy =
-  (isForced: boolean): Plant =>
-  (sim) => {
-    const { world, network, log, targets } = sim;
-    const [target] = targets;
-    if (!target) return;
-    sim.faultsMsMin = 1500;
-    const tries = (): void => {
-      if (!target.target || sim.isHealed) return;
-      void target.command('mirror-takeover', { force: isForced });
-      world.after(world.within(40, 200), tries);
-    };
-    world.after(world.within(300, 700), () => {
-      log.delayMs = world.within(1, 200);
-      for (const { name } of [sim.source, ...targets]) network.change(name, { up: [false, false] });
-      world.after(world.within(100, 600), tries);
-    });
-  };
-export const DESERTED: Partial<SimSettings> = {
-  targets: 1,
-  inquiry: { intervalMs: 50, misses: 3 },
-  overflow: { afterMs: 50, policy: 'degrade' },
-  acknowledge: 'sync',
-  hasLog: true,
-  hasOperators: true,
-  thinkMs: 6,
-  clients: 4,
-};
-
 /** Does several things, and takes them back. */
 const all =
   (...plants: readonly Plant[]): Plant =>
@@ -167,22 +161,33 @@ const turned =
     return () => (SWITCHES[name] = false);
   };
 
-export const BACKLOG: Partial<SimSettings> = {
-  targets: 1,
-  sourceRing: { ringBytes: 1 << 20, windowBytes: 1 << 16 },
-  targetRing: { ringBytes: 1 << 18, windowBytes: 1 << 18 },
-  overflow: { afterMs: 60_000, policy: 'degrade' },
-  volumeBytes: [98_304, 49_152],
-  acknowledge: 'local',
-  payloadMax: 14_000,
-  thinkMs: 6,
-  clients: 4,
+/** Stamps are the wall clock's, which jumps, and the receive volumes get entries in the order of these. */
+const byTimeOfDay: Plant = (sim) => {
+  clockJumps(sim);
+  const times = new Map<number, number>();
+  sim.source.sourceOpened = ({ monitor: { journal } }) => {
+    const append = journal.append.bind(journal);
+    journal.append = (...args) => {
+      const put = append(...args);
+      if (put) times.set(put.mark, sim.source.wallMs + sim.world.nowMs);
+      return put;
+    };
+  };
+  const timeOf = (mark: number): number => times.get(mark) ?? 0;
+  return patched(
+    Receiver.prototype,
+    'toApply',
+    (toApply) =>
+      function (this: Receiver, cut) {
+        return toApply.call(this, cut).sort((a, b) => timeOf(a.mark) - timeOf(b.mark));
+      },
+  );
 };
 
 export const PLANTS: Readonly<Record<string, Planted>> = {
   'entries are freed after the first target has them': {
     settings: { targets: 2 },
-    seed: 3,
+    seed: 1,
     plant: (sim) => {
       sim.source.sourceOpened = ({ monitor: { journal, group } }) => {
         const free = journal.free.bind(journal);
@@ -192,7 +197,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'a target drops what it holds when the link goes': {
     settings: { acknowledge: 'sync' },
-    seed: 5,
+    seed: 6,
     plant: () =>
       patched(
         Receiver.prototype,
@@ -240,7 +245,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
       acknowledge: 'local',
       cycles: { cycleMs: 200, bytes: 65_536 },
     },
-    seed: 67,
+    seed: 26,
     plant: (sim) => {
       disorder(sim);
       return patched(
@@ -255,7 +260,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'frames of an old session are taken': {
     settings: { checkpoint: null, clients: 4, thinkMs: 6 },
-    seed: 2,
+    seed: 11,
     plant: (sim) => {
       forget(sim);
       sim.network.replayed = (frame, newest) => {
@@ -270,22 +275,23 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'what a lost connection held is not sent again': {
     settings: SEVERAL,
-    seed: 5,
+    seed: 2,
     plant: all(breaking, () => patched(Outflow.prototype, 'leave', () => () => {})),
   },
   'what goes in any order may have no room': {
     settings: { ...SEVERAL, ...SMALL },
-    seed: 35,
+    seed: 23,
     plant: turned('fitsAlways'),
   },
   'a failed flush is called again': {
-    seed: 65,
+    seed: 1,
     plant: (sim) => {
+      badFlushes(sim);
       for (const node of sim.sites) node.device = retrying;
     },
   },
   'a comparison that broke off counts as complete': {
-    seed: 21,
+    seed: 1,
     plant: () =>
       patched(
         Copy.prototype,
@@ -334,7 +340,7 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'clients are answered before the outdated mark is durable': {
     settings: DESERTED,
-    seed: 43,
+    seed: 14,
     plant: all(desertedBy(false), () =>
       patched(
         Cover.prototype,
@@ -350,12 +356,76 @@ export const PLANTS: Readonly<Record<string, Planted>> = {
   },
   'an outdated target takes over without force': {
     settings: DESERTED,
-    seed: 2,
+    seed: 4,
     plant: all(desertedBy(false), turned('hasNoDoubts')),
   },
   'generations are merged': {
     settings: { ...DESERTED, targets: 2, hasLog: false },
-    seed: 1,
+    seed: 3,
     plant: all(desertedBy(true), turned('mergesGenerations')),
+  },
+  'the newer bitmap is forgotten when a resync is acknowledged': {
+    settings: SWINGS,
+    seed: 18,
+    plant: all(swings, () =>
+      patched(
+        OutOfSync.prototype,
+        'shows',
+        (shows) =>
+          function (this: OutOfSync, mark, newest) {
+            shows.call(this, mark, mark);
+            shows.call(this, mark, newest);
+          },
+      ),
+    ),
+  },
+  'references lead into transfers of a session that is over': {
+    settings: BREAKS,
+    seed: 10,
+    plant: all(breaks, () => {
+      const known = new Map<TargetSession, TargetSession>();
+      const of = (session: TargetSession): TargetSession => {
+        const made = known.get(session) ?? ageless(session);
+        known.set(session, made);
+        return made;
+      };
+      return patched(
+        Checkpoints.prototype,
+        'bring',
+        (bring) =>
+          function (this: Checkpoints, session, committed) {
+            bring.call(this, of(session), committed);
+          },
+      );
+    }),
+  },
+  'a saved bitmap is believed after a stop that was not in order': {
+    settings: SWINGS,
+    seed: 2,
+    plant: all(stopAndFall, turned('trustsBitmaps')),
+  },
+  'the journal lets go of what is on no flushed send volume': {
+    settings: FALLS,
+    seed: 1,
+    plant: all(falls, () =>
+      patched(
+        JournalMemory.prototype,
+        'publish',
+        (publish) =>
+          function (this: JournalMemory, word, position) {
+            publish.call(this, word, position);
+            if (word === JOURNAL_WORD.stored) publish.call(this, JOURNAL_WORD.flushed, position);
+          },
+      ),
+    ),
+  },
+  'entries are applied by the time of day, not by mark': {
+    settings: { checkpoint: null, hotPercent: 90, thinkMs: 3, clients: 4, cycles: { cycleMs: 200, bytes: 65_536 } },
+    seed: 1,
+    plant: byTimeOfDay,
+  },
+  'a start forgets how late it was': {
+    seed: 1,
+    plant: all(falls, clockJumps, turned('forgetsTime')),
   },
 };

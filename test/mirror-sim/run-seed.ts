@@ -37,8 +37,10 @@ export async function runSeed(
   const takeBack = plant(sim);
   try {
     sim.begin();
-    const faultsMs = Math.max(sim.faultsMsMin, world.prng.between(250, 1000));
-    letFaultsHappen(sim, faultsMs);
+    // Long ones see what takes several things one after the other: an overflow, a restart, a return.
+    const ms = world.prng.chance(1, 4) ? world.prng.between(1500, 5000) : world.prng.between(250, 1000);
+    const faultsMs = Math.max(sim.faultsMsMin, ms);
+    if (!sim.isCalm) letFaultsHappen(sim, faultsMs);
     await sim.run(faultsMs);
     if (oracle.violations.length === 0) await comesToRest(sim);
   } finally {
@@ -130,7 +132,8 @@ async function mendUnsound(sim: Simulation, winner: Site, others: readonly Site[
     if (!(await sim.run(IN_SYNC_MS, isSync)) && oracle.violations.length === 0) {
       oracle.violate('I14', `the resync of ${site.name} does not end`);
     }
-    site.isUnsound = false;
+    // What a send volume has made of itself is at the copies too.
+    site.isUnsound = winner.isUnsound;
     site.asTarget.forget();
   }
 }

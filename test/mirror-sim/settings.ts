@@ -32,11 +32,13 @@ export interface SimSettings {
   readonly payloadMax: number;
   /** Of a hundred writes so many go to a few places. */
   readonly hotPercent: number;
+  /** Of a hundred requests so many are flushes. */
+  readonly flushPercent: number;
   /** There is a log device. */
   readonly hasLog: boolean;
   /** Operators take over, hand over and fail back. */
   readonly hasOperators: boolean;
-  /** Receive volumes lie, and targets are put back to older states. */
+  /** Volumes and arrival journals lie, and targets are put back to older states. */
   readonly hasLies: boolean;
 }
 
@@ -79,9 +81,10 @@ export function drawSettings(prng: Prng): SimSettings {
     scrub: { everyHours: prng.chance(1, 4) ? 1 / 9000 : 0, bytesPerSecond: 0, idleMs: prng.pick([0, 5]) },
     connections: [prng.between(1, 4), prng.between(1, 4), prng.between(1, 4)],
     clients: prng.between(1, 3),
-    thinkMs: prng.pick([8, 20, 60]),
+    thinkMs: prng.pick([3, 8, 20, 60]),
     payloadMax: prng.pick([2000, 6000, 14_000]),
     hotPercent: prng.pick([0, 30, 90]),
+    flushPercent: prng.pick([6, 6, 6, 60]),
     hasLog: prng.chance(1, 2),
     hasOperators,
     // Who takes over must not be one that lies.

@@ -1,8 +1,10 @@
 /** The sites of a group, the links between them and their log device in one object, and what befalls them. */
+import { crc32 } from '../../agent/base/crc32.ts';
 import { toHex } from '../../agent/base/bytes.ts';
 import { decodeBegin } from '../../agent/mirror/link/greeting.ts';
 import type { TargetSession } from '../../agent/mirror/source/target-session.ts';
-import { FRAME, FRAME_KIND } from '../../agent/mirror/wire/frame.ts';
+import { decodeFrame, encodeFrame, FRAME, FRAME_KIND } from '../../agent/mirror/wire/frame.ts';
+import { LINK_VERSION } from '../../agent/mirror/wire/layout.ts';
 import { World } from '../sim/world.ts';
 import { SimLog } from './log-device.ts';
 import { SimNetwork } from './network.ts';
@@ -45,8 +47,12 @@ export class Simulation {
   readonly #greeted = new Map<string, number>();
   /** The newest transfer of a link's session that has come, and over which connection. */
   readonly #newest = new Map<string, { readonly session: bigint; readonly transfer: bigint; readonly on: Own }>();
+  /** Ways on which the last welcome was that of another version. */
+  readonly #strangers = new Set<string>();
   /** Faults come for so long at least. */
   faultsMsMin = 0;
+  /** None come but those of a story that a test tells. */
+  isCalm = false;
   /** They are over. */
   isHealed = false;
   /** Alters or swallows what is sent; for planted bugs. */
@@ -200,6 +206,15 @@ export class Simulation {
         `  ${this.world.nowMs.toFixed(3)} ${by} ${isToTarget ? '>' : '<'} ${link} ${name} ${id}, session ${number}`,
       );
     }
+    if (kind === FRAME_KIND.hello || kind === FRAME_KIND.welcome) frame = this.#spoken(link, isToTarget, frame, by);
+    if (kind === FRAME_KIND.welcome) {
+      const isSame = this.site(by).linkVersion === this.site(link).linkVersion;
+      if (isSame) this.#strangers.delete(way);
+      else this.#strangers.add(way);
+    }
+    if (isToTarget && kind === FRAME_KIND.begin && this.#strangers.has(way)) {
+      this.oracle.violate('MI13', `${by} begins a session with ${link}, which speaks another version`);
+    }
     const history = this.site(by).asSource.history;
     // Of the connections that a session has only the first one says `begin`.
     if (isToTarget && kind === FRAME_KIND.hello) this.#greeted.set(way, history?.mark ?? 0);
@@ -223,6 +238,20 @@ export class Simulation {
     if (newest?.session === session && newest.transfer > transfer) {
       if (newest.on !== on) this.oracle.count('transfers overtaken by other connections');
     } else this.#newest.set(way, { session, transfer, on });
+  }
+
+  /** A greeting as whoever says it would, were his program another. */
+  #spoken(link: string, isToTarget: boolean, frame: Uint8Array, by: string): Uint8Array {
+    const { linkVersion: version } = this.site(isToTarget ? by : link);
+    if (version === LINK_VERSION) return frame;
+    const head = decodeFrame(frame, 0);
+    if (!head.ok) return frame;
+    const greeting: unknown = JSON.parse(new TextDecoder().decode(frame.subarray(FRAME.bytes)));
+    const body = new TextEncoder().encode(JSON.stringify({ ...(greeting as object), version }));
+    const spoken = new Uint8Array(FRAME.bytes + body.length);
+    encodeFrame({ ...head.frame, bodyBytes: body.length, bodyCrc: crc32(body) }, spoken, 0);
+    spoken.set(body, FRAME.bytes);
+    return spoken;
   }
 
   #sessionOf(by: string, link: string): TargetSession | undefined {

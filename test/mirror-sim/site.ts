@@ -6,25 +6,18 @@ import { openRole } from '../../agent/cli/mirror-roles.ts';
 import type { Role } from '../../agent/cli/mirror-process.ts';
 import { toHex } from '../../agent/base/bytes.ts';
 import { MirrorSource } from '../../agent/mirror/source/source.ts';
-import { emptySuper } from '../../agent/mirror/source/format-journal.ts';
-import {
-  encodeSuper,
-  JOURNAL_ROLE,
-  JOURNAL_STATE,
-  readSuper,
-  type JournalSuper,
-} from '../../agent/mirror/store/superblock.ts';
+import { JOURNAL_ROLE, readSuper, type JournalSuper } from '../../agent/mirror/store/superblock.ts';
 import type { Target } from '../../agent/mirror/target/target.ts';
 import type { VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
-import { JOURNAL_RING_OFFSET } from '../../agent/mirror/wire/layout.ts';
+import { JOURNAL_RING_OFFSET, LINK_VERSION } from '../../agent/mirror/wire/layout.ts';
 import type { World } from '../sim/world.ts';
-import { SimDisk } from './disk.ts';
+import { PowerCut, SimDisk } from './disk.ts';
 import type { History } from './history.ts';
 import type { SimLog } from './log-device.ts';
 import { SimMachine } from './machine.ts';
 import type { SimNetwork } from './network.ts';
 import type { Oracle } from './oracle.ts';
-import { GROUP, siteName, siteSettings, type SimSettings } from './settings.ts';
+import { siteName, siteSettings, type SimSettings } from './settings.ts';
 import { SourceSide } from './source-side.ts';
 import { TargetSide } from './target-side.ts';
 
@@ -54,8 +47,11 @@ export class Site {
   source: MirrorSource | null = null;
   target: Target | null = null;
   #role: Role | null = null;
-  /** Added to the wall clock. */
+  /** Added to the wall clock, which goes faster or slower than time does. */
   wallMs = 1_700_000_000_000;
+  wallRate = 1;
+  /** Of the link, as its program speaks it. */
+  linkVersion: number = LINK_VERSION;
   /** The last takeover that an operator asked for here was forced. */
   #isForced = false;
   /** That were said to it and are not done. */
@@ -78,7 +74,6 @@ export class Site {
     const { world, settings } = parts;
     this.journal = new SimDisk(world, JOURNAL_RING_OFFSET + this.#ring.ringBytes);
     this.volumes = settings.volumeBytes.map((bytes, i) => (index === 0 ? this.#filled(i) : this.#mixed(i, bytes)));
-    this.#format();
     this.#disks = new Map([
       [JOURNAL_PATH, this.journal],
       ...this.volumes.map((disk, i) => [`volume-${i}`, disk] as const),
@@ -116,7 +111,7 @@ export class Site {
       small: this.#small,
       network: (of) => network.of(of),
       log,
-      wallMs: () => this.wallMs + world.nowMs,
+      wallMs: () => this.wallMs + world.nowMs * this.wallRate,
       device: (device, path) => this.device(device, path),
       digests: (digests) => this.digests(digests),
       powerCut: () => this.crash(true),
@@ -210,6 +205,27 @@ export class Site {
     };
   }
 
+  /** What an operator does with a damaged journal of a target, when it is down: it is made anew, and the copy with it. */
+  renewJournal(): void {
+    this.parts.oracle.count('journals made anew');
+    this.mayLack = true;
+    this.asTarget.forget();
+    this.journal.wipe();
+  }
+
+  /** One of its volumes is not as large as it was made. */
+  get isResized(): boolean {
+    return this.volumes.some(({ grown }) => grown !== 0);
+  }
+
+  /** It does not start on another device: that is said with the name of the volume. */
+  #refused({ message }: Error): void {
+    const { oracle } = this.parts;
+    if (/volume .*\d+ bytes/.test(message)) oracle.count('resized volumes refused');
+    else if (!message.includes('errno'))
+      oracle.violate('MI13', `${this.name} has a volume of another size, and says: ${message}`);
+  }
+
   /** The history of what it plays: of a generation that nobody has seen begin, it begins here. */
   historyOf(generation: string, there?: JournalSuper): History | undefined {
     const { oracle } = this.parts;
@@ -217,6 +233,8 @@ export class Site {
     if (known) return known;
     const superblock = there ?? this.superblock();
     const [last] = superblock?.ancestry ?? [];
+    // The group's first one: its journal was blank.
+    if (superblock?.role === JOURNAL_ROLE.source && !last && oracle.isBlank) return oracle.begin(generation);
     if (!superblock || !last || toHex(superblock.generation) !== generation) return undefined;
     const parent = oracle.of(toHex(last.generation));
     return parent && oracle.branched(generation, parent, last.until.mark, !this.#isForced);
@@ -224,6 +242,10 @@ export class Site {
 
   #opened(role: MirrorSource | Target): void {
     this.#leaveRole();
+    // A target may have a larger device than the volume: it uses what it was told.
+    if (this.volumes.some(({ grown }) => grown < 0 || (grown > 0 && role instanceof MirrorSource))) {
+      this.parts.oracle.violate('MI13', `${this.name} starts on a volume of another size`);
+    }
     if (role instanceof MirrorSource) {
       this.source = role;
       this.asSource.opened(role);
@@ -237,10 +259,12 @@ export class Site {
     if (this.machine !== machine) return;
     const { world, oracle } = this.parts;
     world.note(`${this.name} ${why}`);
-    if (error && /damaged|a journal that|everything is on/.test(error.message) && !this.mayLack) {
-      oracle.violate('I16', `${this.name}: ${error.message}`);
-    }
-    this.crash(false);
+    const isDamaged = error !== undefined && /damaged|a journal that|everything is on/.test(error.message);
+    if (isDamaged && !this.mayLack) oracle.violate('I16', `${this.name}: ${error.message}`);
+    if (error && this.isResized) this.#refused(error);
+    // In the middle of a call of its start.
+    this.crash(error instanceof PowerCut);
+    if (isDamaged) this.renewJournal();
     world.after(AGAIN_MS, () => this.boot());
   }
 
@@ -281,23 +305,10 @@ export class Site {
     return disk;
   }
 
-  #format(): void {
-    const { world, settings, oracle } = this.parts;
-    const volumes = settings.volumeBytes.map((bytes, i) => ({ name: `v${i}`, bytes }));
-    const generation = new Uint8Array(16);
-    if (this.index === 0) {
-      world.prng.fill(generation);
-      oracle.begin(toHex(generation));
-    }
-    const blank = emptySuper({ ...this.#ring, group: GROUP, generation, volumes });
-    const target = { ...blank, role: JOURNAL_ROLE.target, state: JOURNAL_STATE.initialising };
-    const block = encodeSuper(this.index === 0 ? blank : target);
-    for (const copy of [0, 1]) this.journal.content.set(block, copy * block.length);
-  }
-
   #log(words: readonly unknown[]): void {
     const text = words.map((word) => (typeof word === 'string' ? word : JSON.stringify(word))).join(' ');
     this.parts.world.note(`${this.name}: ${text}`);
     if (words[0] === 'info') this.asTarget.said(text);
+    if (/the peer speaks version \d+ of the mirror/.test(text)) this.parts.oracle.count('versions refused');
   }
 }

@@ -6,4 +6,8 @@ export const SWITCHES: {
   mergesGenerations: boolean;
   /** Whatever is sent in any order has room at the target. */
   fitsAlways: boolean;
-} = { hasNoDoubts: false, mergesGenerations: false, fitsAlways: false };
+  /** Saved bitmaps stay where they are, and are believed by every start. */
+  trustsBitmaps: boolean;
+  /** A start does not know how late its journal's last stamp was. */
+  forgetsTime: boolean;
+} = { hasNoDoubts: false, mergesGenerations: false, trustsBitmaps: false, forgetsTime: false, fitsAlways: false };

@@ -17,6 +17,7 @@ import { Checkpoints, type CheckpointTotals } from './checkpoints.ts';
 import type { Follower } from '../../history/monitor/follower.ts';
 import type { SourceJournal } from './journal.ts';
 import { Overflow, type OverflowOptions } from './overflow.ts';
+import type { TargetOrder } from '../store/orders.ts';
 import type { TargetSession } from './target-session.ts';
 
 export type Done = (errno: number) => void;
@@ -163,9 +164,11 @@ export class SourceGroup {
     return this.sessions.filter(({ isMet }) => !isMet).map(({ link }) => link.name);
   }
 
-  /** Resolves when a superblock has what an operator said of targets. */
+  /** Resolves when a superblock has what an operator said of targets, and when they were scanned. */
   async keepOrders(): Promise<void> {
-    const orders = this.sessions.map(({ order }) => order).filter(({ isPaused, compare }) => isPaused || compare);
+    const isKept = ({ isPaused, compare, scanned }: TargetOrder): boolean =>
+      isPaused || compare !== null || scanned > 0;
+    const orders = this.sessions.map(({ order }) => order).filter(isKept);
     return this.#journal.keep({ orders });
   }
 

@@ -8,6 +8,8 @@ type Request = Readonly<Record<string, unknown>>;
 type Answer = Readonly<Record<string, unknown>>;
 
 const HOUR_MS = 3_600_000;
+/** How often it is looked whether it is time for a scan. */
+const LOOK_MS = 60_000;
 
 /** Its name alone may be left out where there is one target. */
 function targetOf(group: SourceGroup, request: Request): TargetSession {
@@ -49,10 +51,25 @@ export const targetCommands = (
   },
 });
 
-/** Verifies each target that is in sync, at its time. Answers how to end that. */
-export function scrubEvery(everyHours: number, group: SourceGroup, { timers }: Machine): () => void {
+/**
+ * Verifies each target that is in sync when the last comparison of all of it ended so long ago: by the clock on the wall, for what was
+ * restarted meanwhile does not count. Answers how to end that.
+ */
+export function scrubEvery(
+  everyHours: number,
+  group: Pick<SourceGroup, 'sessions'>,
+  { timers, clock }: Pick<Machine, 'timers' | 'clock'>,
+): () => void {
   if (everyHours === 0) return () => {};
-  return timers.every(everyHours * HOUR_MS, () => {
-    for (const session of group.sessions) if (session.link.state === 'in-sync') session.verify();
+  const everyMs = everyHours * HOUR_MS;
+  return timers.every(Math.min(LOOK_MS, everyMs / 10), () => {
+    const nowS = Math.floor(clock.wallMs() / 1000);
+    for (const session of group.sessions) {
+      const { scanned } = session.order;
+      if (session.link.state !== 'in-sync') continue;
+      // Nobody knows when, or the clock has been put back: from now on.
+      if (scanned === 0 || scanned > nowS) session.scannedNow();
+      else if ((nowS - scanned) * 1000 >= everyMs) session.verify();
+    }
   });
 }

@@ -118,7 +118,8 @@ export class RingCursor {
     let longest = 0;
     while (at < bytes.length && count < ENTRIES_MAX && this.#place.mark < untilMark) {
       const decoded = decodeEntry(bytes, at);
-      if (!decoded.ok) break;
+      // What was appended last may be in the window alone: in the file a former lap's entry lies there yet.
+      if (!decoded.ok || decoded.entry.position !== this.#place.position) break;
       const length = ringBytesOf(decoded.entry);
       const isSkip = decoded.entry.kind === ENTRY_KIND.skip;
       if (isSkip && count > 0) break;

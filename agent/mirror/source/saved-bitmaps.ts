@@ -1,5 +1,5 @@
 /**
- * The bitmaps of a source's targets over a stop in order (MI11): a file beside the journal, made when the source stops and
+ * The bitmaps of a source's targets over a stop in order (MI11): a file beside the journal, or in the state folder, made when the source stops and
  * removed when it starts. It is believed once, and only beside a journal that says that it was stopped in order and ends where
  * the file says: what was written without this process is in no bitmap.
  */
@@ -35,7 +35,10 @@ export interface JournalEnd {
   readonly chain: bigint;
 }
 
-const fileOf = (journal: string): string => `${journal}.bitmaps`;
+/** Beside the journal; but what is put into /dev beside a device is gone with the next boot. */
+const fileOf = (journal: string, { group }: JournalSuper): string =>
+  /^\/dev\/(?!shm\/)/.test(journal) ? `${STATE_FOLDER}/${group}.bitmaps` : `${journal}.bitmaps`;
+const STATE_FOLDER = '/var/lib/stillbeat';
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const PREFIX_BYTES = 16;
 
@@ -63,7 +66,7 @@ export function saveBitmaps(
   const view = dataView(prefix);
   view.setUint32(8, text.length, true);
   view.setUint32(12, crc32(body, crc32(prefix.subarray(8, 12))), true);
-  files.put(fileOf(journal), Buffer.concat([prefix, body]));
+  files.put(fileOf(journal, superblock), Buffer.concat([prefix, body]));
 }
 
 /** What was saved, if it may be believed. The file is gone afterwards, durably, whatever it was. */
@@ -73,7 +76,7 @@ export function takeBitmaps(
   superblock: JournalSuper,
   end: JournalEnd,
 ): SavedTarget[] {
-  const bytes = files.take(fileOf(journal));
+  const bytes = files.take(fileOf(journal, superblock));
   if (!bytes || superblock.state !== JOURNAL_STATE.clean) return [];
   return decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), superblock, end);
 }

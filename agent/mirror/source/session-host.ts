@@ -43,7 +43,7 @@ export interface SessionHost {
   cut(): Promise<{ readonly mark: number; readonly cycle: number }>;
   /** Something that answers or commits may hang on is not as it was. */
   changed(): void;
-  /** What an operator asked for is done. */
+  /** What an operator asked for is done, or all of it was compared. */
   ordered(): void;
   tell(event: SessionEvent): void;
 }
@@ -54,6 +54,8 @@ export type SessionEvent =
   | { readonly kind: 'target-refused'; readonly target: string; readonly reason: string }
   /** One of several: the session goes on without it. */
   | { readonly kind: 'target-connection-lost'; readonly target: string; readonly reason: string }
+  /** A scan found it to be other than it must be. */
+  | { readonly kind: 'target-differs'; readonly target: string; readonly reason: string }
   /** Of a recorder: `target` is its name. */
   | { readonly kind: 'recorder-linked'; readonly target: string; readonly how: string; readonly from: number }
   | { readonly kind: 'recorder-lost'; readonly target: string; readonly reason: string };

@@ -19,11 +19,12 @@ import { SourceLog } from '../log/source-log.ts';
 import { openDoor, type Door } from './door.ts';
 import { GENERATION_BYTES } from '../wire/layout.ts';
 import { keepPromise, promiseOf } from './kept-promise.ts';
-import { formatJournal } from './format-journal.ts';
+import { emptySuper } from './format-journal.ts';
 import { Monitor } from './monitor.ts';
 import { scrubEvery } from './operate.ts';
 import { readJournalSuper } from './open-journal.ts';
 import type { ReadFile } from './ring-cursor.ts';
+import { noOrder } from '../store/orders.ts';
 import { saveBitmaps, takeBitmaps, type SavedTarget } from './saved-bitmaps.ts';
 import { Succession } from './succession.ts';
 import type { SessionEvent, SessionHost } from './session-host.ts';
@@ -110,7 +111,7 @@ export class MirrorSource {
         const lacks = new OutOfSync(shapes, end.mark, known?.bitmap);
         // From here on every write is noted: also for a former source that is where this one began.
         lacks.mayShow({ mark: end.mark, chain: end.chain });
-        const order = orders.find((one) => one.name === name) ?? { name, isPaused: false, compare: null };
+        const order = orders.find((one) => one.name === name) ?? noOrder(name);
         const options = { name, address, connections, order, inquiry: settings.inquiry, ...settings.limits };
         if (succession.standing !== 'overtaken') monitor.group.add(new TargetSession(options, link, lacks, host));
       }
@@ -302,7 +303,7 @@ function formatNew({ group, journal, volumes }: MirrorSourceSettings, { files, r
   const { path, ringBytes, windowBytes } = journal;
   const generation = random(GENERATION_BYTES);
   const shapes = volumes.map(({ name, path: volume }) => ({ name, bytes: volumeBytes({ name, path: volume }, files) }));
-  formatJournal(path, { group, generation, ringBytes, windowBytes, volumes: shapes });
+  files.make(path, emptySuper({ group, generation, ringBytes, windowBytes, volumes: shapes }));
 }
 
 /** Bytes of a volume. Throws an AgentError when there is none. */

@@ -87,6 +87,7 @@ function targetStatus(
     resync: session.resync,
     ordered: { paused: session.order.isPaused, resync: session.order.compare },
     verify: session.verified,
+    scanned: session.order.scanned === 0 ? null : new Date(1000 * session.order.scanned).toISOString(),
     checkpoints: group.checkpointsOf(session),
     problem: session.problem,
     roomBytes: session.roomBytes,

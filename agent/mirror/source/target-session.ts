@@ -98,7 +98,7 @@ export class TargetSession {
     if (this.#order.isPaused) link.stop();
   }
 
-  /** What an operator has said, and is not over: for a superblock to keep. */
+  /** What an operator has said, and is not over, and when it was scanned: for a superblock to keep. */
   get order(): TargetOrder {
     return this.#order;
   }
@@ -252,9 +252,27 @@ export class TargetSession {
       throw new AgentError('failed', `target ${link.name} is ${link.state}: what is in sync can be verified`);
     }
     const { session } = link;
-    this.#verify = verifyOf(this.#host, link, (kind, id, count, ...pieces) =>
-      connection.send(kind, session, id, count, ...pieces),
+    this.#verify = verifyOf(
+      this.#host,
+      link,
+      (report) => this.#verified(report),
+      (kind, id, count, ...pieces) => connection.send(kind, session, id, count, ...pieces),
     );
+  }
+
+  /** All of it has just been compared, or the count to that begins. */
+  scannedNow(): void {
+    this.#order = { ...this.#order, scanned: Math.floor(this.#host.machine.clock.wallMs() / 1000) };
+    this.#host.ordered();
+  }
+
+  /** What was found is told once: nobody may have asked. */
+  #verified({ differences: [first], differingBytes }: VerifyReport): void {
+    this.scannedNow();
+    if (!first) return;
+    const where = `the first ${first.length} from ${first.offset} on of volume ${first.volume}`;
+    const reason = `${differingBytes} bytes of the copy differ, ${where}: stillbeat mirror resync mends it`;
+    this.#host.tell({ kind: 'target-differs', target: this.link.name, reason });
   }
 
   /** Something was appended. */
@@ -335,6 +353,8 @@ export class TargetSession {
     this.#resync = null;
     this.#problem = reason;
     this.link.lost();
+    // By a superblock that was on its way when the session began.
+    if (!this.#host.ring.inFile(this.#freed)) this.link.overflowed();
     this.#host.changed();
     // The same again is no news: it is tried every few seconds.
     if (this.#isStopped || reason === this.#told) return;
@@ -393,6 +413,8 @@ export class TargetSession {
     const cursor = meeting.how === 'replay' ? held : new RingCursor(host.ring, present, host.readFile);
     if (meeting.how === 'replay') await cursor.seek(meeting.from);
     this.#checkWanted();
+    // Its bitmap was in force, and while it was looked for nothing kept it.
+    if (!host.ring.inFile(cursor.place.position)) throw new Error('what it lacks has been written over');
     // A new one in any case: of the number that an attempt before bore, frames may still be under way.
     do this.link.nextSession();
     while (this.link.session <= welcome.session);
@@ -485,10 +507,11 @@ export class TargetSession {
     if (this.#resync?.isWholeWith(cut) !== true) return;
     this.#resync.end();
     this.#resync = null;
+    const isAll = this.isScanning || this.#order.compare !== null;
     this.link.resynced();
-    if (this.#order.compare === null) return;
+    if (!isAll) return;
     this.#order = { ...this.#order, compare: null };
-    this.#host.ordered();
+    this.scannedNow();
   }
 
   #stopped(body: Uint8Array): void {

@@ -35,6 +35,8 @@ export interface VerifyParts {
   readonly head: () => number;
   readonly stored: (position: number) => Promise<void>;
   readonly cut: () => Promise<{ readonly mark: number }>;
+  /** All of it has been compared. */
+  readonly done: (report: VerifyReport) => void;
   send(kind: FrameKind, id: number, count: number, ...pieces: readonly Uint8Array[]): void;
 }
 
@@ -178,6 +180,7 @@ export class Verify {
     this.#unsettled = this.#todo.count;
     this.#state = 'done';
     parts.send(FRAME_KIND.verify, 0, 0, text);
+    parts.done(this.report);
   }
 
   get #isOn(): boolean {
@@ -262,7 +265,12 @@ export class Verify {
 }
 
 /** Of this target, on the connection that `send` is of. */
-export const verifyOf = (host: SessionHost, link: Pick<TargetLink, 'applied'>, send: VerifyParts['send']): Verify =>
+export const verifyOf = (
+  host: SessionHost,
+  link: Pick<TargetLink, 'applied'>,
+  done: VerifyParts['done'],
+  send: VerifyParts['send'],
+): Verify =>
   new Verify({
     machine: host.machine,
     compared: host.compared,
@@ -273,5 +281,6 @@ export const verifyOf = (host: SessionHost, link: Pick<TargetLink, 'applied'>, s
     head: () => host.ring.head,
     stored: async (position) => host.stored(position),
     cut: async () => host.cut(),
+    done,
     send,
   });

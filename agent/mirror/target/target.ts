@@ -18,7 +18,7 @@ import { systemMachine } from '../system-machine.ts';
 import type { Scanner } from '../threads/scan-context.ts';
 import type { ServedVolume } from '../../nbd/volume.ts';
 import { Copy } from './copy.ts';
-import { formatTargetJournal } from './format.ts';
+import { emptyTargetSuper } from './format.ts';
 import { openTargetJournal } from './open-journal.ts';
 import { LinkPeer } from './peer.ts';
 import { ReceiveVolume } from './receive-volume.ts';
@@ -164,7 +164,7 @@ export class Target {
     const { files } = machine;
     if (files.isUnmade(path)) {
       const shapes = volumes.map((volume) => shapeOf(volume, files));
-      formatTargetJournal(path, { ringBytes, windowBytes, group, volumes: shapes });
+      files.make(path, emptyTargetSuper({ ringBytes, windowBytes, group, volumes: shapes }));
     }
     const lock = files.lock(path);
     let target: Target;

@@ -104,6 +104,25 @@ test('it seeks a mark, and knows the chain there', async () => {
   await expect(new RingCursor(ring, START, readFile).seek(101)).rejects.toThrow('mark 101 is not in the journal');
 });
 
+test('what a former lap left where the file has not been written yet is not taken for the next entry', async () => {
+  // As large as divides the window and the ring: entries of two laps begin at the same places.
+  const bytes = 1024 - ENTRY.bytes - 32;
+  const writeNext = (): void => {
+    appender.ringFloor = appender.head;
+    write(bytes);
+  };
+  for (let mark = 1; mark <= 66; mark++) writeNext();
+  const from = appender.place;
+  for (let mark = 67; mark <= 68; mark++) writeNext();
+  // A start: the window is empty, and what comes is in it alone at first.
+  appender = new Appender(memory, new Uint8Array(16).fill(7), appender.place, appender.head, () => 1n);
+  appender.append(ENTRY_KIND.write, 0, 0, bytes, [new Uint8Array(bytes).fill(bytes)]);
+  const cursor = new RingCursor(ring, from, readFile);
+  const seen: number[] = [];
+  for (let batch = await cursor.load(1 << 20); batch; batch = await cursor.load(1 << 20)) seen.push(...marksOf(batch));
+  expect(seen).toEqual([67, 68, 69]);
+});
+
 test('what was written over is told, never sent', async () => {
   for (let i = 0; i < 200; i++) write(100);
   const cursor = new RingCursor(ring, START, readFile);

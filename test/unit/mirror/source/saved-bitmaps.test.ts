@@ -14,8 +14,10 @@ const superblock = (change: Partial<JournalSuper> = {}): JournalSuper =>
 
 class OneFile {
   bytes: Uint8Array | null = null;
+  path = '';
 
-  put(_: string, bytes: Uint8Array): void {
+  put(path: string, bytes: Uint8Array): void {
+    this.path = path;
     this.bytes = bytes.slice();
   }
 
@@ -51,6 +53,22 @@ test.each<[string, Partial<JournalSuper>, Partial<typeof END>]>([
 ])('CR5: a file %s is not believed, and is gone', (_, change, end) => {
   const { files } = saved();
   expect(takeBitmaps(files, 'journal', superblock(change), { ...END, ...end })).toEqual([]);
+  expect(files.bytes).toBeNull();
+});
+
+test.each([
+  ['/var/lib/stillbeat/erp.journal', '/var/lib/stillbeat/erp.journal.bitmaps'],
+  // A reboot makes /dev anew: what lies there would be gone, and all would be compared.
+  ['/dev/nvme0n1p3', '/var/lib/stillbeat/group.bitmaps'],
+  ['/dev/mapper/vg-journal', '/var/lib/stillbeat/group.bitmaps'],
+  // As long as the journal itself.
+  ['/dev/shm/journal', '/dev/shm/journal.bitmaps'],
+])('CR5: those of journal %s lie in %s', (journal, path) => {
+  const files = new OneFile();
+  saveBitmaps(files, journal, superblock(), END, []);
+  expect(files.path).toBe(path);
+  const take = (asked: string) => (asked === path ? files.take() : null);
+  expect(takeBitmaps({ take }, journal, superblock(), END)).toEqual([]);
   expect(files.bytes).toBeNull();
 });
 

@@ -52,6 +52,8 @@ class World {
   readonly dials: End[] = [];
   /** What the source said on the newest connection. */
   heard: Frame[] = [];
+  /** The ring has what the target lacks. */
+  isKept = true;
   target!: LinkConnection;
   readonly session: TargetSession;
 
@@ -67,7 +69,7 @@ class World {
         timers: { after, idly: after, every: () => () => {}, soon: setImmediate },
         network: { dial: () => this.#dial() },
       },
-      ring: { ...RING, head: 0, windowFrom: () => null, inFile: () => false },
+      ring: { ...RING, head: 0, windowFrom: () => null, inFile: () => this.isKept },
       readFile: async () => {},
       group: 'group',
       shape: { group: 'group', volumes: VOLUMES, generation: GENERATION, ancestry: [] },
@@ -84,7 +86,7 @@ class World {
       changed: () => {},
       tell: () => {},
     };
-    const order = { name: 't', isPaused: false, compare: null };
+    const order = { name: 't', isPaused: false, compare: null, scanned: 0 };
     const inquiry = { intervalMs: 250, misses: 4 };
     this.session = new TargetSession(
       { name: 't', address: { host: 't', port: 1 }, connections, order, inquiry, bytesPerSecond: 0 },
@@ -224,6 +226,28 @@ test('[CY2] more connections join when the session is begun there, and are diall
   await world.settle();
   expect(world.session.connections).toBe(0);
   expect(world.dials.every(({ isDestroyed }) => isDestroyed)).toBe(true);
+});
+
+describe('what the ring kept nothing for', () => {
+  test('is written over while they meet: no session is begun, and its bitmap stays in force', async () => {
+    world.session.overflowed();
+    await world.connects();
+    world.isKept = false;
+    await world.welcomes();
+    expect(world.said).toEqual([hello]);
+    expect([world.session.link.state, world.session.link.isOutdated]).toEqual(['bitmap', true]);
+  });
+
+  test('is written over just when the session begins: when that ends, its bitmap is in force again', async () => {
+    world.session.overflowed();
+    await world.connects();
+    await world.welcomes();
+    expect(world.session.link.isOutdated).toBe(false);
+    world.isKept = false;
+    world.dials.at(-1)?.destroy();
+    await world.settle();
+    expect([world.session.link.state, world.session.link.isOutdated]).toEqual(['bitmap', true]);
+  });
 });
 
 describe('sent away for good', () => {

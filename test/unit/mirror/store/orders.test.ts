@@ -5,9 +5,9 @@ import { decodeSuper, encodeSuper } from '../../../../agent/mirror/store/superbl
 import { freshSuper } from './journal-world.ts';
 
 const ORDERS: readonly TargetOrder[] = [
-  { name: 'east', isPaused: true, compare: null },
-  { name: 'a name of nearly thirty-two bytes', isPaused: false, compare: 'staged' },
-  { name: 'west', isPaused: true, compare: 'in place' },
+  { name: 'east', isPaused: true, compare: null, scanned: 0 },
+  { name: 'a name of nearly thirty-two bytes', isPaused: false, compare: 'staged', scanned: 1_790_000_000 },
+  { name: 'west', isPaused: true, compare: 'in place', scanned: 4_294_967_295 },
 ];
 
 test('are read as they were written', () => {
@@ -21,7 +21,12 @@ test('of a superblock that was written before there were any: none', () => {
 });
 
 test('eight targets have room, and flags that are not known are passed over', () => {
-  const orders = Array.from({ length: 8 }, (_, i) => ({ name: `t${i}`, isPaused: true, compare: 'staged' as const }));
+  const orders = Array.from({ length: 8 }, (_, i) => ({
+    name: `t${i}`,
+    isPaused: true,
+    compare: 'staged' as const,
+    scanned: i,
+  }));
   const block = new Uint8Array(ORDERS_BYTES);
   encodeOrders(orders, block);
   expect(decodeOrders(block)).toEqual(orders);
