@@ -107,7 +107,7 @@ function holdForRestore(path: string): VolumeHold {
     if (error instanceof AgentError && error.reason === 'taken') {
       const what = error.message.replace(
         /: end that first.*$/,
-        ': end that first, or name its export; nothing was written',
+        ': end that first; nothing was written (onto the volume of a source that runs: name its export)',
       );
       throw new AgentError('taken', what, { cause: error });
     }
