@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { AgentError } from '../base/errors.ts';
 import { Prng } from '../base/prng.ts';
 import { RECORD_KIND } from '../history/wire/record.ts';
+import { NbdClient } from '../nbd/client.ts';
 import { systemClock } from '../platform/clock.ts';
 import { atLeast, type Figure } from './figure.ts';
 import { fio } from './fio.ts';
@@ -12,7 +13,6 @@ import type { HistoryBenchOptions, Say } from './history.ts';
 import { MadeRecording, Payloads, replay, VOLUME_NAME, type KnownWrite } from './made-recording.ts';
 import { serveByNbdkit } from './mirror-peers.ts';
 import { median } from './mirror-rounds.ts';
-import { NbdReader } from './nbd-reader.ts';
 import { serveState, type ServedState } from './served-state.ts';
 
 const BLOCK_BYTES = 4096;
@@ -96,11 +96,14 @@ async function rateOf(uri: string, bytes: number): Promise<number> {
 }
 
 async function compare({ socket }: ServedState, content: Buffer): Promise<void> {
-  const reader = await NbdReader.open(socket, VOLUME_NAME);
+  const client = await NbdClient.open({ endpoint: { path: socket }, name: VOLUME_NAME });
+  const read = Buffer.alloc(COMPARE_BYTES);
   for (let at = 0; at < content.length; at += COMPARE_BYTES) {
     const wanted = content.subarray(at, at + COMPARE_BYTES);
-    if (reader && wanted.equals(await reader.read(at, wanted.length))) continue;
+    const there = read.subarray(0, wanted.length);
+    await client.read(at, there);
+    if (wanted.equals(there)) continue;
     throw new AgentError('failed', `the served state is not what was written: it differs from byte ${at} on`);
   }
-  reader?.close();
+  client.close();
 }

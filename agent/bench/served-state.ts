@@ -1,9 +1,10 @@
 /** `stillbeat history serve` as a process of its own, and the first thing that is read of it. */
+import { AgentError } from '../base/errors.ts';
 import { CLI_PATH } from '../demo/lab.ts';
+import { NbdClient } from '../nbd/client.ts';
 import { systemClock } from '../platform/clock.ts';
 import { BenchProcess } from './bench-process.ts';
 import { VOLUME_NAME } from './made-recording.ts';
-import { NbdReader } from './nbd-reader.ts';
 
 export interface ServedState {
   readonly child: BenchProcess;
@@ -26,13 +27,20 @@ export async function serveState(
   const beganMs = systemClock.monotonicMs();
   const argv = [process.execPath, CLI_PATH, 'history', 'serve', '--at', time, '--store', recording];
   const child = await BenchProcess.start([...argv, '--listen', `unix:${socket}`], async () => {
-    const reader = await NbdReader.open(socket, VOLUME_NAME);
-    if (!reader) return false;
-    content = await reader.read(first.offset, first.length);
+    const client = await NbdClient.open({ endpoint: { path: socket }, name: VOLUME_NAME }).catch(notYet);
+    if (!client) return false;
+    content = Buffer.alloc(first.length);
+    await client.read(first.offset, content);
     firstMs = systemClock.monotonicMs() - beganMs;
-    reader.close();
+    client.close();
     return true;
   });
   const uri = `nbd+unix:///${VOLUME_NAME}?socket=${socket}`;
   return { child, uri, firstMs, first: content ?? Buffer.alloc(0), socket };
+}
+
+/** Nobody listens there yet. */
+function notYet(error: unknown): null {
+  if (error instanceof AgentError) return null;
+  throw error;
 }

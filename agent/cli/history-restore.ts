@@ -1,20 +1,18 @@
 /**
  * `stillbeat history restore --at TIME VOLUME`: an earlier state onto a volume, its own or another. Without `--yes` it only says what
- * would be written. A restore that was interrupted leaves a mix of two states: the next one makes it whole.
+ * would be written. A volume that a source has is written through the export of that source, so that it is stamped, copied and
+ * recorded as any write is. A restore that was interrupted leaves a mix of two states: the next one makes it whole.
  */
-import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
-import { AgentError, EXIT } from '../base/errors.ts';
+import { EXIT } from '../base/errors.ts';
 import { timeText } from '../history/core/spans.ts';
 import { loadRecording } from '../history/store/load.ts';
-import { State, STEP_BYTES } from '../history/store/state.ts';
-import { blockDeviceBytes } from '../platform/block-device.ts';
-import { holdVolume } from '../platform/volume-hold.ts';
+import { State } from '../history/store/state.ts';
 import { usageError } from './commands.ts';
 import { momentOf, oneFolder, parse } from './history-open.ts';
 import { Walk } from './history-progress.ts';
 import { bytesText } from './mirror-text.ts';
-
-const BLOCK_BYTES = 4096;
+import { restoreState } from './restore-copy.ts';
+import { openOnto } from './restore-onto.ts';
 
 export async function restore(argv: string[]): Promise<number> {
   const { values, positionals } = parse(argv, {
@@ -22,36 +20,30 @@ export async function restore(argv: string[]): Promise<number> {
     volume: { type: 'string' },
     yes: { type: 'boolean' },
   });
-  const [path, ...more] = positionals;
-  if (path === undefined || more.length > 0) throw usageError('history', 'history restore takes one volume');
+  const [where, ...more] = positionals;
+  if (where === undefined || more.length > 0) throw usageError('history', 'history restore takes one volume');
   const loaded = loadRecording(oneFolder(values));
   const moment = momentOf(loaded, values.at);
   const { volumes, monitor } = loaded.head;
   const index = volumeIndex(volumes, values.volume);
   const volume = volumes[index] ?? { name: '', bytes: 0 };
-  const hold = holdForRestore(path);
-  const state = new State(loaded, moment.mark);
+  const onto = await openOnto(where, volume);
+  const [isReal, isJson] = [values.yes === true, values.json === true];
   try {
-    const fd = openSync(path, 'r+');
+    const state = new State(loaded, moment.mark);
     try {
-      const there = sizeOf(fd);
-      if (there < volume.bytes) {
-        throw new AgentError(
-          'volume',
-          `${path} has ${there} bytes, and volume ${volume.name} ${volume.bytes}: name one as large`,
-        );
-      }
-      const isReal = values.yes === true;
-      const written = await copy(state, index, volume.bytes, fd, isReal, values.json === true);
-      const document = { monitor, volume: volume.name, onto: path, mark: moment.mark, time: timeText(moment.timeUs) };
-      const figures = { ...document, differingBytes: written, bytes: volume.bytes, written: isReal };
-      process.stdout.write(values.json === true ? `${JSON.stringify(figures)}\n` : restoredText(figures));
+      const walk = new Walk(isReal ? 'restoring' : 'comparing', volume.bytes, isJson);
+      const { bytes } = volume;
+      const differing = await restoreState({ state, volume: index, bytes, onto, where, isReal, walk });
+      const document = { monitor, volume: volume.name, onto: where, mark: moment.mark, time: timeText(moment.timeUs) };
+      const figures = { ...document, differingBytes: differing, bytes, written: isReal };
+      process.stdout.write(isJson ? `${JSON.stringify(figures)}\n` : restoredText(figures));
+      if (isReal) process.stderr.write(onto.advice);
     } finally {
-      closeSync(fd);
+      state.close();
     }
   } finally {
-    state.close();
-    hold.close();
+    onto.close();
   }
   return EXIT.ok;
 }
@@ -82,68 +74,4 @@ export function volumeIndex(volumes: readonly { readonly name: string }[], name:
   const index = volumes.findIndex((volume) => volume.name === name);
   if (index < 0) throw usageError('history', `there is no volume ${name}, but ${names}`);
   return index;
-}
-
-/** Nobody else may write it, and no mirror may have it: what is restored would go past it. */
-function holdForRestore(path: string): { close(): void } {
-  try {
-    return holdVolume('to restore onto', path);
-  } catch (error) {
-    if (error instanceof AgentError && error.reason === 'taken') {
-      throw new AgentError(
-        'taken',
-        error.message.replace(/: end that first.*$/, ': end that first; nothing was written'),
-        {
-          cause: error,
-        },
-      );
-    }
-    throw error instanceof AgentError
-      ? error
-      : new AgentError(
-          'volume',
-          `${path} cannot be opened (${(error as NodeJS.ErrnoException).code}): check the path`,
-          {
-            cause: error,
-          },
-        );
-  }
-}
-
-function sizeOf(fd: number): number {
-  const stat = fstatSync(fd);
-  return stat.isBlockDevice() ? blockDeviceBytes(fd) : stat.size;
-}
-
-/** Bytes of the blocks that differ; with `isReal` they are written, and flushed. */
-async function copy(
-  state: State,
-  volume: number,
-  bytes: number,
-  fd: number,
-  isReal: boolean,
-  isQuiet: boolean,
-): Promise<number> {
-  const [wanted, there] = [new Uint8Array(STEP_BYTES), new Uint8Array(STEP_BYTES)];
-  const walk = new Walk(isReal ? 'restoring' : 'comparing', bytes, isQuiet);
-  let differing = 0;
-  for (let done = 0; done < bytes; done += STEP_BYTES) {
-    const length = Math.min(STEP_BYTES, bytes - done);
-    state.read(volume, done, wanted.subarray(0, length));
-    for (let at = 0; at < length;) {
-      const count = readSync(fd, there, at, length - at, done + at);
-      if (count === 0) break;
-      at += count;
-    }
-    for (let at = 0; at < length; at += BLOCK_BYTES) {
-      const end = Math.min(length, at + BLOCK_BYTES);
-      if (Buffer.compare(wanted.subarray(at, end), there.subarray(at, end)) === 0) continue;
-      differing += end - at;
-      if (isReal) for (let put = at; put < end;) put += writeSync(fd, wanted, put, end - put, done + put);
-    }
-    await walk.at(done);
-  }
-  walk.end();
-  if (isReal) fdatasyncSync(fd);
-  return differing;
 }

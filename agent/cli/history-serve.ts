@@ -1,11 +1,13 @@
-/** `stillbeat history serve --at TIME`: an earlier state as read-only NBD exports, at once (OS8). */
+/** `stillbeat history serve --at TIME`: an earlier state as NBD exports, at once (OS8); read-only, or over it what clients write. */
 import { AgentError, EXIT } from '../base/errors.ts';
 import { timeText } from '../history/core/spans.ts';
 import { loadRecording } from '../history/store/load.ts';
 import { State } from '../history/store/state.ts';
+import { OverlayRoom } from '../history/serve/overlay.ts';
 import { StateVolume } from '../history/serve/state-volume.ts';
 import { NbdServer, type NbdEndpoint } from '../nbd/server.ts';
 import { parseEndpoint } from '../settings/address.ts';
+import { sizeBytes } from './arguments.ts';
 import { usageError } from './commands.ts';
 import { foldersOf, momentOf, parse } from './history-open.ts';
 
@@ -14,9 +16,14 @@ const LISTEN_DEFAULT = '127.0.0.1:10810';
 
 /** Until SIGTERM or SIGINT. */
 export async function serve(argv: string[]): Promise<number> {
-  const { values, positionals } = parse(argv, { at: { type: 'string' }, listen: { type: 'string' } });
+  const { values, positionals } = parse(argv, {
+    at: { type: 'string' },
+    listen: { type: 'string' },
+    overlay: { type: 'string' },
+  });
   if (positionals.length > 0) throw usageError('history', `history serve takes no ${positionals.join(' ')}`);
   const listen = endpointOf(values.listen ?? LISTEN_DEFAULT);
+  const room = values.overlay === undefined ? null : roomOf(values.overlay);
   const folders = foldersOf(values);
   const states: State[] = [];
   const volumes: StateVolume[] = [];
@@ -31,7 +38,7 @@ export async function serve(argv: string[]): Promise<number> {
       state.volumes.forEach(({ name, bytes }, index) => {
         const shown = folders.length === 1 ? name : `${monitor}/${name}`;
         const description = `${monitor} at mark ${moment.mark}, ${timeText(moment.timeUs)}`;
-        volumes.push(new StateVolume(state, { index, name: shown, bytes, description }));
+        volumes.push(new StateVolume(state, { index, name: shown, bytes, description }, room));
         said.push(shown);
       });
       process.stdout.write(`${monitor}: mark ${moment.mark}, written ${timeText(moment.timeUs)}\n`);
@@ -48,6 +55,14 @@ export async function serve(argv: string[]): Promise<number> {
   } finally {
     for (const state of states) state.close();
   }
+}
+
+function roomOf(text: string): OverlayRoom {
+  const bytes = sizeBytes(text);
+  if (bytes === null || bytes === 0) {
+    throw usageError('history', `--overlay ${text} is no size: write for example 256M, that much memory at most`);
+  }
+  return new OverlayRoom(bytes);
 }
 
 function endpointOf(text: string): NbdEndpoint {

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ask } from '../../agent/control-client.ts';
@@ -11,7 +11,7 @@ import { run } from '../../agent/demo/shell.ts';
 import { loadRecording, type Loaded } from '../../agent/history/store/load.ts';
 import { State } from '../../agent/history/store/state.ts';
 import { eventually } from './cluster.ts';
-import { freePort, MirrorPair, type PairOptions } from './mirror-pair.ts';
+import { freePort, MirrorPair, type PairOptions, type Side } from './mirror-pair.ts';
 
 export const SOON_MS = 60_000;
 
@@ -23,6 +23,8 @@ export interface BedOptions extends PairOptions {
   readonly byFolder?: boolean;
   /** Control and data go to a log device too. */
   readonly logDevice?: boolean;
+  /** There is a copy too; it is started by `start`. */
+  readonly withCopy?: boolean;
   /** The store is a file system in memory of this size. */
   readonly smallStore?: string;
 }
@@ -41,6 +43,7 @@ export class HistoryBed {
   readonly store: string;
   readonly config: string;
   readonly #children = new Set<ChildProcess>();
+  readonly #withCopy: boolean;
   #recorder: ChildProcess | null = null;
   #isMounted = false;
   said = '';
@@ -50,7 +53,8 @@ export class HistoryBed {
     const at = (name: string): string => join(pair.folder, name);
     this.store = at('store');
     this.config = at('recorder.json');
-    const { byFolder, logDevice, connections = 1, wait = false, retention = {} } = options;
+    const { byFolder, logDevice, connections = 1, wait = false, retention = {}, withCopy = false } = options;
+    this.#withCopy = withCopy;
     writeFileSync(
       this.config,
       JSON.stringify({
@@ -66,9 +70,8 @@ export class HistoryBed {
     );
     const recorder = { name: 'vault', connect: `127.0.0.1:${port}`, connections, wait };
     pair.configure('source', {
-      // No copy: what is looked at is the recording.
-      targets: [],
-      acknowledge: 'local',
+      // Without a copy what is looked at is the recording.
+      ...(withCopy ? {} : { targets: [], acknowledge: 'local' }),
       recorders: [{ ...recorder, ...(byFolder === true ? { dataFolder: at('data') } : {}) }],
       ...(logDevice === true ? { log: { path: at('log'), records: { path: at('records/erp'), size: '64M' } } } : {}),
     });
@@ -144,6 +147,7 @@ export class HistoryBed {
   /** Both sides run, and the base is there. */
   async start(): Promise<void> {
     this.startRecorder();
+    if (this.#withCopy) this.pair.start('target');
     this.pair.start('source');
     await this.served();
     await eventually('the base is there', SOON_MS, async () => (await this.seen())?.base.state === 'whole');
@@ -184,9 +188,9 @@ export class HistoryBed {
   }
 
   /** Serves a state until the end of the test; answers the URI. */
-  async serve(time: string): Promise<string> {
+  async serve(time: string, ...more: readonly string[]): Promise<string> {
     const socket = join(this.pair.folder, `state-${this.#children.size}.nbd`);
-    const argv = ['history', 'serve', '--at', time, '--store', this.store, '--listen', `unix:${socket}`];
+    const argv = ['history', 'serve', '--at', time, '--store', this.store, '--listen', `unix:${socket}`, ...more];
     const child = spawn(process.execPath, [CLI_PATH, ...argv], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#children.add(child);
     let out = '';
@@ -196,6 +200,14 @@ export class HistoryBed {
     const uri = /^serving (.*)$/m.exec(out)?.[1];
     if (uri === undefined) throw new Error(out);
     return uri;
+  }
+
+  /** What clients of a side see. */
+  async seenBy(side: Side): Promise<Buffer> {
+    const image = join(this.pair.folder, 'seen');
+    const { status, stderr } = await run(['nbdcopy', this.pair.uri(side), image], { timeoutMs: SOON_MS });
+    if (status !== 0) throw new Error(stderr);
+    return readFileSync(image);
   }
 
   async remove(): Promise<void> {
