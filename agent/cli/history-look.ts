@@ -36,6 +36,8 @@ interface Described {
     readonly until: string;
   }[];
   readonly gaps: readonly string[];
+  /** All that was written until then is here; null: not noted. */
+  readonly knownUntil: string | null;
   readonly writes: number;
   readonly segmentBytes: number;
   readonly clockAheadSeconds: number;
@@ -59,6 +61,7 @@ function describe(loaded: Loaded, asked: { readonly hours: number; readonly byte
       until: timeText(toUs),
     })),
     gaps: extent.gaps.map(gapText),
+    knownUntil: extent.knownUs === Infinity ? null : timeText(extent.knownUs),
     writes: table.count,
     segmentBytes: segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0),
     clockAheadSeconds: last === undefined ? 0 : aheadUs(table, table.mark(last)) / 1e6,
@@ -82,6 +85,9 @@ function listText(one: Described): string {
   const lines = [
     `${one.monitor}: ${volumes}; ${one.writes} writes in ${bytesText(one.segmentBytes)}`,
     ...one.spans.map(({ from, to, since, until }) => `  ${since} to ${until}  marks ${from} to ${to}`),
+    ...(one.knownUntil === null || one.spans.length === 0
+      ? []
+      : [`  all that was written until ${one.knownUntil} is known`]),
     ...(one.spans.length === 0 ? ['  nothing can be restored yet: the base is not all there'] : []),
     ...one.gaps.map((gap) => `  gap: ${gap}`),
     ...(ahead === 0
@@ -101,7 +107,7 @@ export async function at(argv: string[]): Promise<number> {
   const [time, ...more] = positionals;
   if (time === undefined || more.length > 0) throw usageError('history', 'history at takes one time');
   const states: Document[] = [];
-  for (const folder of foldersOf(values)) {
+  for (const folder of foldersOf(values, [time])) {
     const loaded = loadRecording(folder);
     const moment = momentOf(loaded, time);
     const state = new State(loaded, moment.mark);
@@ -159,7 +165,7 @@ export async function diff(argv: string[]): Promise<number> {
   const { values, positionals } = parse(argv, {});
   const [first, second, ...more] = positionals;
   if (second === undefined || more.length > 0) throw usageError('history', 'history diff takes two times');
-  const loaded = loadRecording(oneFolder(values));
+  const loaded = loadRecording(oneFolder(values, [first, second]));
   const moments = [momentOf(loaded, first), momentOf(loaded, second)].sort((a, b) => a.mark - b.mark);
   const [from, to] = [moments[0]?.mark ?? 0, moments[1]?.mark ?? 0];
   const volumes = await changedRanges(loaded, from, to);

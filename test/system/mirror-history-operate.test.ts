@@ -58,6 +58,26 @@ test('retention: prune by a recorder that runs, and by none; the list says that 
   }
 });
 
+test('[OS4] a time behind what is known is refused, never an old state; while the source is linked `now` is the present', async () => {
+  const { bed, account } = await begun();
+  const at = async (time: string) => bed.history('at', time, '--digest', '--store', bed.store);
+  const present = await at('now');
+  expect([present.status, present.stdout]).toEqual([0, expect.stringContaining(account.states.at(-1)?.digest ?? '')]);
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    await bed.endRecorder(signal);
+    await bed.write('write -P 77 0 64k');
+    const { status, stderr } = await at('now');
+    expect([status, stderr], signal).toEqual([
+      1,
+      expect.stringMatching(/ lies behind \d{4}-\S+Z, until when all .* or #\d+ for the newest state that is here/),
+    ]);
+    const newest = /#\d+/.exec(stderr)?.[0] ?? '';
+    expect((await at(newest)).stdout).toContain(account.states.at(-1)?.digest ?? '');
+    bed.startRecorder();
+    await account.write(bed, 77, 0, 65_536);
+  }
+});
+
 test('a damaged recording: the marks are named, nothing wrong is given out, and what does not need them is right', async () => {
   const { bed, account } = await begun();
   await bed.endRecorder('SIGTERM');

@@ -1,14 +1,15 @@
 /** What one monitor sends, into its recording: over which connections, from where on, and how far it is kept. */
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { clockAhead } from '../core/clock.ts';
+import { clockAhead, CLOCK_NOISE_US } from '../core/clock.ts';
 import { kinship, short } from '../../mirror/core/generation.ts';
 import type { Peer } from '../../mirror/target/session.ts';
 import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
 import { isRecording, readHead } from '../store/files.ts';
+import { KnownUntil } from '../store/known.ts';
 import { Recording, type Retention } from '../store/recording.ts';
 import { restoreFrom, type Restored } from '../store/restore-from.ts';
-import { decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
+import { decodeKnown, decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
 
 export interface IntakeOptions {
   readonly folder: string;
@@ -28,6 +29,7 @@ const PENDING_BYTES_MAX = 32 * 1024 * 1024;
 export class Intake {
   readonly #options: IntakeOptions;
   readonly recording: Recording;
+  readonly #known: KnownUntil;
   /** The session that runs: its number, and its connections. */
   #session = 0;
   /** When it was answered how far its recording is. */
@@ -37,12 +39,17 @@ export class Intake {
   #isTaking = false;
   #isPaused = false;
   #told = -1;
+  /** From this whole mark on there are states of this session; of a replay from its begin. */
+  #wholeAt = 0;
+  /** By how much the monitor's clock is ahead. */
+  #aheadUs = 0;
   #dataFolder: string | null = null;
   #restored: Restored | null = null;
 
   private constructor(options: IntakeOptions, recording: Recording) {
     this.#options = options;
     this.recording = recording;
+    this.#known = new KnownUntil(options.folder, options.log);
   }
 
   /** Throws an AgentError that says what to do. */
@@ -135,6 +142,7 @@ export class Intake {
       for (const one of this.#peers) one.resume();
     }
     const { mark } = recording.prefix;
+    if (recording.wholeFrom >= this.#wholeAt) this.#known.reached(mark);
     if (mark === this.#told || !this.#isTaking) return;
     this.#told = mark;
     this.#control?.send(FRAME_KIND.kept, 0, mark);
@@ -144,6 +152,8 @@ export class Intake {
     this.#isTaking = false;
     this.#control = null;
     await this.recording.close();
+    this.#known.end();
+    await this.#known.settled();
   }
 
   #take(peer: Peer, kind: number, id: number, body: Uint8Array): string | null {
@@ -155,6 +165,12 @@ export class Intake {
     if (kind === FRAME_KIND.whole) {
       if (id > recording.prefix.mark) return `mark ${id} is whole, and ${recording.prefix.mark} is all that is here`;
       recording.whole(id);
+      this.#wholeAt = id;
+      return null;
+    }
+    if (kind === FRAME_KIND.known) {
+      this.#known.come(id, decodeKnown(body) * 1000 - this.#aheadUs);
+      this.progress();
       return null;
     }
     return `a frame of kind ${kind}, which a recorder does not take`;
@@ -175,8 +191,11 @@ export class Intake {
       if (how === 'base' && !recording.isWhole) recording.fill(from.mark);
       recording.startAt(from.mark, from.chain);
     }
-    const aheadMs = clockAhead(clockMs, this.#askedMs, this.#options.nowMs());
-    recording.clock(from.mark, BigInt(Math.round(aheadMs)) * 1_000_000n);
+    const aheadMs = Math.round(clockAhead(clockMs, this.#askedMs, this.#options.nowMs()));
+    recording.clock(from.mark, BigInt(aheadMs) * 1_000_000n);
+    this.#aheadUs = Math.abs(aheadMs * 1000) < CLOCK_NOISE_US ? 0 : aheadMs * 1000;
+    this.#wholeAt = how === 'replay' ? 0 : Infinity;
+    this.#known.begin();
     this.#isTaking = true;
     this.#told = -1;
     this.#options.log(
@@ -199,6 +218,7 @@ export class Intake {
       this.#options.log(
         `marks ${kin.until.mark + 1} to ${recording.prefix.mark} were given up by a takeover: they can be restored no more`,
       );
+      this.#known.cut(kin.until.mark);
       recording.branch(hello.generation, kin.until);
     } else recording.adopt(hello.generation);
     return null;
@@ -209,6 +229,7 @@ export class Intake {
     this.#options.log(`session ends: ${reason}`);
     this.#isTaking = false;
     this.#control = null;
+    this.#known.end();
     for (const peer of this.#peers) peer.stop({ reason, again: true });
     this.#peers.clear();
   }

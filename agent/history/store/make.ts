@@ -1,9 +1,10 @@
 /** A recording's folder: made, held by one writer, and known to be its monitor's. */
-import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { AgentError } from '../../base/errors.ts';
 import { lockFile } from '../../platform/block-device.ts';
 import { HISTORY_VERSION } from '../wire/layout.ts';
 import { basePath, lockPath, writeHead, type Base, type RecordedVolume, type RecordingHead } from './files.ts';
+import { knownPath, knownText, NOTHING_KNOWN } from './known.ts';
 
 export interface Owner {
   readonly folder: string;
@@ -28,6 +29,7 @@ export function formatRecording({ folder, monitor, volumes, generation, keepsBas
   if (keepsBase) emptyBase(folder, volumes);
   const base: Base = { mark: 0, timeUs: 0, over: 0, state };
   writeHead(folder, { version: HISTORY_VERSION, monitor, volumes, generation, base });
+  if (keepsBase) writeFileSync(knownPath(folder), knownText(NOTHING_KNOWN), { mode: 0o600, flush: true });
 }
 
 export function emptyBase(folder: string, volumes: readonly RecordedVolume[]): void {
