@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { dataPath, segmentsIn } from '../../agent/history/store/files.ts';
-import { Account, HistoryBed, sha256 } from '../support/history-bed.ts';
+import { run } from '../../agent/demo/shell.ts';
+import { eventually } from '../support/cluster.ts';
+import { Account, HistoryBed, sha256, SOON_MS } from '../support/history-bed.ts';
 
 const MIB = 1 << 20;
 const ends: (() => unknown)[] = [];
@@ -76,6 +78,28 @@ test('[OS4] a time behind what is known is refused, never an old state; while th
     bed.startRecorder();
     await account.write(bed, 77, 0, 65_536);
   }
+});
+
+test('a storage that is full from the beginning: the session is refused with the reason, and goes on when there is room', async () => {
+  const bed = await HistoryBed.make({ volumeBytes: 4 * MIB, smallStore: '1m' });
+  ends.push(async () => bed.remove());
+  writeFileSync(bed.pair.volume.source, Buffer.alloc(4 * MIB, 7));
+  bed.startRecorder();
+  bed.pair.start('source');
+  await bed.served();
+  const refused = /session ends: recording \S+ cannot be written \(ENOSPC\): its storage is full: make room there/;
+  const isFull = /cannot be written \(ENOSPC\)/;
+  await eventually('the base does not fit', SOON_MS, () => isFull.test(bed.said));
+  // With the base half filled.
+  await bed.endRecorder();
+  bed.said = '';
+  bed.startRecorder();
+  await eventually('it is refused', SOON_MS, () => refused.test(bed.said) || bed.said.includes('    at '));
+  expect(bed.said).not.toContain('    at ');
+  await eventually('the source says so', SOON_MS, () => isFull.test(bed.pair.log('source')));
+  await run(['mount', '-o', 'remount,size=32m', bed.store]);
+  const account = await bed.caughtUp();
+  expect(bed.digest(account)).toBe(sha256(Buffer.alloc(4 * MIB, 7)));
 });
 
 test('a damaged recording: the marks are named, nothing wrong is given out, and what does not need them is right', async () => {

@@ -1,6 +1,7 @@
 /** What one monitor sends, into its recording: over which connections, from where on, and how far it is kept. */
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { storageFault } from './storage-fault.ts';
 import { clockAhead, CLOCK_NOISE_US } from '../core/clock.ts';
 import { kinship, short } from '../../mirror/core/generation.ts';
 import type { Peer } from '../../mirror/target/session.ts';
@@ -96,6 +97,8 @@ export class Intake {
       this.#peers.add(peer);
       return null;
     }
+    // What waits to be written would be waited for.
+    if (this.recording.fault !== null) return storageFault(this.#options.folder, { code: this.recording.fault });
     const fault = this.#kin(hello);
     if (fault !== null) return fault;
     for (const former of this.#peers) former.stop({ reason: 'another session was begun', again: true });
@@ -115,12 +118,20 @@ export class Intake {
 
   frame(peer: Peer, { kind, id }: Frame, body: Uint8Array): void {
     if (!this.#peers.has(peer)) return;
-    const fault = this.#take(peer, kind, id, body);
+    let fault: string | null;
+    try {
+      fault = this.#take(peer, kind, id, body);
+    } catch (error) {
+      const why = storageFault(this.#options.folder, error);
+      if (why === null) throw error;
+      return this.#trip(why, false);
+    }
     if (fault !== null) this.#trip(fault);
     else if (this.recording.pendingBytes > PENDING_BYTES_MAX && !this.#isPaused) {
       this.#isPaused = true;
       for (const one of this.#peers) one.pause();
     }
+    return undefined;
   }
 
   disconnected(peer: Peer, reason: string): void {
@@ -224,13 +235,14 @@ export class Intake {
     return null;
   }
 
-  #trip(reason: string): void {
+  /** `again`: at once; else when it has been seen to. */
+  #trip(reason: string, again = true): void {
     if (this.#control === null) return;
     this.#options.log(`session ends: ${reason}`);
     this.#isTaking = false;
     this.#control = null;
     this.#known.end();
-    for (const peer of this.#peers) peer.stop({ reason, again: true });
+    for (const peer of this.#peers) peer.stop({ reason, again });
     this.#peers.clear();
   }
 

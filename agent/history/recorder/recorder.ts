@@ -15,6 +15,7 @@ import { recorderLink } from '../wire/link-name.ts';
 import type { Retention } from '../store/recording.ts';
 import { recordingsIn } from '../store/files.ts';
 import { Intake } from './intake.ts';
+import { storageFault } from './storage-fault.ts';
 
 export interface RecorderOptions {
   readonly name: string;
@@ -171,7 +172,10 @@ export class Recorder {
         if (fault !== null) return this.#refuse(peer, fault, false);
         if (this.#peers.has(peer)) this.#greeted(peer, intake);
       })
-      .catch((error: Error) => this.#refuse(peer, error.message, false));
+      .catch((error: Error) => {
+        const why = storageFault(join(this.#options.store, hello.monitor), error);
+        this.#refuse(peer, why ?? error.message, false);
+      });
   }
 
   #greeted(peer: Peer, intake: Intake): void {

@@ -308,8 +308,8 @@ export class Recording {
   }
 
   #setHead(head: RecordingHead): void {
-    this.#head = head;
     writeHead(this.folder, head);
+    this.#head = head;
   }
 
   #start(): void {
