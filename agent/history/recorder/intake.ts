@@ -1,6 +1,5 @@
 /** What one monitor sends, into its recording: over which connections, from where on, and how far it is kept. */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { DataFolderReader } from './data-folder.ts';
 import { storageFault } from './storage-fault.ts';
 import { clockAhead, CLOCK_NOISE_US } from '../core/clock.ts';
 import { kinship, short } from '../../mirror/core/generation.ts';
@@ -44,7 +43,8 @@ export class Intake {
   #wholeAt = 0;
   /** By how much the monitor's clock is ahead. */
   #aheadUs = 0;
-  #dataFolder: string | null = null;
+  /** [OS7] Null: data comes over links. */
+  #dataFolder: DataFolderReader | null = null;
   #restored: Restored | null = null;
 
   private constructor(options: IntakeOptions, recording: Recording) {
@@ -107,7 +107,8 @@ export class Intake {
     this.#session = hello.session;
     this.#control = peer;
     this.#peers.add(peer);
-    this.#dataFolder = hello.dataFolder;
+    const { dataFolder, session } = hello;
+    this.#dataFolder = dataFolder === null ? null : new DataFolderReader(dataFolder, session, this.#options.log);
     await this.recording.settled();
     await this.#restore();
     const { prefix, isWhole } = this.recording;
@@ -142,7 +143,12 @@ export class Intake {
 
   /** From time to time. */
   look(): void {
-    if (this.#dataFolder !== null && this.#isTaking) this.#takeFromFolder(this.#dataFolder);
+    if (this.#dataFolder === null || !this.#isTaking) return;
+    const { recording } = this;
+    const isFull = (): boolean => recording.pendingBytes > PENDING_BYTES_MAX;
+    // A crash may take now what is removed there: the monitor keeps it until it is durable here.
+    const fault = this.#dataFolder.look(isFull, (bytes) => recording.data(bytes));
+    if (fault !== null) this.#trip(fault);
   }
 
   /** More is durable. */
@@ -259,24 +265,6 @@ export class Intake {
       );
     } catch (error) {
       log(`nothing can be restored from the log device: ${(error as Error).message}`);
-    }
-  }
-
-  /** [OS7] What came by the folder. */
-  #takeFromFolder(folder: string): void {
-    let names: string[];
-    try {
-      names = readdirSync(folder).filter((name) => name.endsWith('.data'));
-    } catch {
-      return;
-    }
-    for (const name of names.sort()) {
-      if (this.recording.pendingBytes > PENDING_BYTES_MAX) return;
-      const path = join(folder, name);
-      const fault = this.recording.data(readFileSync(path));
-      if (fault !== null) this.#options.log(`${path}: ${fault}: it is passed over`);
-      // Its marks are asked for again where a crash takes them now: the monitor keeps what is not durable here.
-      rmSync(path, { force: true });
     }
   }
 }

@@ -237,7 +237,7 @@ export class Recording {
         if (!isSane({ ...EMPTY_RECORD, ...header }, this.#sizes)) return 'an image with impossible values';
         if (this.#head.base.state === 'filling') this.#images.push({ header, payload });
         else arrived.push({ header, offset });
-      } else if (this.#joiner.lacksData(header.mark)) arrived.push({ header, offset });
+      } else if (this.#joiner.lacksData(header)) arrived.push({ header, offset });
       offset += dataBytes(header.payloadBytes);
     }
     if (arrived.length > 0) this.#bodies.push({ body, arrived });
@@ -442,16 +442,15 @@ export class Recording {
 
   async #writeData(
     bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[],
-  ): Promise<{ readonly entries: Map<number, Place>; readonly images: readonly Place[] }> {
-    const entries = new Map<number, Place>();
+  ): Promise<{ readonly entries: readonly Place[]; readonly images: readonly Place[] }> {
+    const entries: Place[] = [];
     const images: Place[] = [];
     if (bodies.length === 0) return { entries, images };
     let position = this.#dataEnd;
     for (const { body, arrived } of bodies) {
       for (const { header, offset } of arrived) {
         const place = { segment: this.#segment, position: position + offset, header };
-        if (header.kind === RECORD_KIND.image) images.push(place);
-        else entries.set(header.mark, place);
+        (header.kind === RECORD_KIND.image ? images : entries).push(place);
       }
       position += body.length;
     }

@@ -1,8 +1,9 @@
 /** A recorder and what monitors send it, over real links: how a session begins, and what ends one and no other. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Recorder } from '../../../agent/history/recorder/recorder.ts';
+import { dataFileName } from '../../../agent/history/wire/data-file.ts';
 import { encodeTake } from '../../../agent/history/wire/greeting.ts';
 import { FRAME_KIND } from '../../../agent/mirror/wire/frame.ts';
 import { controlOf, dataOf, RecordedWorld } from '../../support/recorded-writes.ts';
@@ -19,7 +20,7 @@ interface Scene {
   readonly recorder: Recorder;
   readonly store: string;
   readonly said: string[];
-  monitor(name: string, session?: number, dataFolder?: string | null): ScriptedMonitor;
+  readonly monitor: (name: string, session?: number, dataFolder?: string | null) => ScriptedMonitor;
 }
 
 async function made(prepare: (store: string) => void = () => {}): Promise<Scene> {
@@ -72,4 +73,38 @@ test('a recording that cannot be written: its session is refused with the reason
   const again = monitor('erp', SESSION + 1);
   again.write(await again.begin(), writeOf(1));
   await until('it is taken again', () => again.kept === 1);
+});
+
+test('[OS7] of a data folder only whole files of the session are taken, and nothing else there is touched', async () => {
+  const { store, said, monitor } = await made();
+  const folder = join(store, '..', 'data');
+  mkdirSync(folder);
+  const put = (name: string, bytes: Uint8Array): void => {
+    writeFileSync(join(folder, `${name}.new`), bytes);
+    renameSync(join(folder, `${name}.new`), join(folder, name));
+  };
+  const dataOfMark = (mark: number, pattern?: number) => dataOf(writeOf(mark, pattern)) ?? new Uint8Array(0);
+  const erp = monitor('erp', SESSION, folder);
+  const control = await erp.begin();
+  const others = ['precious.data', dataFileName(SESSION + 1, 1), `${dataFileName(SESSION, 1)}.data`, 'x.data'];
+  for (const name of others.slice(0, 3)) put(name, dataOfMark(1, 99));
+  mkdirSync(join(folder, 'x.data'));
+  erp.control(control, writeOf(1));
+  put(dataFileName(SESSION, 1), dataOfMark(1));
+  await until(`mark 1 is kept (${said.join('; ')})`, () => erp.kept === 1);
+  await until('its file is gone', () => !existsSync(join(folder, dataFileName(SESSION, 1))));
+  expect(others.filter((name) => !existsSync(join(folder, name)))).toEqual([]);
+  // What cannot be a file of ours ends the session, and nothing more.
+  mkdirSync(join(folder, dataFileName(SESSION, 2)));
+  await until(`it ends (${said.join('; ')})`, () => erp.stopped !== null);
+  expect(erp.stopped).toBe(`${join(folder, dataFileName(SESSION, 2))}: it is no file`);
+  const again = monitor('erp', SESSION + 2, folder);
+  again.control(await again.begin(), writeOf(2));
+  put(dataFileName(SESSION + 2, 1), dataOfMark(2));
+  await until('it goes on', () => again.kept === 2);
+  // Damage in it ends the session too: its marks are sent again.
+  const damaged = dataOfMark(3);
+  damaged[100] = 1;
+  put(dataFileName(SESSION + 2, 2), damaged);
+  await until('it ends', () => again.stopped?.endsWith('data that is damaged') === true);
 });

@@ -28,6 +28,7 @@ import {
   RecordedWorld,
   replayed,
   shuffled,
+  START_NS,
   type RecordedWrite,
 } from '../../support/recorded-writes.ts';
 
@@ -141,6 +142,31 @@ test('[OS2] control without data and data without control count for nothing, and
   expect(Buffer.compare(world.at(60)[0] ?? new Uint8Array(0), replayed(base, writes, 60)[0] ?? new Uint8Array(1))).toBe(
     0,
   );
+});
+
+test('[OS2] data that is not of its mark is dropped, in whatever order it comes, and the right one still counts', async () => {
+  const sizes = [65_536];
+  for (const isTogether of [true, false]) {
+    const world = made(sizes);
+    const recording = await world.open();
+    fillBase(recording, [new Uint8Array(65_536)]);
+    const orders = ['cwr', 'wcr', 'wrc', 'rwc', 'rcw', 'crw', 'wwcr'];
+    const writes = orders.map((_, i): RecordedWrite => {
+      const payload = new Uint8Array(512).fill(i + 1);
+      return { kind: 1, mark: i + 1, timeNs: START_NS, volume: 0, offset: i * 512, length: 512, payload };
+    });
+    for (const [i, write] of writes.entries()) {
+      for (const [step, what] of [...(orders[i] ?? '')].entries()) {
+        const wrong = { ...write, payload: new Uint8Array(512).fill(100 + step) };
+        if (what === 'c') recording.control(controlOf(write));
+        else recording.data(dataOf(what === 'w' ? wrong : write) ?? new Uint8Array(0));
+        if (!isTogether) await recording.settled();
+      }
+    }
+    await recording.settled();
+    expect([recording.prefix.mark, recording.waiting]).toEqual([orders.length, { control: 0, data: 0 }]);
+    expect(world.at(orders.length)).toEqual(replayed([new Uint8Array(65_536)], writes, orders.length));
+  }
 });
 
 test('what comes in the very step in which writing ends is written too', async () => {
