@@ -125,6 +125,28 @@ test('a damaged recording: the marks are named, nothing wrong is given out, and 
   }
 });
 
+test('[OS6] a payload that was damaged is restored from the log device when the recorder is started', async () => {
+  const bed = await HistoryBed.make({ volumeBytes: 2 * MIB, logDevice: true });
+  ends.push(async () => bed.remove());
+  await bed.start();
+  const account = new Account(2 * MIB);
+  for (let i = 1; i <= 3; i++) await account.write(bed, i, i * 4096, 300_000);
+  await eventually('the log device has it', SOON_MS, async () => {
+    const { recorders } = (await bed.pair.status('source')) as { recorders?: { name: string; kept: number }[] };
+    return (recorders?.find(({ name }) => name === 'log')?.kept ?? 0) >= (account.states[2]?.mark ?? Infinity);
+  });
+  await bed.endRecorder('SIGTERM');
+  const path = dataPath(bed.recording, segmentsIn(bed.recording, 'data')[0] ?? 0);
+  const bytes = readFileSync(path);
+  // Of the first write and of the last.
+  for (const at of [1000, bytes.length - 100]) bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  expect(() => bed.digest(account.states[0]?.mark ?? 0)).toThrow(/its data is damaged/);
+  bed.startRecorder();
+  await eventually('it is restored', SOON_MS, async () => (await bed.seen())?.restored?.data === 2);
+  for (const { mark, digest } of account.states) expect(bed.digest(mark), `mark ${mark}`).toBe(digest);
+});
+
 test('[OS8] a volume that somebody writes is not restored onto: he is named, and nothing is written', async () => {
   const { bed, account } = await begun();
   const image = join(bed.pair.folder, 'used');

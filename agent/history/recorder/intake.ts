@@ -70,7 +70,7 @@ export class Intake {
       progress: () => intake?.progress(),
     });
     intake = new Intake(options, recording);
-    await intake.#restore();
+    await intake.#restore(true);
     return intake;
   }
 
@@ -110,7 +110,7 @@ export class Intake {
     const { dataFolder, session } = hello;
     this.#dataFolder = dataFolder === null ? null : new DataFolderReader(dataFolder, session, this.#options.log);
     await this.recording.settled();
-    await this.#restore();
+    await this.#restore(false);
     const { prefix, isWhole } = this.recording;
     this.#askedMs = this.#options.nowMs();
     peer.send(FRAME_KIND.recording, 0, 0, encodeRecordingState({ prefix, isWhole }));
@@ -253,11 +253,11 @@ export class Intake {
   }
 
   /** [HI7] */
-  async #restore(): Promise<void> {
+  async #restore(isThorough: boolean): Promise<void> {
     const { logFolder, log } = this.#options;
     if (logFolder === null) return;
     try {
-      const restored = await restoreFrom(this.recording, logFolder);
+      const restored = await restoreFrom(this.recording, logFolder, isThorough);
       if (restored.control + restored.data === 0) return;
       this.#restored = restored;
       log(
