@@ -1,6 +1,6 @@
 /** `stillbeat history list`, `at` and `diff`: what is recorded, what the state was, what changed. */
 import { createHash } from 'node:crypto';
-import { EXIT } from '../base/errors.ts';
+import { AgentError, EXIT } from '../base/errors.ts';
 import { aheadUs, gapText, timeText } from '../history/core/spans.ts';
 import { loadRecording, type Loaded } from '../history/store/load.ts';
 import { State, STEP_BYTES } from '../history/store/state.ts';
@@ -17,11 +17,16 @@ type Document = Readonly<Record<string, unknown>>;
 export async function list(argv: string[]): Promise<number> {
   const { values } = parse(argv, {});
   const asked = values.config === undefined ? null : loadHistory(values.config).retention;
-  const documents = loadAll(values).map((loaded) => describe(loaded, asked));
+  const faults: unknown[] = [];
+  const documents = loadAll(values, faults).map((loaded) => describe(loaded, asked));
   if (values.json === true) process.stdout.write(`${JSON.stringify({ recordings: documents })}\n`);
   else for (const document of documents) process.stdout.write(listText(document));
-  return EXIT.ok;
+  return statusOf(faults);
 }
+
+/** What could be read was said; that one could not shows in the status. */
+const statusOf = ([fault]: readonly unknown[]): number =>
+  fault === undefined ? EXIT.ok : fault instanceof AgentError ? fault.exitStatus : EXIT.failed;
 
 interface Described {
   readonly monitor: string;
@@ -107,7 +112,8 @@ export async function at(argv: string[]): Promise<number> {
   const [time, ...more] = positionals;
   if (time === undefined || more.length > 0) throw usageError('history', 'history at takes one time');
   const states: Document[] = [];
-  for (const folder of foldersOf(values, [time])) {
+  const faults: unknown[] = [];
+  for (const folder of foldersOf(values, [time], faults)) {
     const loaded = loadRecording(folder);
     const moment = momentOf(loaded, time);
     const state = new State(loaded, moment.mark);
@@ -129,7 +135,7 @@ export async function at(argv: string[]): Promise<number> {
   }
   if (values.json === true) process.stdout.write(`${JSON.stringify({ states })}\n`);
   else for (const state of states) process.stdout.write(stateText(state));
-  return EXIT.ok;
+  return statusOf(faults);
 }
 
 function stateText(state: Document): string {

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
 import { findMark } from '../history/core/spans.ts';
 import { parseWhen, WHEN_EXAMPLES } from '../history/core/when.ts';
-import { isRecording, recordingsIn } from '../history/store/files.ts';
+import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { readKnown } from '../history/store/known.ts';
 import { loadRecording, type Loaded } from '../history/store/load.ts';
 import { systemClock } from '../platform/clock.ts';
@@ -49,22 +49,45 @@ export const parse = <Options extends NonNullable<Parameters<typeof parseArgs>[0
   options: Options,
 ) => parseArgs({ args: withTimes(argv), options: { ...COMMON_OPTIONS, ...options }, allowPositionals: true });
 
-/** The folders of the recordings that are meant, by name; they are known up to the time that is asked for, as far as they will be. */
-export function foldersOf(common: Common, times: readonly (string | undefined)[] = [common.at]): string[] {
-  const folders = foldersMeant(common);
-  for (const folder of folders) for (const time of times) awaitKnown(folder, time);
+/**
+ * The folders of the recordings that are meant, by name; they are known up to the time that is asked for, as far as they will be. Of
+ * several one that cannot be read is passed over, told, and put into `faults`.
+ */
+export function foldersOf(
+  common: Common,
+  times: readonly (string | undefined)[] = [common.at],
+  faults: unknown[] = [],
+): string[] {
+  const meant = foldersMeant(common);
+  const folders = meant.length === 1 ? meant : meant.filter((folder) => isReadable(folder, faults));
+  if (folders.length === 0) throw faults[0];
+  awaitKnown(folders, times);
   return folders;
 }
 
+function isReadable(folder: string, faults: unknown[]): boolean {
+  try {
+    readHead(folder);
+    return true;
+  } catch (error) {
+    faults.push(error);
+    process.stderr.write(`stillbeat: ${(error as Error).message}: it is passed over\n`);
+    return false;
+  }
+}
+
 /** [HI9] While a session runs the last second is known a second later. */
-function awaitKnown(folder: string, time: string | undefined): void {
-  const when = time === undefined ? null : parseWhen(time, NOW_MS);
-  if (!when || !('timeUs' in when) || when.timeUs > NOW_MS * 1000) return;
+function awaitKnown(folders: readonly string[], times: readonly (string | undefined)[]): void {
   const endMs = systemClock.monotonicMs() + KNOWN_MS_MAX;
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
-  for (let known = readKnown(folder); known?.isOpen === true && known.timeUs < when.timeUs; known = readKnown(folder)) {
-    if (systemClock.monotonicMs() > endMs) return;
-    Atomics.wait(sleeper, 0, 0, KNOWN_LOOK_MS);
+  for (const time of times) {
+    const when = time === undefined ? null : parseWhen(time, NOW_MS);
+    if (!when || !('timeUs' in when) || when.timeUs > NOW_MS * 1000) continue;
+    const isAwaited = (folder: string): boolean => {
+      const known = readKnown(folder);
+      return known?.isOpen === true && known.timeUs < when.timeUs;
+    };
+    while (folders.some(isAwaited) && systemClock.monotonicMs() < endMs) Atomics.wait(sleeper, 0, 0, KNOWN_LOOK_MS);
   }
 }
 
@@ -85,12 +108,13 @@ function foldersMeant({ config, store, monitor }: Common): string[] {
 }
 
 /** One recording: where there are several, `--monitor` says which. */
-export function oneFolder(common: Common, times?: readonly (string | undefined)[]): string {
-  const [folder = '', ...more] = foldersOf(common, times);
+export function oneFolder(common: Common, times: readonly (string | undefined)[] = [common.at]): string {
+  const [folder = '', ...more] = foldersMeant(common);
   if (more.length > 0) {
     const names = [folder, ...more].map((one) => one.split('/').at(-1)).join(', ');
     throw usageError('history', `--monitor is missing: there are ${names}`);
   }
+  awaitKnown([folder], times);
   return folder;
 }
 
@@ -110,6 +134,6 @@ export function momentOf(loaded: Loaded, text: string | undefined): Moment {
   throw new AgentError('failed', `${head.monitor}: ${found.why}; stillbeat history list shows what there is`);
 }
 
-export function loadAll(common: Common): Loaded[] {
-  return foldersOf(common).map((folder) => loadRecording(folder));
+export function loadAll(common: Common, faults: unknown[]): Loaded[] {
+  return foldersOf(common, [], faults).map((folder) => loadRecording(folder));
 }

@@ -108,3 +108,16 @@ test('[OS7] of a data folder only whole files of the session are taken, and noth
   put(dataFileName(SESSION + 2, 2), damaged);
   await until('it ends', () => again.stopped?.endsWith('data that is damaged') === true);
 });
+
+test('a recording whose head is damaged is passed over, and said; the others are served', async () => {
+  const { said, monitor } = await made((store) => {
+    mkdirSync(join(store, 'erp'));
+    writeFileSync(join(store, 'erp', 'head'), 'x');
+  });
+  expect(said).toEqual([expect.stringMatching(/^erp: \S+ is damaged: .* remove the folder: it is passed over$/)]);
+  const [erp, crm] = [monitor('erp'), monitor('crm')];
+  crm.write(await crm.begin(), writeOf(1));
+  await until('the other one is served', () => crm.kept === 1);
+  await erp.meet();
+  expect([erp.met, erp.stopped]).toEqual([null, expect.stringMatching(/head is damaged: .* remove the folder/)]);
+});
