@@ -143,8 +143,9 @@ export class Intake {
 
   /** From time to time. */
   look(): void {
-    if (this.#dataFolder === null || !this.#isTaking) return;
     const { recording } = this;
+    recording.look();
+    if (this.#dataFolder === null || !this.#isTaking) return;
     const isFull = (): boolean => recording.pendingBytes > PENDING_BYTES_MAX;
     // A crash may take now what is removed there: the monitor keeps it until it is durable here.
     const fault = this.#dataFolder.look(isFull, (bytes) => recording.data(bytes));

@@ -47,6 +47,9 @@ export interface RecordingHead {
 const HEAD = 'head';
 const SEGMENT = /^(\d{8})\.(control|data)$/;
 
+/** Whether a file has anything that states are made of. */
+export const isContent = (name: string): boolean => SEGMENT.test(name) || /^base-\d+$/.test(name);
+
 export const headPath = (folder: string): string => join(folder, HEAD);
 export const controlPath = (folder: string, segment: number): string => join(folder, `${digits(segment)}.control`);
 export const dataPath = (folder: string, segment: number): string => join(folder, `${digits(segment)}.data`);

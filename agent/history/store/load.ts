@@ -174,3 +174,14 @@ function readAll(path: string): Uint8Array {
     closeSync(fd);
   }
 }
+
+/** Where there is no base: the mark before the last run of marks without a hole. */
+export function lastRunFrom(table: RecordTable): number {
+  let [from, upTo] = [0, 0];
+  for (const record of table.order) {
+    const mark = table.mark(record);
+    if (mark !== upTo + 1 || !table.isComplete(record)) from = table.isComplete(record) ? mark - 1 : mark;
+    upTo = mark;
+  }
+  return from;
+}

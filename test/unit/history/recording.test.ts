@@ -294,6 +294,53 @@ test('[OS5] what is missing is a gap: no state in it, the ones around it as they
   ).toBe(0);
 });
 
+test('files that are removed under the one who writes are told, and nothing behind them counts as kept', async () => {
+  const random = new Prng(19);
+  const sizes = [65_536];
+  const writes = randomWrites(random, 20, sizes);
+  const removals = [controlPath, dataPath].map((pathOf) => (folder: string) => pathOf(folder, 1));
+  for (const pathOf of [...removals, (folder: string) => join(folder, 'base-0')]) {
+    for (const isSilent of [true, false]) {
+      const world = made(sizes);
+      const recording = await world.open();
+      fillBase(recording, [new Uint8Array(65_536)]);
+      feed(recording, random, writes.slice(0, 10));
+      await recording.settled();
+      const path = pathOf(world.folder);
+      rmSync(path);
+      if (isSilent || path.includes('base')) recording.look();
+      else feed(recording, random, writes.slice(10));
+      await until(`${path} is missed`, () => recording.fault !== null);
+      expect(recording.fault).toBe(`${path} was removed: what was in it is lost here; start the recorder again`);
+      expect(world.said).toEqual([expect.stringContaining(`cannot be written (${path} was removed`)]);
+      expect(recording.prefix.mark).toBe(10);
+    }
+  }
+});
+
+test('retention by time goes on while nothing is written', async () => {
+  const random = new Prng(23);
+  const sizes = [65_536];
+  const world = made(sizes);
+  world.nowMs = Date.now();
+  const recording = await world.open({ hours: 1, bytes: 0 });
+  fillBase(recording, [new Uint8Array(65_536)]);
+  const writes = randomWrites(random, 20, sizes);
+  feed(recording, random, writes);
+  await recording.settled();
+  for (const [hours, mark] of [
+    [0.9, 0],
+    [2, 20],
+  ] as const) {
+    world.nowMs = Date.now() + hours * 3_600_000;
+    recording.look();
+    await recording.settled();
+    expect([recording.base.mark, recording.fault]).toEqual([mark, null]);
+  }
+  expect(world.at(20)).toEqual(replayed([new Uint8Array(65_536)], writes, 20));
+  expect(segmentsIn(world.folder, 'control').length).toBe(1);
+});
+
 test('a recording cut off at any byte, and a bit that turned over in it: states are right, or are refused', async () => {
   const random = new Prng(21);
   const sizes = [65_536];
