@@ -126,8 +126,9 @@ export interface Moment {
 
 /** The mark of a time, as an operator writes it. Throws an AgentError for one that cannot be restored. */
 export function momentOf(loaded: Loaded, text: string | undefined): Moment {
-  const when = text === undefined ? null : parseWhen(text, NOW_MS);
-  if (!when) throw usageError('history', `${text ?? '--at is missing'} is no time: write for example ${WHEN_EXAMPLES}`);
+  if (text === undefined) throw usageError('history', `--at is missing: write for example --at ${WHEN_EXAMPLES}`);
+  const when = parseWhen(text, NOW_MS);
+  if (!when) throw usageError('history', `${text} is no time: write for example ${WHEN_EXAMPLES}`);
   const { table, extent, times, head } = loaded;
   const found = findMark(table, extent, times, when, NOW_MS * 1000);
   if (found.ok) return found;

@@ -53,11 +53,32 @@ test('retention: prune by a recorder that runs, and by none; the list says that 
   for (const [argv, line] of [
     [['--before', 'yesterday'], /--before yesterday is no time/],
     [['--before', '-1h', '--monitor', 'crm'], /there is no recording of crm/],
+    [
+      ['--before', '#1'],
+      /--before #1 is a mark, and whole segments go by their time: write for example \S+, or -5m;/,
+    ],
     [[], /--before is missing/],
   ] as const) {
     const { status, stderr } = await prune(...argv);
     expect([status === 0, stderr]).toEqual([false, expect.stringMatching(line)]);
   }
+  const byStore = ['prune', '--before', '-0s', '--store', bed.store] as const;
+  expect(await bed.history(...byStore)).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^erp: \d+ segments/),
+  });
+  expect(newest()).toBe(account.states.at(-1)?.digest);
+  for (const action of ['restore', 'serve']) {
+    const argv = action === 'restore' ? [bed.pair.volume.source] : [];
+    expect(await bed.history(action, ...argv, '--store', bed.store)).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/ --at is missing: write for example --at 2026/),
+    });
+  }
+  bed.startRecorder();
+  await account.write(bed, 10, 0, 4096);
+  const held = await bed.history(...byStore);
+  expect(held).toMatchObject({ status: 7, stderr: expect.stringMatching(/is written by another process/) });
 });
 
 test('[OS4] a time behind what is known is refused, never an old state; while the source is linked `now` is the present', async () => {

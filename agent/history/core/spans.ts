@@ -20,8 +20,8 @@ export interface Gap {
   readonly fromUs: number;
   /** Null: nothing behind it can be restored yet. */
   readonly untilUs: number | null;
-  /** What is missing of it. */
-  readonly lacks: 'all' | 'control' | 'data' | 'base';
+  /** Of how many of its marks nothing was recorded, or one of the two; none at all: of no mark, but they stand on no base. */
+  readonly lacks: { readonly all: number; readonly control: number; readonly data: number };
 }
 
 export interface Extent {
@@ -87,6 +87,8 @@ export function extentOf(
   return { spans, gaps: gapsOf(table, spans, times, known?.mark ?? 0), knownUs };
 }
 
+const NOTHING: Gap['lacks'] = { all: 0, control: 0, data: 0 };
+
 function gapsOf(table: RecordTable, spans: readonly Span[], times: Float64Array, knownMark: number): Gap[] {
   const gaps: Gap[] = [];
   const lastRecord = table.order.at(-1);
@@ -100,7 +102,7 @@ function gapsOf(table: RecordTable, spans: readonly Span[], times: Float64Array,
   const first = table.order[0];
   if (spans.length === 0 && newest > 0) {
     const mark = first === undefined ? (table.orphans[0] ?? 1) : table.mark(first);
-    gaps.push({ first: mark, last: newest, fromUs: times[0] ?? 0, untilUs: null, lacks: 'base' });
+    gaps.push({ first: mark, last: newest, fromUs: times[0] ?? 0, untilUs: null, lacks: NOTHING });
   }
   return gaps;
 }
@@ -113,21 +115,19 @@ function gapFrom(
   fromUs: number,
   untilUs: number | null,
 ): Gap {
-  let [control, data] = [false, false];
-  let [here, knownUs] = [0, fromUs];
+  let [here, data, knownUs] = [0, 0, fromUs];
   for (let place = table.placeOf(first - 1) + 1; place < table.count; place++) {
     const record = table.order[place] ?? 0;
     if (table.mark(record) > last) break;
     if (!isEntry(table.kind(record))) continue;
     here++;
-    if (!table.isComplete(record)) data = true;
+    if (!table.isComplete(record)) data++;
     // Its time is known: before it nothing is missing.
     if (table.mark(record) === first) knownUs = (times[place] ?? fromUs) - 0.5;
   }
-  const orphaned = table.orphans.filter((mark) => mark >= first && mark <= last).length;
-  if (here + orphaned === last - first + 1) control = orphaned > 0;
-  const lacks = here + orphaned < last - first + 1 ? 'all' : data && !control ? 'data' : control ? 'control' : 'base';
-  return { first, last, fromUs: knownUs, untilUs, lacks };
+  const control = table.orphans.filter((mark) => mark >= first && mark <= last).length;
+  const all = last - first + 1 - here - control;
+  return { first, last, fromUs: knownUs, untilUs, lacks: { all, control, data } };
 }
 
 /** A mark, or a time. */
@@ -183,16 +183,25 @@ const beginning = (what: string, first: Span): string =>
 const notKnown = (knownUs: number, mark: number): string =>
   `lies behind ${timeText(knownUs)}, until when all that was written is known here: name a time up to then, or #${mark} for the newest state that is here`;
 
-const LACKS: Readonly<Record<Gap['lacks'], string>> = {
+const LACKS: Readonly<Record<keyof Gap['lacks'], string>> = {
   all: 'were never recorded',
   control: 'have data and no control',
   data: 'have control and no data',
-  base: 'have no base that they stand on',
 };
 
-export function gapText({ first, last, fromUs, untilUs, lacks }: Gap): string {
+/** What is missing everywhere in it, or of how many of its marks what. */
+function lacksText({ first, last, lacks }: Gap): string {
+  const kinds = (['all', 'control', 'data'] as const).filter((kind) => lacks[kind] > 0);
+  const [one] = kinds;
+  if (one === undefined) return 'have no base that they stand on';
+  if (lacks[one] === last - first + 1) return LACKS[one];
+  return `are not all here: ${kinds.map((kind) => `${lacks[kind]} ${LACKS[kind]}`).join(', ')}`;
+}
+
+export function gapText(gap: Gap): string {
+  const { first, last, fromUs, untilUs } = gap;
   const until = untilUs === null ? 'on' : `to ${timeText(untilUs)}`;
-  return `marks ${first} to ${last}, from ${timeText(fromUs)} ${until}, ${LACKS[lacks]}`;
+  return `marks ${first} to ${last}, from ${timeText(fromUs)} ${until}, ${lacksText(gap)}`;
 }
 
 export const timeText = (us: number): string => new Date(Math.floor(us / 1000)).toISOString();
