@@ -157,7 +157,7 @@ test('[OS2] data that is not of its mark is dropped, in whatever order it comes,
       return { kind: 1, mark: i + 1, timeNs: START_NS, volume: 0, offset: i * 512, length: 512, payload };
     });
     for (const [i, write] of writes.entries()) {
-      for (const [step, what] of [...(orders[i] ?? '')].entries()) {
+      for (const [step, what] of (orders[i] ?? '').split('').entries()) {
         const wrong = { ...write, payload: new Uint8Array(512).fill(100 + step) };
         if (what === 'c') recording.control(controlOf(write));
         else recording.data(dataOf(what === 'w' ? wrong : write) ?? new Uint8Array(0));
