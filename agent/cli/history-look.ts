@@ -1,6 +1,6 @@
 /** `stillbeat history list`, `at` and `diff`: what is recorded, what the state was, what changed. */
 import { createHash } from 'node:crypto';
-import { EXIT } from '../base/errors.ts';
+import { AgentError, EXIT } from '../base/errors.ts';
 import { aheadUs, gapText, timeText } from '../history/core/spans.ts';
 import { loadRecording, type Loaded } from '../history/store/load.ts';
 import { State, STEP_BYTES } from '../history/store/state.ts';
@@ -17,11 +17,16 @@ type Document = Readonly<Record<string, unknown>>;
 export async function list(argv: string[]): Promise<number> {
   const { values } = parse(argv, {});
   const asked = values.config === undefined ? null : loadHistory(values.config).retention;
-  const documents = loadAll(values).map((loaded) => describe(loaded, asked));
+  const faults: unknown[] = [];
+  const documents = loadAll(values, faults).map((loaded) => describe(loaded, asked));
   if (values.json === true) process.stdout.write(`${JSON.stringify({ recordings: documents })}\n`);
   else for (const document of documents) process.stdout.write(listText(document));
-  return EXIT.ok;
+  return statusOf(faults);
 }
+
+/** What could be read was said; that one could not shows in the status. */
+const statusOf = ([fault]: readonly unknown[]): number =>
+  fault === undefined ? EXIT.ok : fault instanceof AgentError ? fault.exitStatus : EXIT.failed;
 
 interface Described {
   readonly monitor: string;
@@ -36,6 +41,8 @@ interface Described {
     readonly until: string;
   }[];
   readonly gaps: readonly string[];
+  /** All that was written until then is here; null: not noted. */
+  readonly knownUntil: string | null;
   readonly writes: number;
   readonly segmentBytes: number;
   readonly clockAheadSeconds: number;
@@ -59,6 +66,7 @@ function describe(loaded: Loaded, asked: { readonly hours: number; readonly byte
       until: timeText(toUs),
     })),
     gaps: extent.gaps.map(gapText),
+    knownUntil: extent.knownUs === Infinity ? null : timeText(extent.knownUs),
     writes: table.count,
     segmentBytes: segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0),
     clockAheadSeconds: last === undefined ? 0 : aheadUs(table, table.mark(last)) / 1e6,
@@ -82,6 +90,9 @@ function listText(one: Described): string {
   const lines = [
     `${one.monitor}: ${volumes}; ${one.writes} writes in ${bytesText(one.segmentBytes)}`,
     ...one.spans.map(({ from, to, since, until }) => `  ${since} to ${until}  marks ${from} to ${to}`),
+    ...(one.knownUntil === null || one.spans.length === 0
+      ? []
+      : [`  all that was written until ${one.knownUntil} is known`]),
     ...(one.spans.length === 0 ? ['  nothing can be restored yet: the base is not all there'] : []),
     ...one.gaps.map((gap) => `  gap: ${gap}`),
     ...(ahead === 0
@@ -101,7 +112,8 @@ export async function at(argv: string[]): Promise<number> {
   const [time, ...more] = positionals;
   if (time === undefined || more.length > 0) throw usageError('history', 'history at takes one time');
   const states: Document[] = [];
-  for (const folder of foldersOf(values)) {
+  const faults: unknown[] = [];
+  for (const folder of foldersOf(values, [time], faults)) {
     const loaded = loadRecording(folder);
     const moment = momentOf(loaded, time);
     const state = new State(loaded, moment.mark);
@@ -123,7 +135,7 @@ export async function at(argv: string[]): Promise<number> {
   }
   if (values.json === true) process.stdout.write(`${JSON.stringify({ states })}\n`);
   else for (const state of states) process.stdout.write(stateText(state));
-  return EXIT.ok;
+  return statusOf(faults);
 }
 
 function stateText(state: Document): string {
@@ -159,7 +171,7 @@ export async function diff(argv: string[]): Promise<number> {
   const { values, positionals } = parse(argv, {});
   const [first, second, ...more] = positionals;
   if (second === undefined || more.length > 0) throw usageError('history', 'history diff takes two times');
-  const loaded = loadRecording(oneFolder(values));
+  const loaded = loadRecording(oneFolder(values, [first, second]));
   const moments = [momentOf(loaded, first), momentOf(loaded, second)].sort((a, b) => a.mark - b.mark);
   const [from, to] = [moments[0]?.mark ?? 0, moments[1]?.mark ?? 0];
   const volumes = await changedRanges(loaded, from, to);

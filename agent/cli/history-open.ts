@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
 import { findMark } from '../history/core/spans.ts';
 import { parseWhen, WHEN_EXAMPLES } from '../history/core/when.ts';
-import { isRecording, recordingsIn } from '../history/store/files.ts';
+import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
+import { readKnown } from '../history/store/known.ts';
 import { loadRecording, type Loaded } from '../history/store/load.ts';
 import { systemClock } from '../platform/clock.ts';
 import { loadHistory } from '../settings/history.ts';
@@ -23,15 +24,22 @@ export interface Common {
   readonly store?: string;
   readonly monitor?: string;
   readonly json?: boolean;
+  /** The time that a state is asked for of, where that is an option. */
+  readonly at?: string;
 }
+
+/** The present that times are relative to: when the command began. */
+const NOW_MS = systemClock.wallMs();
+/** For a session that runs to say that all up to a time is there. */
+const KNOWN_MS_MAX = 5000;
+const KNOWN_LOOK_MS = 50;
 
 /** A relative time begins as an option does. */
 const RELATIVE = /^-\d/;
 
 function withTimes(argv: readonly string[]): string[] {
-  const nowMs = systemClock.wallMs();
   return argv.map((word) => {
-    const when = RELATIVE.test(word) ? parseWhen(word, nowMs) : null;
+    const when = RELATIVE.test(word) ? parseWhen(word, NOW_MS) : null;
     return when && 'timeUs' in when ? new Date(when.timeUs / 1000).toISOString() : word;
   });
 }
@@ -41,8 +49,49 @@ export const parse = <Options extends NonNullable<Parameters<typeof parseArgs>[0
   options: Options,
 ) => parseArgs({ args: withTimes(argv), options: { ...COMMON_OPTIONS, ...options }, allowPositionals: true });
 
-/** The folders of the recordings that are meant, by name. */
-export function foldersOf({ config, store, monitor }: Common): string[] {
+/**
+ * The folders of the recordings that are meant, by name; they are known up to the time that is asked for, as far as they will be. Of
+ * several one that cannot be read is passed over, told, and put into `faults`.
+ */
+export function foldersOf(
+  common: Common,
+  times: readonly (string | undefined)[] = [common.at],
+  faults: unknown[] = [],
+): string[] {
+  const meant = foldersMeant(common);
+  const folders = meant.length === 1 ? meant : meant.filter((folder) => isReadable(folder, faults));
+  if (folders.length === 0) throw faults[0];
+  awaitKnown(folders, times);
+  return folders;
+}
+
+function isReadable(folder: string, faults: unknown[]): boolean {
+  try {
+    readHead(folder);
+    return true;
+  } catch (error) {
+    faults.push(error);
+    process.stderr.write(`stillbeat: ${(error as Error).message}: it is passed over\n`);
+    return false;
+  }
+}
+
+/** [HI9] While a session runs the last second is known a second later. */
+function awaitKnown(folders: readonly string[], times: readonly (string | undefined)[]): void {
+  const endMs = systemClock.monotonicMs() + KNOWN_MS_MAX;
+  const sleeper = new Int32Array(new SharedArrayBuffer(4));
+  for (const time of times) {
+    const when = time === undefined ? null : parseWhen(time, NOW_MS);
+    if (!when || !('timeUs' in when) || when.timeUs > NOW_MS * 1000) continue;
+    const isAwaited = (folder: string): boolean => {
+      const known = readKnown(folder);
+      return known?.isOpen === true && known.timeUs < when.timeUs;
+    };
+    while (folders.some(isAwaited) && systemClock.monotonicMs() < endMs) Atomics.wait(sleeper, 0, 0, KNOWN_LOOK_MS);
+  }
+}
+
+function foldersMeant({ config, store, monitor }: Common): string[] {
   if ((config === undefined) === (store === undefined)) {
     throw usageError('history', 'one of --config and --store is needed');
   }
@@ -59,12 +108,13 @@ export function foldersOf({ config, store, monitor }: Common): string[] {
 }
 
 /** One recording: where there are several, `--monitor` says which. */
-export function oneFolder(common: Common): string {
-  const [folder = '', ...more] = foldersOf(common);
+export function oneFolder(common: Common, times: readonly (string | undefined)[] = [common.at]): string {
+  const [folder = '', ...more] = foldersMeant(common);
   if (more.length > 0) {
     const names = [folder, ...more].map((one) => one.split('/').at(-1)).join(', ');
     throw usageError('history', `--monitor is missing: there are ${names}`);
   }
+  awaitKnown([folder], times);
   return folder;
 }
 
@@ -76,15 +126,15 @@ export interface Moment {
 
 /** The mark of a time, as an operator writes it. Throws an AgentError for one that cannot be restored. */
 export function momentOf(loaded: Loaded, text: string | undefined): Moment {
-  const nowMs = systemClock.wallMs();
-  const when = text === undefined ? null : parseWhen(text, nowMs);
-  if (!when) throw usageError('history', `${text ?? '--at is missing'} is no time: write for example ${WHEN_EXAMPLES}`);
+  if (text === undefined) throw usageError('history', `--at is missing: write for example --at ${WHEN_EXAMPLES}`);
+  const when = parseWhen(text, NOW_MS);
+  if (!when) throw usageError('history', `${text} is no time: write for example ${WHEN_EXAMPLES}`);
   const { table, extent, times, head } = loaded;
-  const found = findMark(table, extent, times, when, nowMs * 1000);
+  const found = findMark(table, extent, times, when, NOW_MS * 1000);
   if (found.ok) return found;
   throw new AgentError('failed', `${head.monitor}: ${found.why}; stillbeat history list shows what there is`);
 }
 
-export function loadAll(common: Common): Loaded[] {
-  return foldersOf(common).map((folder) => loadRecording(folder));
+export function loadAll(common: Common, faults: unknown[]): Loaded[] {
+  return foldersOf(common, [], faults).map((folder) => loadRecording(folder));
 }

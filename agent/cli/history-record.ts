@@ -4,13 +4,13 @@ import { parseArgs } from 'node:util';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
 import { ControlServer } from '../control-server.ts';
-import { parseWhen, WHEN_EXAMPLES } from '../history/core/when.ts';
+import { parseWhen, TIME_EXAMPLES } from '../history/core/when.ts';
 import { Recorder } from '../history/recorder/recorder.ts';
-import { readHead, recordingsIn } from '../history/store/files.ts';
-import { Recording } from '../history/store/recording.ts';
+import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
+import { Recording, type Retention } from '../history/store/recording.ts';
 import { systemClock } from '../platform/clock.ts';
 import { createLog, logLevel } from '../platform/log.ts';
-import { loadHistory, type HistorySettings } from '../settings/history.ts';
+import { loadHistory } from '../settings/history.ts';
 import { usageError } from './commands.ts';
 import { parse } from './history-open.ts';
 import { MirrorKeys } from './mirror-keys.ts';
@@ -18,6 +18,7 @@ import { bytesText } from './mirror-text.ts';
 
 const START = 'stillbeat history record';
 const PRUNE_MS_MAX = 600_000;
+const NO_BOUND: Retention = { hours: 0, bytes: 0 };
 
 /** Runs until SIGTERM or SIGINT. */
 export async function record(argv: string[]): Promise<number> {
@@ -68,27 +69,33 @@ interface Pruned {
 /** By a recorder that runs, or on its store. */
 export async function prune(argv: string[]): Promise<number> {
   const { values } = parse(argv, { before: { type: 'string' } });
-  if (values.config === undefined) throw usageError('history', '--config is missing');
+  if ((values.config === undefined) === (values.store === undefined))
+    throw usageError('history', 'one of --config and --store is needed');
   if (values.before === undefined) throw usageError('history', '--before is missing');
   const when = parseWhen(values.before, systemClock.wallMs());
-  if (!when || !('timeUs' in when))
-    throw usageError('history', `--before ${values.before} is no time: write for example ${WHEN_EXAMPLES}`);
-  const settings = loadHistory(values.config);
-  const { monitor } = values;
-  if (monitor !== undefined && !recordingsIn(settings.store).includes(monitor)) {
-    throw new AgentError(
-      'failed',
-      `there is no recording of ${monitor} in ${settings.store}: see stillbeat history list`,
-    );
+  if (!when || !('timeUs' in when)) {
+    const what = when ? 'is a mark, and whole segments go by their time' : 'is no time';
+    throw usageError('history', `--before ${values.before} ${what}: write for example ${TIME_EXAMPLES}`);
   }
+  const settings = values.config === undefined ? null : loadHistory(values.config);
+  const store = settings?.store ?? values.store ?? '';
+  const { monitor } = values;
+  const folders = recordingFolders(store).filter(([name]) => monitor === undefined || name === monitor);
+  if (folders.length === 0) {
+    const which = monitor === undefined ? 'recording' : `recording of ${monitor}`;
+    throw new AgentError('failed', `there is no ${which} in ${store}: see stillbeat history list`);
+  }
+  const here = async (): Promise<Pruned[]> => pruneStore(folders, settings?.retention ?? NO_BOUND, when.timeUs);
   const request = { command: 'history-prune', monitor, beforeUs: when.timeUs };
-  const pruned = await ask(settings.controlSocket, request, PRUNE_MS_MAX, START).then(
-    (answer) => answer['pruned'] as Pruned[],
-    async (error: AgentError) => {
-      if (!/no agent runs here/.test(error.message)) throw error;
-      return pruneStore(settings, monitor, when.timeUs);
-    },
-  );
+  const pruned = settings
+    ? await ask(settings.controlSocket, request, PRUNE_MS_MAX, START).then(
+        (answer) => answer['pruned'] as Pruned[],
+        async (error: AgentError) => {
+          if (!/no agent runs here/.test(error.message)) throw error;
+          return here();
+        },
+      )
+    : await here();
   if (values.json === true) process.stdout.write(`${JSON.stringify({ pruned })}\n`);
   for (const one of values.json === true ? [] : pruned) {
     process.stdout.write(
@@ -98,14 +105,19 @@ export async function prune(argv: string[]): Promise<number> {
   return EXIT.ok;
 }
 
+/** By name; a store may be the recording itself. */
+const recordingFolders = (store: string): [name: string, folder: string][] =>
+  isRecording(store)
+    ? [[readHead(store).monitor, store]]
+    : recordingsIn(store).map((name): [string, string] => [name, join(store, name)]);
+
 async function pruneStore(
-  { store, retention }: HistorySettings,
-  monitor: string | undefined,
+  folders: readonly [name: string, folder: string][],
+  retention: Retention,
   beforeUs: number,
 ): Promise<Pruned[]> {
   const pruned: Pruned[] = [];
-  for (const name of recordingsIn(store).filter((one) => monitor === undefined || one === monitor)) {
-    const folder = join(store, name);
+  for (const [name, folder] of folders) {
     const { volumes, generation } = readHead(folder);
     const recording = await Recording.open({
       folder,

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { dataPath, segmentsIn } from '../../agent/history/store/files.ts';
-import { Account, HistoryBed, sha256 } from '../support/history-bed.ts';
+import { run } from '../../agent/demo/shell.ts';
+import { eventually } from '../support/cluster.ts';
+import { Account, HistoryBed, sha256, SOON_MS } from '../support/history-bed.ts';
 
 const MIB = 1 << 20;
 const ends: (() => unknown)[] = [];
@@ -51,11 +53,74 @@ test('retention: prune by a recorder that runs, and by none; the list says that 
   for (const [argv, line] of [
     [['--before', 'yesterday'], /--before yesterday is no time/],
     [['--before', '-1h', '--monitor', 'crm'], /there is no recording of crm/],
+    [
+      ['--before', '#1'],
+      /--before #1 is a mark, and whole segments go by their time: write for example \S+, or -5m;/,
+    ],
     [[], /--before is missing/],
   ] as const) {
     const { status, stderr } = await prune(...argv);
     expect([status === 0, stderr]).toEqual([false, expect.stringMatching(line)]);
   }
+  const byStore = ['prune', '--before', '-0s', '--store', bed.store] as const;
+  expect(await bed.history(...byStore)).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/^erp: \d+ segments/),
+  });
+  expect(newest()).toBe(account.states.at(-1)?.digest);
+  for (const action of ['restore', 'serve']) {
+    const argv = action === 'restore' ? [bed.pair.volume.source] : [];
+    expect(await bed.history(action, ...argv, '--store', bed.store)).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/ --at is missing: write for example --at 2026/),
+    });
+  }
+  bed.startRecorder();
+  await account.write(bed, 10, 0, 4096);
+  const held = await bed.history(...byStore);
+  expect(held).toMatchObject({ status: 7, stderr: expect.stringMatching(/is written by another process/) });
+});
+
+test('[OS4] a time behind what is known is refused, never an old state; while the source is linked `now` is the present', async () => {
+  const { bed, account } = await begun();
+  const at = async (time: string) => bed.history('at', time, '--digest', '--store', bed.store);
+  const present = await at('now');
+  expect([present.status, present.stdout]).toEqual([0, expect.stringContaining(account.states.at(-1)?.digest ?? '')]);
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    await bed.endRecorder(signal);
+    await bed.write('write -P 77 0 64k');
+    const { status, stderr } = await at('now');
+    expect([status, stderr], signal).toEqual([
+      1,
+      expect.stringMatching(/ lies behind \d{4}-\S+Z, until when all .* or #\d+ for the newest state that is here/),
+    ]);
+    const newest = /#\d+/.exec(stderr)?.[0] ?? '';
+    expect((await at(newest)).stdout).toContain(account.states.at(-1)?.digest ?? '');
+    bed.startRecorder();
+    await account.write(bed, 77, 0, 65_536);
+  }
+});
+
+test('a storage that is full from the beginning: the session is refused with the reason, and goes on when there is room', async () => {
+  const bed = await HistoryBed.make({ volumeBytes: 4 * MIB, smallStore: '1m' });
+  ends.push(async () => bed.remove());
+  writeFileSync(bed.pair.volume.source, Buffer.alloc(4 * MIB, 7));
+  bed.startRecorder();
+  bed.pair.start('source');
+  await bed.served();
+  const refused = /session ends: recording \S+ cannot be written \(ENOSPC\): its storage is full: make room there/;
+  const isFull = /cannot be written \(ENOSPC\)/;
+  await eventually('the base does not fit', SOON_MS, () => isFull.test(bed.said));
+  // With the base half filled.
+  await bed.endRecorder();
+  bed.said = '';
+  bed.startRecorder();
+  await eventually('it is refused', SOON_MS, () => refused.test(bed.said) || bed.said.includes('    at '));
+  expect(bed.said).not.toContain('    at ');
+  await eventually('the source says so', SOON_MS, () => isFull.test(bed.pair.log('source')));
+  await run(['mount', '-o', 'remount,size=32m', bed.store]);
+  const account = await bed.caughtUp();
+  expect(bed.digest(account)).toBe(sha256(Buffer.alloc(4 * MIB, 7)));
 });
 
 test('a damaged recording: the marks are named, nothing wrong is given out, and what does not need them is right', async () => {
@@ -79,6 +144,28 @@ test('a damaged recording: the marks are named, nothing wrong is given out, and 
     expect(await restore(state?.mark)).toMatchObject({ status: 0 });
     expect(sha256(readFileSync(image))).toBe(state?.digest);
   }
+});
+
+test('[OS6] a payload that was damaged is restored from the log device when the recorder is started', async () => {
+  const bed = await HistoryBed.make({ volumeBytes: 2 * MIB, logDevice: true });
+  ends.push(async () => bed.remove());
+  await bed.start();
+  const account = new Account(2 * MIB);
+  for (let i = 1; i <= 3; i++) await account.write(bed, i, i * 4096, 300_000);
+  await eventually('the log device has it', SOON_MS, async () => {
+    const { recorders } = (await bed.pair.status('source')) as { recorders?: { name: string; kept: number }[] };
+    return (recorders?.find(({ name }) => name === 'log')?.kept ?? 0) >= (account.states[2]?.mark ?? Infinity);
+  });
+  await bed.endRecorder('SIGTERM');
+  const path = dataPath(bed.recording, segmentsIn(bed.recording, 'data')[0] ?? 0);
+  const bytes = readFileSync(path);
+  // Of the first write and of the last.
+  for (const at of [1000, bytes.length - 100]) bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  expect(() => bed.digest(account.states[0]?.mark ?? 0)).toThrow(/its data is damaged/);
+  bed.startRecorder();
+  await eventually('it is restored', SOON_MS, async () => (await bed.seen())?.restored?.data === 2);
+  for (const { mark, digest } of account.states) expect(bed.digest(mark), `mark ${mark}`).toBe(digest);
 });
 
 test('[OS8] a volume that somebody writes is not restored onto: he is named, and nothing is written', async () => {

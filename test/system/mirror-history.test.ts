@@ -42,8 +42,9 @@ test('[OS3] [OS4] [OS8] [OS9] every earlier state by mark and by time: digests, 
   for (let i = 1; i <= 5; i++) await account.write(bed, i, i * 300_000, 700_001);
   for (const { mark, digest, time } of account.states) {
     expect(bed.digest(mark), `mark ${mark}`).toBe(digest);
-    const { table, extent, times } = bed.loaded;
     const when = { timeUs: Date.parse(time) * 1000 };
+    await eventually('it is known', SOON_MS, () => bed.loaded.extent.knownUs >= when.timeUs);
+    const { table, extent, times } = bed.loaded;
     const found = findMark(table, extent, times, when, Infinity);
     expect(found.ok && bed.digest(found.mark), time).toBe(digest);
   }

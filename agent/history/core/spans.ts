@@ -2,6 +2,7 @@
  * Which states can be restored ([HI1]), and which mark a time means ([HI6]). A gap is what lies between: marks that are missing, or
  * of which control or data is.
  */
+import { CLOCK_NOISE_US } from './clock.ts';
 import { isEntry } from '../wire/record.ts';
 import type { RecordTable, WholePoint } from './table.ts';
 
@@ -19,20 +20,22 @@ export interface Gap {
   readonly fromUs: number;
   /** Null: nothing behind it can be restored yet. */
   readonly untilUs: number | null;
-  /** What is missing of it. */
-  readonly lacks: 'all' | 'control' | 'data' | 'base';
+  /** Of how many of its marks nothing was recorded, or one of the two; none at all: of no mark, but they stand on no base. */
+  readonly lacks: { readonly all: number; readonly control: number; readonly data: number };
 }
 
 export interface Extent {
   readonly spans: readonly Span[];
   readonly gaps: readonly Gap[];
+  /** [HI9] What was written behind this time may be missing. Infinity: nobody has noted it, as in recordings from before. */
+  readonly knownUs: number;
 }
 
 /** By how much the monitor's clock was ahead where this mark was given. Less than a second is no news of its clock. */
 export function aheadUs({ clocks }: RecordTable, mark: number): number {
   let ahead = 0;
   for (const note of clocks) if (note.mark <= mark) ahead = note.aheadUs;
-  return Math.abs(ahead) < 1_000_000 ? 0 : ahead;
+  return Math.abs(ahead) < CLOCK_NOISE_US ? 0 : ahead;
 }
 
 /** The times of `order`, corrected, and never going back. */
@@ -45,7 +48,7 @@ export function correctedTimes(table: RecordTable, floorUs = 0): Float64Array {
     const mark = table.mark(record);
     while (next < clocks.length && (clocks[next]?.mark ?? Infinity) <= mark) {
       const found = clocks[next++]?.aheadUs ?? 0;
-      ahead = Math.abs(found) < 1_000_000 ? 0 : found;
+      ahead = Math.abs(found) < CLOCK_NOISE_US ? 0 : found;
     }
     if (isEntry(table.kind(record))) newest = Math.max(newest, table.timeUs(record) - ahead);
     times[i] = newest;
@@ -53,7 +56,13 @@ export function correctedTimes(table: RecordTable, floorUs = 0): Float64Array {
   return times;
 }
 
-export function extentOf(table: RecordTable, base: WholePoint | null, times: Float64Array): Extent {
+/** `known`: nothing beyond its mark was written until then; null: not noted. */
+export function extentOf(
+  table: RecordTable,
+  base: WholePoint | null,
+  times: Float64Array,
+  known: WholePoint | null = null,
+): Extent {
   const wholes = table.wholes.filter(({ mark }) => base !== null && mark > base.mark);
   // Without a base nothing that is known later is a state.
   const starts = base ? [base, ...wholes] : [];
@@ -74,13 +83,17 @@ export function extentOf(table: RecordTable, base: WholePoint | null, times: Flo
     }
     spans.push({ from, to, fromUs, toUs });
   }
-  return { spans, gaps: gapsOf(table, spans, times) };
+  const knownUs = known ? Math.max(known.timeUs, spans.at(-1)?.toUs ?? 0) : Infinity;
+  return { spans, gaps: gapsOf(table, spans, times, known?.mark ?? 0), knownUs };
 }
 
-function gapsOf(table: RecordTable, spans: readonly Span[], times: Float64Array): Gap[] {
+const NOTHING: Gap['lacks'] = { all: 0, control: 0, data: 0 };
+
+function gapsOf(table: RecordTable, spans: readonly Span[], times: Float64Array, knownMark: number): Gap[] {
   const gaps: Gap[] = [];
   const lastRecord = table.order.at(-1);
-  const newest = Math.max(lastRecord === undefined ? 0 : table.mark(lastRecord), table.orphans.at(-1) ?? 0);
+  const recorded = lastRecord === undefined ? 0 : table.mark(lastRecord);
+  const newest = Math.max(recorded, table.orphans.at(-1) ?? 0, knownMark);
   spans.forEach((span, i) => {
     const next = spans[i + 1];
     const last = next ? next.from - 1 : newest;
@@ -89,7 +102,7 @@ function gapsOf(table: RecordTable, spans: readonly Span[], times: Float64Array)
   const first = table.order[0];
   if (spans.length === 0 && newest > 0) {
     const mark = first === undefined ? (table.orphans[0] ?? 1) : table.mark(first);
-    gaps.push({ first: mark, last: newest, fromUs: times[0] ?? 0, untilUs: null, lacks: 'base' });
+    gaps.push({ first: mark, last: newest, fromUs: times[0] ?? 0, untilUs: null, lacks: NOTHING });
   }
   return gaps;
 }
@@ -102,21 +115,19 @@ function gapFrom(
   fromUs: number,
   untilUs: number | null,
 ): Gap {
-  let [control, data] = [false, false];
-  let [here, knownUs] = [0, fromUs];
+  let [here, data, knownUs] = [0, 0, fromUs];
   for (let place = table.placeOf(first - 1) + 1; place < table.count; place++) {
     const record = table.order[place] ?? 0;
     if (table.mark(record) > last) break;
     if (!isEntry(table.kind(record))) continue;
     here++;
-    if (!table.isComplete(record)) data = true;
+    if (!table.isComplete(record)) data++;
     // Its time is known: before it nothing is missing.
     if (table.mark(record) === first) knownUs = (times[place] ?? fromUs) - 0.5;
   }
-  const orphaned = table.orphans.filter((mark) => mark >= first && mark <= last).length;
-  if (here + orphaned === last - first + 1) control = orphaned > 0;
-  const lacks = here + orphaned < last - first + 1 ? 'all' : data && !control ? 'data' : control ? 'control' : 'base';
-  return { first, last, fromUs: knownUs, untilUs, lacks };
+  const control = table.orphans.filter((mark) => mark >= first && mark <= last).length;
+  const all = last - first + 1 - here - control;
+  return { first, last, fromUs: knownUs, untilUs, lacks: { all, control, data } };
 }
 
 /** A mark, or a time. */
@@ -129,7 +140,7 @@ export type Found =
 
 export function findMark(
   table: RecordTable,
-  { spans, gaps }: Extent,
+  { spans, gaps, knownUs }: Extent,
   times: Float64Array,
   when: When,
   nowUs: number,
@@ -142,6 +153,7 @@ export function findMark(
   if (timeUs < first.fromUs) return { ok: false, why: beginning(timeText(timeUs), first) };
   const inGap = gaps.find(({ fromUs, untilUs }) => timeUs > fromUs && timeUs < (untilUs ?? Infinity));
   if (inGap) return { ok: false, why: `${timeText(timeUs)} lies in a gap: ${gapText(inGap)}` };
+  if (timeUs > knownUs) return { ok: false, why: `${timeText(timeUs)} ${notKnown(knownUs, last.to)}` };
   const span = spans.findLast(({ fromUs }) => fromUs <= timeUs) ?? first;
   let place = table.placeOf(span.to);
   while (place >= 0 && (times[place] ?? 0) > timeUs && table.mark(table.order[place] ?? 0) > span.from) place--;
@@ -168,16 +180,28 @@ function byMark(
 const beginning = (what: string, first: Span): string =>
   `${what} lies before the beginning of what is kept: the earliest is ${timeText(first.fromUs)}, mark ${first.from}`;
 
-const LACKS: Readonly<Record<Gap['lacks'], string>> = {
+const notKnown = (knownUs: number, mark: number): string =>
+  `lies behind ${timeText(knownUs)}, until when all that was written is known here: name a time up to then, or #${mark} for the newest state that is here`;
+
+const LACKS: Readonly<Record<keyof Gap['lacks'], string>> = {
   all: 'were never recorded',
   control: 'have data and no control',
   data: 'have control and no data',
-  base: 'have no base that they stand on',
 };
 
-export function gapText({ first, last, fromUs, untilUs, lacks }: Gap): string {
+/** What is missing everywhere in it, or of how many of its marks what. */
+function lacksText({ first, last, lacks }: Gap): string {
+  const kinds = (['all', 'control', 'data'] as const).filter((kind) => lacks[kind] > 0);
+  const [one] = kinds;
+  if (one === undefined) return 'have no base that they stand on';
+  if (lacks[one] === last - first + 1) return LACKS[one];
+  return `are not all here: ${kinds.map((kind) => `${lacks[kind]} ${LACKS[kind]}`).join(', ')}`;
+}
+
+export function gapText(gap: Gap): string {
+  const { first, last, fromUs, untilUs } = gap;
   const until = untilUs === null ? 'on' : `to ${timeText(untilUs)}`;
-  return `marks ${first} to ${last}, from ${timeText(fromUs)} ${until}, ${LACKS[lacks]}`;
+  return `marks ${first} to ${last}, from ${timeText(fromUs)} ${until}, ${lacksText(gap)}`;
 }
 
 export const timeText = (us: number): string => new Date(Math.floor(us / 1000)).toISOString();

@@ -5,6 +5,7 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 
 /** A date with a time; without a zone it is the local one. */
 const ISO = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
 
+export const TIME_EXAMPLES = '2026-11-21T03:12:00Z, or -5m';
 export const WHEN_EXAMPLES = '2026-11-21T03:12:00Z, -5m, or the mark #120';
 
 /** Null for what is no time. `nowMs` since 1970. */
@@ -15,6 +16,7 @@ export function parseWhen(text: string, nowMs: number): When | null {
   const relative = /^-(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)$/.exec(text);
   if (relative) return { timeUs: (nowMs - Number(relative[1]) * (UNITS[relative[2] ?? ''] ?? 0)) * 1000 };
   if (!ISO.test(text)) return null;
-  const ms = Date.parse(text.replace(' ', 'T'));
+  // A date alone would be taken as of UTC.
+  const ms = Date.parse(text.includes(':') ? text.replace(' ', 'T') : `${text}T00:00`);
   return Number.isNaN(ms) ? null : { timeUs: ms * 1000 };
 }

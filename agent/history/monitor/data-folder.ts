@@ -2,8 +2,9 @@
  * Data by another way than control (OS7): into files of a folder that monitor and recorder both reach, each file written beside
  * its name and renamed when it is durable. The recorder takes them, and removes them.
  */
-import { mkdir, open, rename } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { dataFileName, isDataFile } from '../wire/data-file.ts';
 
 const FULL_BYTES = 16 * 1024 * 1024;
 
@@ -38,8 +39,17 @@ export class DataFolderWriter {
     if (!this.#isWriting) void this.#write();
   }
 
+  /** What the recorder has not taken of it counts for nothing any more. */
   close(): void {
     this.#isClosed = true;
+    if (!this.#isWriting) void this.#clear();
+  }
+
+  async #clear(): Promise<void> {
+    const names = await readdir(this.#folder).catch(() => []);
+    for (const name of names) {
+      if (isDataFile(name, this.#session)) await rm(join(this.#folder, name), { force: true }).catch(() => {});
+    }
   }
 
   async #write(): Promise<void> {
@@ -47,8 +57,7 @@ export class DataFolderWriter {
     try {
       while (this.#pieces.length > 0 && !this.#isClosed) {
         const pieces = this.#pieces.splice(0);
-        const name = `${this.#session.toString(16).padStart(12, '0')}-${String(++this.#number).padStart(10, '0')}.data`;
-        const path = join(this.#folder, name);
+        const path = join(this.#folder, dataFileName(this.#session, ++this.#number));
         const file = await open(`${path}.new`, 'w', 0o600);
         try {
           for (const piece of pieces) await file.writeFile(piece);
@@ -63,6 +72,7 @@ export class DataFolderWriter {
       this.#failed(error as Error);
     } finally {
       this.#isWriting = false;
+      if (this.#isClosed) void this.#clear();
     }
   }
 }

@@ -18,7 +18,14 @@ import { Sent } from '../../mirror/source/sent.ts';
 import type { SessionHost } from '../../mirror/source/session-host.ts';
 import type { RingPlace } from '../../mirror/store/ring.ts';
 import { FRAME_KIND, type Frame, type FrameKind } from '../../mirror/wire/frame.ts';
-import { decodeRecordingState, encodeRecordHello, encodeTake, type RecordHello, type Take } from '../wire/greeting.ts';
+import {
+  decodeRecordingState,
+  encodeKnown,
+  encodeRecordHello,
+  encodeTake,
+  type RecordHello,
+  type Take,
+} from '../wire/greeting.ts';
 import { DataFolderWriter } from './data-folder.ts';
 import type { Follower } from './follower.ts';
 import { recorderLink } from '../wire/link-name.ts';
@@ -43,6 +50,8 @@ const REFUSED_AGAIN_MS = 5000;
 const GREETING_MS = 5000;
 const BATCH_BYTES = 256 * 1024;
 const LOOK_MS = 5;
+/** How often it is told how far everything was written. */
+const KNOWN_MS = 1000;
 
 export class RecordSession implements Follower {
   readonly name: string;
@@ -112,6 +121,7 @@ export class RecordSession implements Follower {
 
   stop(reason: string): void {
     this.#isStopped = true;
+    this.#tellKnown();
     this.#control?.send(FRAME_KIND.stop, 0, 0, 0, encodeStop({ reason, again: true }));
     this.#end(reason);
   }
@@ -170,11 +180,13 @@ export class RecordSession implements Follower {
     const control = await this.#dial(ended);
     this.#control = control;
     const looking = this.#host.machine.timers.every(LOOK_MS, () => this.progress());
+    const telling = this.#host.machine.timers.every(KNOWN_MS, () => this.#tellKnown());
     try {
       await this.#greet(control, session, ended);
       return await closed;
     } finally {
       looking();
+      telling();
       this.#end('the session is over');
     }
   }
@@ -308,6 +320,13 @@ export class RecordSession implements Follower {
   #restartChanged(): void {
     this.#changed.clear();
     this.#changedFrom = this.#journal.end.mark;
+  }
+
+  /** [HI9] What is stamped later is stamped with a later time. */
+  #tellKnown(): void {
+    if (this.#state === 'away') return;
+    const { clock } = this.#host.machine;
+    this.#control?.send(FRAME_KIND.known, 0, this.#journal.end.mark, 0, encodeKnown(Math.floor(clock.wallMs())));
   }
 
   #frame({ kind, id }: Frame, body: Uint8Array): void {

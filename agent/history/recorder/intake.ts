@@ -1,14 +1,15 @@
 /** What one monitor sends, into its recording: over which connections, from where on, and how far it is kept. */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { clockAhead } from '../core/clock.ts';
+import { DataFolderReader } from './data-folder.ts';
+import { storageFault } from './storage-fault.ts';
+import { clockAhead, CLOCK_NOISE_US } from '../core/clock.ts';
 import { kinship, short } from '../../mirror/core/generation.ts';
 import type { Peer } from '../../mirror/target/session.ts';
 import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
 import { isRecording, readHead } from '../store/files.ts';
+import { KnownUntil } from '../store/known.ts';
 import { Recording, type Retention } from '../store/recording.ts';
 import { restoreFrom, type Restored } from '../store/restore-from.ts';
-import { decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
+import { decodeKnown, decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
 
 export interface IntakeOptions {
   readonly folder: string;
@@ -28,6 +29,7 @@ const PENDING_BYTES_MAX = 32 * 1024 * 1024;
 export class Intake {
   readonly #options: IntakeOptions;
   readonly recording: Recording;
+  readonly #known: KnownUntil;
   /** The session that runs: its number, and its connections. */
   #session = 0;
   /** When it was answered how far its recording is. */
@@ -37,12 +39,18 @@ export class Intake {
   #isTaking = false;
   #isPaused = false;
   #told = -1;
-  #dataFolder: string | null = null;
+  /** From this whole mark on there are states of this session; of a replay from its begin. */
+  #wholeAt = 0;
+  /** By how much the monitor's clock is ahead. */
+  #aheadUs = 0;
+  /** [OS7] Null: data comes over links. */
+  #dataFolder: DataFolderReader | null = null;
   #restored: Restored | null = null;
 
   private constructor(options: IntakeOptions, recording: Recording) {
     this.#options = options;
     this.recording = recording;
+    this.#known = new KnownUntil(options.folder, options.log);
   }
 
   /** Throws an AgentError that says what to do. */
@@ -62,7 +70,7 @@ export class Intake {
       progress: () => intake?.progress(),
     });
     intake = new Intake(options, recording);
-    await intake.#restore();
+    await intake.#restore(true);
     return intake;
   }
 
@@ -89,6 +97,8 @@ export class Intake {
       this.#peers.add(peer);
       return null;
     }
+    // What waits to be written would be waited for.
+    if (this.recording.fault !== null) return storageFault(this.#options.folder, { code: this.recording.fault });
     const fault = this.#kin(hello);
     if (fault !== null) return fault;
     for (const former of this.#peers) former.stop({ reason: 'another session was begun', again: true });
@@ -97,9 +107,10 @@ export class Intake {
     this.#session = hello.session;
     this.#control = peer;
     this.#peers.add(peer);
-    this.#dataFolder = hello.dataFolder;
+    const { dataFolder, session } = hello;
+    this.#dataFolder = dataFolder === null ? null : new DataFolderReader(dataFolder, session, this.#options.log);
     await this.recording.settled();
-    await this.#restore();
+    await this.#restore(false);
     const { prefix, isWhole } = this.recording;
     this.#askedMs = this.#options.nowMs();
     peer.send(FRAME_KIND.recording, 0, 0, encodeRecordingState({ prefix, isWhole }));
@@ -108,12 +119,20 @@ export class Intake {
 
   frame(peer: Peer, { kind, id }: Frame, body: Uint8Array): void {
     if (!this.#peers.has(peer)) return;
-    const fault = this.#take(peer, kind, id, body);
+    let fault: string | null;
+    try {
+      fault = this.#take(peer, kind, id, body);
+    } catch (error) {
+      const why = storageFault(this.#options.folder, error);
+      if (why === null) throw error;
+      return this.#trip(why, false);
+    }
     if (fault !== null) this.#trip(fault);
     else if (this.recording.pendingBytes > PENDING_BYTES_MAX && !this.#isPaused) {
       this.#isPaused = true;
       for (const one of this.#peers) one.pause();
     }
+    return undefined;
   }
 
   disconnected(peer: Peer, reason: string): void {
@@ -124,7 +143,13 @@ export class Intake {
 
   /** From time to time. */
   look(): void {
-    if (this.#dataFolder !== null && this.#isTaking) this.#takeFromFolder(this.#dataFolder);
+    const { recording } = this;
+    recording.look();
+    if (this.#dataFolder === null || !this.#isTaking) return;
+    const isFull = (): boolean => recording.pendingBytes > PENDING_BYTES_MAX;
+    // A crash may take now what is removed there: the monitor keeps it until it is durable here.
+    const fault = this.#dataFolder.look(isFull, (bytes) => recording.data(bytes));
+    if (fault !== null) this.#trip(fault);
   }
 
   /** More is durable. */
@@ -135,6 +160,7 @@ export class Intake {
       for (const one of this.#peers) one.resume();
     }
     const { mark } = recording.prefix;
+    if (recording.wholeFrom >= this.#wholeAt) this.#known.reached(mark);
     if (mark === this.#told || !this.#isTaking) return;
     this.#told = mark;
     this.#control?.send(FRAME_KIND.kept, 0, mark);
@@ -144,6 +170,8 @@ export class Intake {
     this.#isTaking = false;
     this.#control = null;
     await this.recording.close();
+    this.#known.end();
+    await this.#known.settled();
   }
 
   #take(peer: Peer, kind: number, id: number, body: Uint8Array): string | null {
@@ -155,6 +183,12 @@ export class Intake {
     if (kind === FRAME_KIND.whole) {
       if (id > recording.prefix.mark) return `mark ${id} is whole, and ${recording.prefix.mark} is all that is here`;
       recording.whole(id);
+      this.#wholeAt = id;
+      return null;
+    }
+    if (kind === FRAME_KIND.known) {
+      this.#known.come(id, decodeKnown(body) * 1000 - this.#aheadUs);
+      this.progress();
       return null;
     }
     return `a frame of kind ${kind}, which a recorder does not take`;
@@ -175,8 +209,11 @@ export class Intake {
       if (how === 'base' && !recording.isWhole) recording.fill(from.mark);
       recording.startAt(from.mark, from.chain);
     }
-    const aheadMs = clockAhead(clockMs, this.#askedMs, this.#options.nowMs());
-    recording.clock(from.mark, BigInt(Math.round(aheadMs)) * 1_000_000n);
+    const aheadMs = Math.round(clockAhead(clockMs, this.#askedMs, this.#options.nowMs()));
+    recording.clock(from.mark, BigInt(aheadMs) * 1_000_000n);
+    this.#aheadUs = Math.abs(aheadMs * 1000) < CLOCK_NOISE_US ? 0 : aheadMs * 1000;
+    this.#wholeAt = how === 'replay' ? 0 : Infinity;
+    this.#known.begin();
     this.#isTaking = true;
     this.#told = -1;
     this.#options.log(
@@ -199,26 +236,29 @@ export class Intake {
       this.#options.log(
         `marks ${kin.until.mark + 1} to ${recording.prefix.mark} were given up by a takeover: they can be restored no more`,
       );
+      this.#known.cut(kin.until.mark);
       recording.branch(hello.generation, kin.until);
     } else recording.adopt(hello.generation);
     return null;
   }
 
-  #trip(reason: string): void {
+  /** `again`: at once; else when it has been seen to. */
+  #trip(reason: string, again = true): void {
     if (this.#control === null) return;
     this.#options.log(`session ends: ${reason}`);
     this.#isTaking = false;
     this.#control = null;
-    for (const peer of this.#peers) peer.stop({ reason, again: true });
+    this.#known.end();
+    for (const peer of this.#peers) peer.stop({ reason, again });
     this.#peers.clear();
   }
 
   /** [HI7] */
-  async #restore(): Promise<void> {
+  async #restore(isThorough: boolean): Promise<void> {
     const { logFolder, log } = this.#options;
     if (logFolder === null) return;
     try {
-      const restored = await restoreFrom(this.recording, logFolder);
+      const restored = await restoreFrom(this.recording, logFolder, isThorough);
       if (restored.control + restored.data === 0) return;
       this.#restored = restored;
       log(
@@ -226,24 +266,6 @@ export class Intake {
       );
     } catch (error) {
       log(`nothing can be restored from the log device: ${(error as Error).message}`);
-    }
-  }
-
-  /** [OS7] What came by the folder. */
-  #takeFromFolder(folder: string): void {
-    let names: string[];
-    try {
-      names = readdirSync(folder).filter((name) => name.endsWith('.data'));
-    } catch {
-      return;
-    }
-    for (const name of names.sort()) {
-      if (this.recording.pendingBytes > PENDING_BYTES_MAX) return;
-      const path = join(folder, name);
-      const fault = this.recording.data(readFileSync(path));
-      if (fault !== null) this.#options.log(`${path}: ${fault}: it is passed over`);
-      // Its marks are asked for again where a crash takes them now: the monitor keeps what is not durable here.
-      rmSync(path, { force: true });
     }
   }
 }

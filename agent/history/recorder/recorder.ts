@@ -15,6 +15,7 @@ import { recorderLink } from '../wire/link-name.ts';
 import type { Retention } from '../store/recording.ts';
 import { recordingsIn } from '../store/files.ts';
 import { Intake } from './intake.ts';
+import { storageFault } from './storage-fault.ts';
 
 export interface RecorderOptions {
   readonly name: string;
@@ -50,7 +51,7 @@ export class Recorder {
   static async open(options: RecorderOptions): Promise<Recorder> {
     const recorder = new Recorder(options);
     // What is there is taken up at once: retention, and what a log device can give back, wait for no monitor.
-    for (const monitor of recordingsIn(options.store)) await recorder.#intake(monitor, null);
+    for (const monitor of recordingsIn(options.store)) await recorder.#takeUp(monitor);
     const { listen, keys, log, name } = options;
     recorder.#listener = await listenForLinks({
       address: listen,
@@ -67,6 +68,17 @@ export class Recorder {
       for (const intake of recorder.#opened.values()) intake.look();
     }, LOOK_MS);
     return recorder;
+  }
+
+  /** One that is damaged is passed over: its monitor is told when it comes, and the others' are served. */
+  async #takeUp(monitor: string): Promise<void> {
+    try {
+      await this.#intake(monitor, null);
+    } catch (error) {
+      const why = storageFault(join(this.#options.store, monitor), error);
+      if (why === null || (error instanceof AgentError && error.reason === 'taken')) throw error;
+      this.#options.log(`${monitor}: ${why}: it is passed over`);
+    }
   }
 
   get port(): number {
@@ -171,7 +183,10 @@ export class Recorder {
         if (fault !== null) return this.#refuse(peer, fault, false);
         if (this.#peers.has(peer)) this.#greeted(peer, intake);
       })
-      .catch((error: Error) => this.#refuse(peer, error.message, false));
+      .catch((error: Error) => {
+        const why = storageFault(join(this.#options.store, hello.monitor), error);
+        this.#refuse(peer, why ?? error.message, false);
+      });
   }
 
   #greeted(peer: Peer, intake: Intake): void {

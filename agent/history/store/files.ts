@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { AgentError } from '../../base/errors.ts';
-import { crc32 } from '../../base/crc32.ts';
 import { HISTORY_VERSION } from '../wire/layout.ts';
+import { checkedText, textOf } from './checked-text.ts';
 
 export interface RecordedVolume {
   readonly name: string;
@@ -47,6 +47,9 @@ export interface RecordingHead {
 const HEAD = 'head';
 const SEGMENT = /^(\d{8})\.(control|data)$/;
 
+/** Whether a file has anything that states are made of. */
+export const isContent = (name: string): boolean => SEGMENT.test(name) || /^base-\d+$/.test(name);
+
 export const headPath = (folder: string): string => join(folder, HEAD);
 export const controlPath = (folder: string, segment: number): string => join(folder, `${digits(segment)}.control`);
 export const dataPath = (folder: string, segment: number): string => join(folder, `${digits(segment)}.data`);
@@ -67,12 +70,8 @@ export function segmentsIn(folder: string, kind: 'control' | 'data'): number[] {
 
 /** Whole and durable, or as it was before. */
 export function writeHead(folder: string, head: RecordingHead): void {
-  const text = JSON.stringify(head);
   const path = headPath(folder);
-  writeFileSync(`${path}.new`, `${crc32(Buffer.from(text)).toString(16).padStart(8, '0')} ${text}\n`, {
-    mode: 0o600,
-    flush: true,
-  });
+  writeFileSync(`${path}.new`, checkedText(head), { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
   flushFolder(folder);
 }
@@ -88,8 +87,8 @@ export function readHead(folder: string): RecordingHead {
     const what = code === 'ENOENT' ? 'is no recording: name the folder of one' : `cannot be read (${code})`;
     throw new AgentError('volume', `${folder} ${what}`, { cause: error });
   }
-  const [sum, json] = [text.slice(0, 8), text.slice(9).trimEnd()];
-  if (crc32(Buffer.from(json)) !== Number.parseInt(sum, 16)) {
+  const json = textOf(text);
+  if (json === null) {
     throw new AgentError('volume', `${path} is damaged: what is recorded here cannot be told; remove the folder`);
   }
   const head = JSON.parse(json) as RecordingHead;

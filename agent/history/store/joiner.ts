@@ -35,7 +35,8 @@ export class Joiner {
   #chain = 0n;
   readonly #chains = new Map<number, bigint>();
   readonly #awaitingData = new Map<number, Uint8Array>();
-  readonly #awaitingControl = new Map<number, Place>();
+  /** Of one mark more than one, where somebody else's came too: the control says which is right. */
+  readonly #awaitingControl = new Map<number, readonly Place[]>();
 
   /** All up to here is whole, from the mark on that it was started at. */
   get prefix(): { readonly mark: number; readonly chain: bigint } {
@@ -81,27 +82,29 @@ export class Joiner {
     return !this.#complete.has(mark) && !this.#awaitingData.has(mark);
   }
 
-  lacksData(mark: number): boolean {
-    return !this.#complete.has(mark) && !this.#awaitingControl.has(mark);
+  lacksData({ mark, ...sum }: DataHeader): boolean {
+    if (this.#complete.has(mark)) return false;
+    return this.#awaitingControl.get(mark)?.some(({ header }) => isOf(header, sum)) !== true;
   }
 
-  /** `fresh`: control that came. `places`: data that came, by mark; it is emptied. */
-  put(fresh: readonly Uint8Array[], places: Map<number, Place>): Joined {
+  /** `fresh`: control that came. `places`: data that came. What does not match the control of its mark is dropped: the right one may come. */
+  put(fresh: readonly Uint8Array[], places: readonly Place[]): Joined {
     const records: Uint8Array[] = [];
     const whole: { readonly mark: number; readonly chain: bigint }[] = [];
     const alone: [number, Uint8Array][] = [];
-    const placed: [number, Place][] = [];
-    const join = (record: ControlRecord, { header, segment, position }: Place): void => {
-      // Of another write with this mark: what is missing is asked for again.
-      if (header.payloadCrc !== record.payloadCrc || header.payloadBytes !== record.payloadBytes) return;
+    const came = new Map<number, Place[]>();
+    for (const place of places) came.set(place.header.mark, [...(came.get(place.header.mark) ?? []), place]);
+    const join = (record: ControlRecord, { segment, position }: Place): void => {
       records.push(encoded({ ...record, segment, position }));
       whole.push({ mark: record.mark, chain: record.chain });
     };
     for (const bytes of fresh) {
       const record = decodeRecord(bytes, 0);
       const { mark, payloadBytes, chain } = record;
-      const place = places.get(mark) ?? this.#awaitingControl.get(mark);
-      places.delete(mark);
+      const place = [...(this.#awaitingControl.get(mark) ?? []), ...(came.get(mark) ?? [])].find(({ header }) =>
+        isOf(header, record),
+      );
+      came.delete(mark);
       if (payloadBytes > 0 && place) join(record, place);
       else {
         records.push(encoded({ ...record, segment: 0, position: 0 }));
@@ -109,17 +112,22 @@ export class Joiner {
         else alone.push([mark, bytes.slice()]);
       }
     }
-    for (const [mark, place] of places) {
+    for (const [mark, waiting] of came) {
       const known = this.#awaitingData.get(mark);
-      if (known) join(decodeRecord(known, 0), place);
-      else {
-        records.push(placeRecord(place, RECORD_KIND.place));
-        placed.push([mark, place]);
-      }
+      const record = known && decodeRecord(known, 0);
+      const place = record && waiting.find(({ header }) => isOf(header, record));
+      if (record && place) join(record, place);
+      if (known || this.#complete.has(mark)) came.delete(mark);
+      else records.push(...waiting.map((one) => placeRecord(one, RECORD_KIND.place)));
     }
     const done = (): void => {
-      for (const [mark, bytes] of alone) this.#awaitingData.set(mark, bytes);
-      for (const [mark, place] of placed) this.#awaitingControl.set(mark, place);
+      for (const [mark, bytes] of alone) {
+        this.#awaitingData.set(mark, bytes);
+        this.#awaitingControl.delete(mark);
+      }
+      for (const [mark, waiting] of came) {
+        this.#awaitingControl.set(mark, [...(this.#awaitingControl.get(mark) ?? []), ...waiting]);
+      }
       for (const { mark, chain } of whole) {
         this.#awaitingControl.delete(mark);
         this.#awaitingData.delete(mark);
@@ -139,6 +147,12 @@ export class Joiner {
     for (let known = before + 1; known <= upTo; known++) this.#chains.delete(known);
   }
 }
+
+/** Data of another write with the same mark has another checksum. */
+const isOf = (data: Sum, { payloadCrc, payloadBytes }: Sum): boolean =>
+  data.payloadCrc === payloadCrc && data.payloadBytes === payloadBytes;
+
+type Sum = Pick<DataHeader, 'payloadCrc' | 'payloadBytes'>;
 
 export const encoded = (record: ControlRecord): Uint8Array => {
   const bytes = new Uint8Array(RECORD.bytes);

@@ -5,6 +5,7 @@ import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts'
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
 import { CONTROL_FRAME, EMPTY_RECORD, encodeRecord, readControlFrame, RECORD, RECORD_KIND } from '../wire/record.ts';
 import { controlPath, dataPath, readHead, segmentsIn, type RecordingHead } from './files.ts';
+import { readKnown } from './known.ts';
 
 export interface Loaded {
   readonly folder: string;
@@ -34,6 +35,8 @@ export interface SegmentFacts {
 /** `most`: of the oldest segments. Throws an AgentError for what is no recording. */
 export function loadRecording(folder: string, most = Infinity): Loaded {
   const head = readHead(folder);
+  // Before the control: all up to its mark is in what is read then.
+  const known = readKnown(folder);
   const damage: string[] = [];
   const control = new Set(segmentsIn(folder, 'control'));
   const data = new Set(segmentsIn(folder, 'data'));
@@ -64,7 +67,8 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
   }
   const table = buildTable(joined(pieces), (segment) => data.has(segment));
   const times = correctedTimes(table, head.base.timeUs);
-  return { folder, head, table, times, extent: extentOf(table, basePoint(head), times), segments, damage };
+  const extent = extentOf(table, basePoint(head), times, known);
+  return { folder, head, table, times, extent, segments, damage };
 }
 
 /** What is being folded can be restored from where it will be. */
@@ -169,4 +173,15 @@ function readAll(path: string): Uint8Array {
   } finally {
     closeSync(fd);
   }
+}
+
+/** Where there is no base: the mark before the last run of marks without a hole. */
+export function lastRunFrom(table: RecordTable): number {
+  let [from, upTo] = [0, 0];
+  for (const record of table.order) {
+    const mark = table.mark(record);
+    if (mark !== upTo + 1 || !table.isComplete(record)) from = table.isComplete(record) ? mark - 1 : mark;
+    upTo = mark;
+  }
+  return from;
 }

@@ -1,9 +1,18 @@
 /** A recording's folder: made, held by one writer, and known to be its monitor's. */
-import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { AgentError } from '../../base/errors.ts';
 import { lockFile } from '../../platform/block-device.ts';
 import { HISTORY_VERSION } from '../wire/layout.ts';
-import { basePath, lockPath, writeHead, type Base, type RecordedVolume, type RecordingHead } from './files.ts';
+import {
+  basePath,
+  lockPath,
+  reservePath,
+  writeHead,
+  type Base,
+  type RecordedVolume,
+  type RecordingHead,
+} from './files.ts';
+import { knownPath, knownText, NOTHING_KNOWN } from './known.ts';
 
 export interface Owner {
   readonly folder: string;
@@ -28,6 +37,7 @@ export function formatRecording({ folder, monitor, volumes, generation, keepsBas
   if (keepsBase) emptyBase(folder, volumes);
   const base: Base = { mark: 0, timeUs: 0, over: 0, state };
   writeHead(folder, { version: HISTORY_VERSION, monitor, volumes, generation, base });
+  if (keepsBase) writeFileSync(knownPath(folder), knownText(NOTHING_KNOWN), { mode: 0o600, flush: true });
 }
 
 export function emptyBase(folder: string, volumes: readonly RecordedVolume[]): void {
@@ -55,4 +65,14 @@ export function cutFile(path: string, bytes: number): void {
   const fd = openSync(path, 'r+');
   ftruncateSync(fd, bytes);
   closeSync(fd);
+}
+
+/** Room for a fold when the storage is full. */
+export function makeReserve(folder: string, bytes: number): void {
+  const path = reservePath(folder);
+  try {
+    if (!existsSync(path)) writeFileSync(path, Buffer.alloc(bytes), { mode: 0o600 });
+  } catch {
+    rmSync(path, { force: true });
+  }
 }

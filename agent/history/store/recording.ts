@@ -2,9 +2,8 @@
  * The one who writes a recording: takes control and data as they come, in any order ([HI2], OS2), makes them durable in groups
  * ([HI3]), says how far both are whole, and keeps within the retention ([HI4]).
  */
-import { closeSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, rmSync, statSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import { AgentError } from '../../base/errors.ts';
 import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.ts';
 import {
   decodeRecord,
@@ -30,11 +29,12 @@ import {
   type Base,
   type RecordingHead,
 } from './files.ts';
-import type { RecordTable } from '../core/table.ts';
+import { writeAll } from './append.ts';
 import { finishFold, foldOldest } from './fold.ts';
 import { encoded, Joiner, placeRecord, type Place } from './joiner.ts';
-import { loadRecording, type Loaded } from './load.ts';
-import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, type Owner } from './make.ts';
+import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
+import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, makeReserve, type Owner } from './make.ts';
+import { Present } from './present.ts';
 
 export interface Retention {
   /** Older is folded into the base; 0: not by time. */
@@ -62,12 +62,14 @@ interface Arrived {
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = 256 * 1024;
 const AGAIN_MS = 1000;
+const LOOK_MS = 1000;
 
 export class Recording {
   readonly #options: RecordingOptions;
   readonly #lock: number;
   readonly #sizes: readonly number[];
   readonly #segmentBytes: number;
+  readonly #present: Present;
   #head: RecordingHead;
   #segment = 0;
   #segmentSinceMs = 0;
@@ -86,6 +88,9 @@ export class Recording {
   #storedBytes = 0;
   #wholeFrom = 0;
   #isWriting = false;
+  /** To be looked after, though nothing has come. */
+  #isDue = false;
+  #lookedMs = 0;
   #isClosing = false;
   #isClosed = false;
   /** Of the last write; null while it is well. */
@@ -100,6 +105,8 @@ export class Recording {
     const { bytes } = options.retention;
     const wanted = bytes === 0 ? SEGMENT_BYTES_MAX : Math.floor(bytes / 8);
     this.#segmentBytes = Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, wanted));
+    this.#segmentSinceMs = options.nowMs();
+    this.#present = new Present(options.folder);
     this.#takeOver(loaded);
   }
 
@@ -114,7 +121,7 @@ export class Recording {
       checkOwner(head, options);
       if (head.base.state === 'folding') await finishFold(folder);
       const recording = new Recording(options, lock, loadRecording(folder));
-      if (keepsBase) recording.#makeReserve();
+      if (keepsBase) makeReserve(folder, recording.#segmentBytes);
       return recording;
     } catch (error) {
       closeSync(lock);
@@ -237,7 +244,7 @@ export class Recording {
         if (!isSane({ ...EMPTY_RECORD, ...header }, this.#sizes)) return 'an image with impossible values';
         if (this.#head.base.state === 'filling') this.#images.push({ header, payload });
         else arrived.push({ header, offset });
-      } else if (this.#joiner.lacksData(header.mark)) arrived.push({ header, offset });
+      } else if (this.#joiner.lacksData(header)) arrived.push({ header, offset });
       offset += dataBytes(header.payloadBytes);
     }
     if (arrived.length > 0) this.#bodies.push({ body, arrived });
@@ -264,6 +271,15 @@ export class Recording {
     this.#start();
   }
 
+  /** From time to time: time passes for what is kept too, and its files may be gone. */
+  look(): void {
+    const nowMs = this.#options.nowMs();
+    if (Math.abs(nowMs - this.#lookedMs) < LOOK_MS) return;
+    this.#lookedMs = nowMs;
+    this.#isDue = true;
+    this.#start();
+  }
+
   /** Resolves when all that was taken is durable, or cannot be made so. */
   async settled(): Promise<void> {
     while (this.#isWriting) await this.#idle;
@@ -271,13 +287,26 @@ export class Recording {
 
   /** Folds what is older than `before` (microseconds) now, by whole segments; answers what is gone. */
   async prune(beforeUs: number, bytes: number): Promise<{ readonly segments: number; readonly bytes: number }> {
-    await this.settled();
-    await this.#roll();
     const gone = { segments: 0, bytes: 0 };
-    for (;;) {
-      if (this.#storedBytes <= bytes && !this.#isOldestBefore(beforeUs)) return gone;
+    // Nothing is written meanwhile: one head at a time. In the same step as the last look.
+    while (this.#isWriting) await this.#idle;
+    this.#isWriting = true;
+    const pruning = this.#pruned(beforeUs, bytes, gone);
+    this.#idle = pruning.catch(() => {});
+    try {
+      await pruning;
+    } finally {
+      this.#isWriting = false;
+      if (this.#hasWork) this.#start();
+    }
+    return gone;
+  }
+
+  async #pruned(beforeUs: number, bytes: number, gone: { segments: number; bytes: number }): Promise<void> {
+    await this.#roll();
+    while (this.#storedBytes > bytes || this.#isOldestBefore(beforeUs)) {
       const folded = await this.#dropOldest();
-      if (folded === null) return gone;
+      if (folded === null) return;
       gone.segments += folded.segments;
       gone.bytes += folded.bytes;
     }
@@ -308,8 +337,8 @@ export class Recording {
   }
 
   #setHead(head: RecordingHead): void {
-    this.#head = head;
     writeHead(this.folder, head);
+    this.#head = head;
   }
 
   #start(): void {
@@ -319,6 +348,10 @@ export class Recording {
   }
 
   get #hasWork(): boolean {
+    return this.#isDue || this.#hasCome;
+  }
+
+  get #hasCome(): boolean {
     return this.#bodies.length + this.#records.length + this.#words.length + this.#images.length > 0;
   }
 
@@ -335,6 +368,9 @@ export class Recording {
 
   /** All that has come so far. False when nothing is to be written any more. */
   async #writeGroup(): Promise<boolean> {
+    const isEmpty = !this.#hasCome;
+    const isDue = this.#isDue;
+    this.#isDue = false;
     const group = {
       bodies: this.#bodies.splice(0),
       records: this.#records.splice(0),
@@ -344,7 +380,8 @@ export class Recording {
     const bytes = this.#pendingBytes;
     for (;;) {
       try {
-        await this.#write(group);
+        await this.#checkFiles(isDue);
+        if (!isEmpty) await this.#write(group);
         this.#fault = null;
         break;
       } catch (error) {
@@ -372,7 +409,7 @@ export class Recording {
         log(
           `recording ${folder}: the storage is full: the oldest ${gone.bytes} bytes went before their time; the earliest that is kept is mark ${this.base.mark}`,
         );
-        this.#makeReserve();
+        makeReserve(this.folder, this.#segmentBytes);
         return true;
       }
     }
@@ -381,14 +418,19 @@ export class Recording {
     return !this.#isClosing;
   }
 
+  async #checkFiles(isDue: boolean): Promise<void> {
+    // Open files would take everything where the storage is gone, or another's.
+    if (!isRecording(this.folder)) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' });
+    await this.#present.checkOpen(this.#segment, [this.#control, this.#data]);
+    if (isDue) this.#present.checkAll();
+  }
+
   async #write(group: {
     readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
     readonly records: readonly Uint8Array[];
     readonly words: readonly ControlRecord[];
     readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
   }): Promise<void> {
-    // Open files would take everything where the storage is gone, or another's.
-    if (!isRecording(this.folder)) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' });
     if (!this.#control || !this.#data) await this.#openSegment();
     if (group.images.length > 0) await this.#writeImages(group.images);
     const places = await this.#writeData(group.bodies);
@@ -407,6 +449,7 @@ export class Recording {
     });
     await writeAll(this.#control, [frame], this.#controlEnd);
     await this.#control?.datasync();
+    await this.#present.checkOpen(this.#segment, [this.#control, this.#data]);
     this.#sequence++;
     this.#controlEnd += frame.length;
     this.#storedBytes += frame.length;
@@ -442,16 +485,15 @@ export class Recording {
 
   async #writeData(
     bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[],
-  ): Promise<{ readonly entries: Map<number, Place>; readonly images: readonly Place[] }> {
-    const entries = new Map<number, Place>();
+  ): Promise<{ readonly entries: readonly Place[]; readonly images: readonly Place[] }> {
+    const entries: Place[] = [];
     const images: Place[] = [];
     if (bodies.length === 0) return { entries, images };
     let position = this.#dataEnd;
     for (const { body, arrived } of bodies) {
       for (const { header, offset } of arrived) {
         const place = { segment: this.#segment, position: position + offset, header };
-        if (header.kind === RECORD_KIND.image) images.push(place);
-        else entries.set(header.mark, place);
+        (header.kind === RECORD_KIND.image ? images : entries).push(place);
       }
       position += body.length;
     }
@@ -472,6 +514,7 @@ export class Recording {
     this.#segment++;
     this.#control = await open(controlPath(this.folder, this.#segment), 'w', 0o600);
     this.#data = await open(dataPath(this.folder, this.#segment), 'w', 0o600);
+    this.#present.add(this.#segment);
     this.#controlEnd = 0;
     this.#dataEnd = 0;
     this.#segmentSinceMs = this.#options.nowMs();
@@ -516,6 +559,7 @@ export class Recording {
     if (!folded) return null;
     this.#head = { ...this.#head, base: folded.base };
     this.#storedBytes -= folded.bytes;
+    for (const segment of folded.removed) this.#present.drop(segment);
     return { segments: folded.removed.length, bytes: folded.bytes };
   }
 
@@ -527,40 +571,8 @@ export class Recording {
       if (existsSync(path)) bytes += statSync(path).size;
       rmSync(path, { force: true });
     }
+    this.#present.drop(oldest);
     this.#storedBytes -= bytes;
     return { segments: 1, bytes };
-  }
-
-  /** Room for a fold when the storage is full. */
-  #makeReserve(): void {
-    const path = reservePath(this.folder);
-    try {
-      if (!existsSync(path)) writeFileSync(path, Buffer.alloc(this.#segmentBytes), { mode: 0o600 });
-    } catch {
-      rmSync(path, { force: true });
-    }
-  }
-}
-
-/** Where there is no base: the mark before the last run of marks without a hole. */
-function lastRunFrom(table: RecordTable): number {
-  let [from, upTo] = [0, 0];
-  for (const record of table.order) {
-    const mark = table.mark(record);
-    if (mark !== upTo + 1 || !table.isComplete(record)) from = table.isComplete(record) ? mark - 1 : mark;
-    upTo = mark;
-  }
-  return from;
-}
-
-async function writeAll(file: FileHandle | null, pieces: readonly Uint8Array[], position: number): Promise<void> {
-  let at = position;
-  for (const piece of pieces) {
-    for (let done = 0; done < piece.length;) {
-      const { bytesWritten } = (await file?.write(piece, done, piece.length - done, at + done)) ?? { bytesWritten: 0 };
-      if (bytesWritten === 0) throw new AgentError('volume', 'the storage takes nothing');
-      done += bytesWritten;
-    }
-    at += piece.length;
   }
 }

@@ -1,8 +1,10 @@
 /** [OS6] What a recording lacks and another one of the same monitor has: control, data, or both. */
 import { closeSync, openSync, readSync } from 'node:fs';
+import { setImmediate as breath } from 'node:timers/promises';
 import { AgentError } from '../../base/errors.ts';
-import { isEntry, RECORD } from '../wire/record.ts';
-import { dataBytes } from '../wire/data.ts';
+import { isEntry, RECORD, type ControlRecord } from '../wire/record.ts';
+import { DATA, dataBytes } from '../wire/data.ts';
+import { crc32 } from '../../base/crc32.ts';
 import { dataPath } from './files.ts';
 import { loadRecording, type Loaded } from './load.ts';
 import type { Recording } from './recording.ts';
@@ -15,20 +17,32 @@ export interface Restored {
 /** Bytes that are read and not yet written. */
 const AHEAD_BYTES = 8 * 1024 * 1024;
 
-/** Throws an AgentError where the log device is none, or another monitor's. */
-export async function restoreFrom(recording: Recording, logFolder: string): Promise<Restored> {
+/**
+ * `isThorough`: every payload that is here and there is read and verified too, and a damaged one is restored. Throws an AgentError
+ * where the log device is none, or another monitor's.
+ */
+export async function restoreFrom(recording: Recording, logFolder: string, isThorough: boolean): Promise<Restored> {
   const from = loadRecording(logFolder);
   const to = loadRecording(recording.folder);
   checkSame(from, to);
   const restored = { control: 0, data: 0 };
-  const files = new Map<number, number>();
-  let ahead = 0;
+  const [files, filesHere] = [new Map<number, number>(), new Map<number, number>()];
+  let [ahead, read] = [0, 0];
   try {
     for (const number of from.table.order) {
       const record = from.table.record(number);
       if (!isEntry(record.kind) || record.mark <= to.head.base.over) continue;
       const here = entryAt(to, record.mark);
-      if (here !== -1 && to.table.isComplete(here)) continue;
+      if (here !== -1 && to.table.isComplete(here)) {
+        const known = to.table.record(here);
+        if (!isThorough || holds(recording.folder, filesHere, known)) {
+          read += known.payloadBytes;
+          if (read > AHEAD_BYTES) await breath();
+          read %= AHEAD_BYTES;
+          continue;
+        }
+        if (known.payloadCrc !== record.payloadCrc) continue;
+      }
       const hasData = record.payloadBytes > 0 && record.segment !== 0;
       const data = hasData
         ? readData(logFolder, files, record.segment, record.position, dataBytes(record.payloadBytes))
@@ -46,7 +60,7 @@ export async function restoreFrom(recording: Recording, logFolder: string): Prom
       await recording.settled();
     }
   } finally {
-    for (const fd of files.values()) closeSync(fd);
+    for (const fd of [...files.values(), ...filesHere.values()]) closeSync(fd);
   }
   await recording.settled();
   return restored;
@@ -69,6 +83,14 @@ function entryAt({ table }: Loaded, mark: number): number {
     if (isEntry(table.kind(record))) return record;
   }
   return -1;
+}
+
+/** The payload is here, and is what it was. */
+function holds(folder: string, files: Map<number, number>, entry: ControlRecord): boolean {
+  const { segment, position, payloadBytes, payloadCrc } = entry;
+  if (payloadBytes === 0) return true;
+  const payload = readData(folder, files, segment, position + DATA.bytes, payloadBytes);
+  return payload !== null && crc32(payload) === payloadCrc;
 }
 
 function readData(

@@ -140,7 +140,7 @@ function wholePayload(fd: number, at: number, entry: ControlRecord): Uint8Array 
 const damaged = ({ mark, segment, position }: ControlRecord, what: string): AgentError =>
   new AgentError(
     'volume',
-    `mark ${mark}: ${what} (segment ${segment}, byte ${position}): name a time before it, or restore the recording from its log device`,
+    `mark ${mark}: ${what} (segment ${segment}, byte ${position}): name a time before it; a recorder with a log device restores it when it is started again`,
   );
 
 /** Bytes of one step through a volume. */

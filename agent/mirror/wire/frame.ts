@@ -42,6 +42,7 @@ export const FRAME_KIND = {
   data: 36,
   whole: 37,
   kept: 38,
+  known: 39,
 } as const;
 export type FrameKind = (typeof FRAME_KIND)[keyof typeof FRAME_KIND];
 

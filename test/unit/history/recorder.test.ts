@@ -1,77 +1,123 @@
-/** A recorder and what monitors send it, over real links: how a session begins, whatever comes in one piece. */
-import { once } from 'node:events';
+/** A recorder and what monitors send it, over real links: how a session begins, and what ends one and no other. */
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, test } from 'vitest';
-import { Recorder } from '../../../agent/history/recorder/recorder.ts';
-import { decodeRecordingState, encodeRecordHello, encodeTake } from '../../../agent/history/wire/greeting.ts';
-import { recorderLink } from '../../../agent/history/wire/link-name.ts';
-import { LinkConnection } from '../../../agent/mirror/link/connection.ts';
-import { dialLink } from '../../../agent/mirror/link/tls.ts';
+import { afterEach, expect, test } from 'vitest';
+import type { Recorder } from '../../../agent/history/recorder/recorder.ts';
+import { dataFileName } from '../../../agent/history/wire/data-file.ts';
+import { encodeTake } from '../../../agent/history/wire/greeting.ts';
 import { FRAME_KIND } from '../../../agent/mirror/wire/frame.ts';
-import { controlOf, dataOf, GENERATION, RecordedWorld, START_NS } from '../../support/recorded-writes.ts';
+import { controlOf, dataOf, RecordedWorld } from '../../support/recorded-writes.ts';
+import { openRecorder, ScriptedMonitor, writeOf } from '../../support/scripted-monitor.ts';
 import { until } from '../../support/until.ts';
 
-const KEY = new Uint8Array(32).fill(3);
 const SESSION = 77;
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
 });
 
-const point = { mark: 0, chain: 0n };
-const hello = (carries: 'control' | 'data'): Uint8Array =>
-  encodeRecordHello({
-    monitor: 'erp',
-    volumes: [{ name: 'data', bytes: 65_536 }],
-    generation: GENERATION,
-    ancestry: [],
-    tail: point,
-    durable: point,
-    session: SESSION,
-    carries,
-    dataFolder: null,
-  });
+interface Scene {
+  readonly recorder: Recorder;
+  readonly store: string;
+  readonly said: string[];
+  readonly monitor: (name: string, session?: number, dataFolder?: string | null) => ScriptedMonitor;
+}
 
-test('data that comes in one piece with the first word of its connection is taken', async () => {
+async function made(prepare: (store: string) => void = () => {}): Promise<Scene> {
   const world = new RecordedWorld([65_536]);
   ends.push(async () => world.remove());
   const said: string[] = [];
-  const recorder = await Recorder.open({
-    name: 'vault',
-    keys: () => [KEY],
-    listen: { host: '127.0.0.1', port: 0 },
-    store: join(world.folder, 'store'),
-    retention: { hours: 0, bytes: 0 },
-    logFolder: null,
-    log: (line) => said.push(line),
-  });
+  const store = join(world.folder, 'store');
+  mkdirSync(store);
+  prepare(store);
+  const recorder = await openRecorder(store, said);
   ends.push(async () => recorder.close());
-  const dial = async (heard: (kind: number, id: number, body: Uint8Array) => void): Promise<LinkConnection> => {
-    const socket = dialLink({ host: '127.0.0.1', port: recorder.port }, KEY, recorderLink('vault'));
-    await once(socket, 'secureConnect');
-    const connection = new LinkConnection(socket, {
-      frame: ({ kind, id }, body) => heard(kind, id, body),
-      drain: () => {},
-      closed: () => {},
-    });
-    ends.push(() => connection.end('the test is over'));
-    return connection;
+  const monitor = (name: string, session = SESSION, dataFolder: string | null = null): ScriptedMonitor => {
+    const one = new ScriptedMonitor(recorder, name, session, dataFolder);
+    ends.push(() => one.end());
+    return one;
   };
-  let isMet = false;
-  let kept = -1;
-  const control = await dial((kind, id, body) => {
-    if (kind === FRAME_KIND.recording) isMet = decodeRecordingState(body).prefix.mark === 0;
-    if (kind === FRAME_KIND.kept) kept = id;
-  });
-  control.send(FRAME_KIND.record, SESSION, 0, 0, hello('control'));
-  await until('it answers', () => isMet);
-  const write = { mark: 1, kind: 1, volume: 0, offset: 0, length: 4096, timeNs: START_NS };
-  const whole = { ...write, payload: new Uint8Array(4096).fill(5) };
-  const data = await dial(() => {});
+  return { recorder, store, said, monitor };
+}
+
+test('data that comes in one piece with the first word of its connection is taken', async () => {
+  const { said, monitor } = await made();
+  const erp = monitor('erp');
+  const control = await erp.meet();
+  const data = await erp.dial();
   // Of one turn: one piece.
-  data.send(FRAME_KIND.record, SESSION, 0, 0, hello('data'));
-  data.send(FRAME_KIND.data, 0, 0, 1, dataOf(whole) ?? new Uint8Array(0));
-  control.send(FRAME_KIND.take, SESSION, 0, 0, encodeTake({ how: 'base', from: point, clockMs: 1 }));
-  control.send(FRAME_KIND.control, 0, 0, 1, controlOf(whole));
-  await until(`mark 1 is kept (${said.join('; ')})`, () => kept === 1);
+  data.send(FRAME_KIND.record, SESSION, 0, 0, erp.hello('data'));
+  data.send(FRAME_KIND.data, 0, 0, 1, dataOf(writeOf(1)) ?? new Uint8Array(0));
+  const from = { mark: 0, chain: 0n };
+  control.send(FRAME_KIND.take, SESSION, 0, 0, encodeTake({ how: 'base', from, clockMs: 1 }));
+  control.send(FRAME_KIND.control, 0, 0, 1, controlOf(writeOf(1)));
+  await until(`mark 1 is kept (${said.join('; ')})`, () => erp.kept === 1);
+});
+
+test('a recording that cannot be written: its session is refused with the reason, the others go on, and so does it later', async () => {
+  const { store, said, monitor } = await made();
+  const [erp, crm] = [monitor('erp'), monitor('crm')];
+  const other = await crm.begin();
+  crm.write(other, writeOf(1));
+  const control = await erp.meet();
+  // A head cannot be written then, as on a full storage.
+  const inTheWay = join(store, 'erp', 'head.new');
+  mkdirSync(inTheWay);
+  erp.take(control);
+  await until(`it is refused (${said.join('; ')})`, () => erp.stopped !== null);
+  const reason = `recording ${join(store, 'erp')} cannot be written (EISDIR): check its storage`;
+  expect([erp.stopped, said]).toEqual([reason, expect.arrayContaining([`erp: session ends: ${reason}`])]);
+  crm.write(other, writeOf(2));
+  await until('the other one goes on', () => crm.kept === 2);
+  rmSync(inTheWay, { recursive: true });
+  const again = monitor('erp', SESSION + 1);
+  again.write(await again.begin(), writeOf(1));
+  await until('it is taken again', () => again.kept === 1);
+});
+
+test('[OS7] of a data folder only whole files of the session are taken, and nothing else there is touched', async () => {
+  const { store, said, monitor } = await made();
+  const folder = join(store, '..', 'data');
+  mkdirSync(folder);
+  const put = (name: string, bytes: Uint8Array): void => {
+    writeFileSync(join(folder, `${name}.new`), bytes);
+    renameSync(join(folder, `${name}.new`), join(folder, name));
+  };
+  const dataOfMark = (mark: number, pattern?: number) => dataOf(writeOf(mark, pattern)) ?? new Uint8Array(0);
+  const erp = monitor('erp', SESSION, folder);
+  const control = await erp.begin();
+  const others = ['precious.data', dataFileName(SESSION + 1, 1), `${dataFileName(SESSION, 1)}.data`, 'x.data'];
+  for (const name of others.slice(0, 3)) put(name, dataOfMark(1, 99));
+  mkdirSync(join(folder, 'x.data'));
+  erp.control(control, writeOf(1));
+  put(dataFileName(SESSION, 1), dataOfMark(1));
+  await until(`mark 1 is kept (${said.join('; ')})`, () => erp.kept === 1);
+  await until('its file is gone', () => !existsSync(join(folder, dataFileName(SESSION, 1))));
+  expect(others.filter((name) => !existsSync(join(folder, name)))).toEqual([]);
+  // What cannot be a file of ours ends the session, and nothing more.
+  mkdirSync(join(folder, dataFileName(SESSION, 2)));
+  await until(`it ends (${said.join('; ')})`, () => erp.stopped !== null);
+  expect(erp.stopped).toBe(`${join(folder, dataFileName(SESSION, 2))}: it is no file`);
+  const again = monitor('erp', SESSION + 2, folder);
+  again.control(await again.begin(), writeOf(2));
+  put(dataFileName(SESSION + 2, 1), dataOfMark(2));
+  await until('it goes on', () => again.kept === 2);
+  // Damage in it ends the session too: its marks are sent again.
+  const damaged = dataOfMark(3);
+  damaged[100] = 1;
+  put(dataFileName(SESSION + 2, 2), damaged);
+  await until('it ends', () => again.stopped?.endsWith('data that is damaged') === true);
+});
+
+test('a recording whose head is damaged is passed over, and said; the others are served', async () => {
+  const { said, monitor } = await made((store) => {
+    mkdirSync(join(store, 'erp'));
+    writeFileSync(join(store, 'erp', 'head'), 'x');
+  });
+  expect(said).toEqual([expect.stringMatching(/^erp: \S+ is damaged: .* remove the folder: it is passed over$/)]);
+  const [erp, crm] = [monitor('erp'), monitor('crm')];
+  crm.write(await crm.begin(), writeOf(1));
+  await until('the other one is served', () => crm.kept === 1);
+  await erp.meet();
+  expect([erp.met, erp.stopped]).toEqual([null, expect.stringMatching(/head is damaged: .* remove the folder/)]);
 });

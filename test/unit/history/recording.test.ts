@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
-import { findMark } from '../../../agent/history/core/spans.ts';
+import { findMark, gapText } from '../../../agent/history/core/spans.ts';
 import { controlPath, dataPath, segmentsIn } from '../../../agent/history/store/files.ts';
 import { loadRecording } from '../../../agent/history/store/load.ts';
 import type { Recording } from '../../../agent/history/store/recording.ts';
@@ -28,6 +28,7 @@ import {
   RecordedWorld,
   replayed,
   shuffled,
+  START_NS,
   type RecordedWrite,
 } from '../../support/recorded-writes.ts';
 
@@ -124,12 +125,13 @@ test('[OS2] control without data and data without control count for nothing, and
   await recording.settled();
   expect(recording.prefix.mark).toBe(20);
   expect(recording.waiting).toEqual({ control: 10, data: 10 });
-  const lacks = () => loadRecording(world.folder).extent.gaps.map((gap) => [gap.first, gap.last, gap.lacks]);
-  expect(lacks()).toEqual([[21, 40, 'control']]);
+  const lacks = () => loadRecording(world.folder).extent.gaps.map(gapText);
+  const both = '10 have data and no control, 10 have control and no data';
+  expect(lacks()).toEqual([expect.stringMatching(new RegExp(`^marks 21 to 40, .* are not all here: ${both}$`))]);
   for (const write of first) recording.data(dataOf(write) ?? new Uint8Array(0));
   await recording.settled();
   expect(recording.prefix.mark).toBe(30);
-  expect(lacks()).toEqual([[31, 40, 'control']]);
+  expect(lacks()).toEqual([expect.stringMatching(/^marks 31 to 40, .* have data and no control$/)]);
   // Over a restart it is not forgotten: the control alone makes it whole.
   const again = await world.open();
   for (const write of second) again.control(controlOf(write));
@@ -141,6 +143,31 @@ test('[OS2] control without data and data without control count for nothing, and
   expect(Buffer.compare(world.at(60)[0] ?? new Uint8Array(0), replayed(base, writes, 60)[0] ?? new Uint8Array(1))).toBe(
     0,
   );
+});
+
+test('[OS2] data that is not of its mark is dropped, in whatever order it comes, and the right one still counts', async () => {
+  const sizes = [65_536];
+  for (const isTogether of [true, false]) {
+    const world = made(sizes);
+    const recording = await world.open();
+    fillBase(recording, [new Uint8Array(65_536)]);
+    const orders = ['cwr', 'wcr', 'wrc', 'rwc', 'rcw', 'crw', 'wwcr'];
+    const writes = orders.map((_, i): RecordedWrite => {
+      const payload = new Uint8Array(512).fill(i + 1);
+      return { kind: 1, mark: i + 1, timeNs: START_NS, volume: 0, offset: i * 512, length: 512, payload };
+    });
+    for (const [i, write] of writes.entries()) {
+      for (const [step, what] of (orders[i] ?? '').split('').entries()) {
+        const wrong = { ...write, payload: new Uint8Array(512).fill(100 + step) };
+        if (what === 'c') recording.control(controlOf(write));
+        else recording.data(dataOf(what === 'w' ? wrong : write) ?? new Uint8Array(0));
+        if (!isTogether) await recording.settled();
+      }
+    }
+    await recording.settled();
+    expect([recording.prefix.mark, recording.waiting]).toEqual([orders.length, { control: 0, data: 0 }]);
+    expect(world.at(orders.length)).toEqual(replayed([new Uint8Array(65_536)], writes, orders.length));
+  }
 });
 
 test('what comes in the very step in which writing ends is written too', async () => {
@@ -247,7 +274,7 @@ test('[OS5] what is missing is a gap: no state in it, the ones around it as they
     [0, 100],
     [220, 300],
   ]);
-  expect(extent.gaps).toMatchObject([{ first: 101, last: 219, lacks: 'all' }]);
+  expect(extent.gaps).toMatchObject([{ first: 101, last: 219, lacks: { all: 100, control: 0, data: 0 } }]);
   for (const mark of [0, 57, 100, 220, 221, 300]) {
     expect(world.at(mark).map((bytes, i) => Buffer.compare(bytes, replayed(base, writes, mark)[i] ?? bytes))).toEqual([
       0,
@@ -266,6 +293,53 @@ test('[OS5] what is missing is a gap: no state in it, the ones around it as they
       replayed(base, writes, 300)[0] ?? new Uint8Array(1),
     ),
   ).toBe(0);
+});
+
+test('files that are removed under the one who writes are told, and nothing behind them counts as kept', async () => {
+  const random = new Prng(19);
+  const sizes = [65_536];
+  const writes = randomWrites(random, 20, sizes);
+  const removals = [controlPath, dataPath].map((pathOf) => (folder: string) => pathOf(folder, 1));
+  for (const pathOf of [...removals, (folder: string) => join(folder, 'base-0')]) {
+    for (const isSilent of [true, false]) {
+      const world = made(sizes);
+      const recording = await world.open();
+      fillBase(recording, [new Uint8Array(65_536)]);
+      feed(recording, random, writes.slice(0, 10));
+      await recording.settled();
+      const path = pathOf(world.folder);
+      rmSync(path);
+      if (isSilent || path.includes('base')) recording.look();
+      else feed(recording, random, writes.slice(10));
+      await until(`${path} is missed`, () => recording.fault !== null);
+      expect(recording.fault).toBe(`${path} was removed: what was in it is lost here; start the recorder again`);
+      expect(world.said).toEqual([expect.stringContaining(`cannot be written (${path} was removed`)]);
+      expect(recording.prefix.mark).toBe(10);
+    }
+  }
+});
+
+test('retention by time goes on while nothing is written', async () => {
+  const random = new Prng(23);
+  const sizes = [65_536];
+  const world = made(sizes);
+  world.nowMs = Date.now();
+  const recording = await world.open({ hours: 1, bytes: 0 });
+  fillBase(recording, [new Uint8Array(65_536)]);
+  const writes = randomWrites(random, 20, sizes);
+  feed(recording, random, writes);
+  await recording.settled();
+  for (const [hours, mark] of [
+    [0.9, 0],
+    [2, 20],
+  ] as const) {
+    world.nowMs = Date.now() + hours * 3_600_000;
+    recording.look();
+    await recording.settled();
+    expect([recording.base.mark, recording.fault]).toEqual([mark, null]);
+  }
+  expect(world.at(20)).toEqual(replayed([new Uint8Array(65_536)], writes, 20));
+  expect(segmentsIn(world.folder, 'control').length).toBe(1);
 });
 
 test('a recording cut off at any byte, and a bit that turned over in it: states are right, or are refused', async () => {

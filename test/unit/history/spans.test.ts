@@ -97,6 +97,16 @@ test('times as an operator writes them', () => {
   expect(parseWhen('2026-11-21T12:00:00Z', nowMs)).toEqual({ timeUs: NOON_US });
   expect(parseWhen('2026-11-21 12:00:00.5Z', nowMs)).toEqual({ timeUs: NOON_US + 500_000 });
   expect(parseWhen('2026-11-21T14:00:00+02:00', nowMs)).toEqual({ timeUs: NOON_US });
+  // Without a zone it is local, with a time and without.
+  const zone = process.env['TZ'];
+  process.env['TZ'] = 'Asia/Kolkata';
+  try {
+    expect(parseWhen('2026-11-21 17:30', nowMs)).toEqual({ timeUs: NOON_US });
+    expect(parseWhen('2026-11-21', nowMs)).toEqual({ timeUs: NOON_US - 17.5 * 3_600_000_000 });
+  } finally {
+    if (zone === undefined) delete process.env['TZ'];
+    else process.env['TZ'] = zone;
+  }
   expect(parseWhen('-60m', nowMs)).toEqual({ timeUs: NOON_US });
   expect(parseWhen('-1.5s', nowMs)).toEqual({ timeUs: NOW_US - 1_500_000 });
   expect(parseWhen('#120', nowMs)).toEqual({ mark: 120 });
