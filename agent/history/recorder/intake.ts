@@ -97,8 +97,10 @@ export class Intake {
       this.#peers.add(peer);
       return null;
     }
-    // What waits to be written would be waited for.
-    if (this.recording.fault !== null) return storageFault(this.#options.folder, { code: this.recording.fault });
+    const { recording } = this;
+    // What is tried to be written again and again would be waited for.
+    if (recording.fault !== null && recording.isBusy)
+      return storageFault(this.#options.folder, { code: recording.fault });
     const fault = this.#kin(hello);
     if (fault !== null) return fault;
     for (const former of this.#peers) former.stop({ reason: 'another session was begun', again: true });

@@ -95,6 +95,8 @@ export class Recording {
   #isClosed = false;
   /** Of the last write; null while it is well. */
   #fault: string | null = null;
+  /** Why there is more than is to be kept: told once, though each write that is well clears the fault. */
+  #keepFault: string | null = null;
   #idle: Promise<void> = Promise.resolve();
 
   private constructor(options: RecordingOptions, lock: number, loaded: Loaded) {
@@ -280,7 +282,12 @@ export class Recording {
     this.#start();
   }
 
-  /** Resolves when all that was taken is durable, or cannot be made so. */
+  /** Something is being written, or folded: its head is not to be changed meanwhile. */
+  get isBusy(): boolean {
+    return this.#isWriting;
+  }
+
+  /** Resolves when all that was taken is durable, or cannot be made so. Whoever goes on by that looks at `isBusy` first. */
   async settled(): Promise<void> {
     while (this.#isWriting) await this.#idle;
   }
@@ -541,7 +548,8 @@ export class Recording {
       while (isTooMuch() || this.#isOldestBefore(cutoffUs)) if ((await this.#dropOldest()) === null) break;
     } catch (error) {
       const { message } = error as Error;
-      if (this.#fault !== message) this.#options.log(`recording ${this.folder}: ${message}`);
+      if (this.#keepFault !== message) this.#options.log(`recording ${this.folder}: ${message}`);
+      this.#keepFault = message;
       this.#fault = message;
     }
   }

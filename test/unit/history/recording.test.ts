@@ -342,6 +342,32 @@ test('retention by time goes on while nothing is written', async () => {
   expect(segmentsIn(world.folder, 'control').length).toBe(1);
 });
 
+test('a fold that damage keeps from being done is told once, and recording goes on', async () => {
+  const random = new Prng(29);
+  const sizes = [65_536];
+  const world = made(sizes);
+  world.nowMs = Date.now();
+  const recording = await world.open({ hours: 1, bytes: 0 });
+  fillBase(recording, [new Uint8Array(65_536)]);
+  const payload = new Uint8Array(65_536).fill(7);
+  const whole = { kind: 1, volume: 0, offset: 0, length: 65_536, payload, timeNs: START_NS };
+  feed(recording, random, [{ ...whole, mark: 1 }]);
+  await recording.settled();
+  const fd = openSync(dataPath(world.folder, 1), 'r+');
+  writeSync(fd, Uint8Array.of(1), 0, 1, 1000);
+  closeSync(fd);
+  for (const hours of [2, 3, 4]) {
+    world.nowMs = Date.now() + hours * 3_600_000;
+    recording.look();
+    await recording.settled();
+    expect(recording.fault).toMatch(/^mark 1: its data is damaged/);
+  }
+  expect(world.said).toEqual([expect.stringContaining('mark 1: its data is damaged')]);
+  feed(recording, random, [{ ...whole, mark: 2 }]);
+  await recording.settled();
+  expect(recording.prefix.mark).toBe(2);
+});
+
 test('a recording cut off at any byte, and a bit that turned over in it: states are right, or are refused', async () => {
   const random = new Prng(21);
   const sizes = [65_536];
