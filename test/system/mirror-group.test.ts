@@ -49,6 +49,12 @@ test('[I3] [MI13] of two targets one takes over, the other follows its generatio
   };
   await writeUntil(home, async () => home.end('SIGKILL'));
   expect(history.acked).toBeGreaterThan(50);
+  // What the source had sent may still be on its way in.
+  await eventually(
+    'the west has seen the source go',
+    SOON_MS,
+    async () => ((await west.status())['links'] as unknown[]).length === 0,
+  );
   const { received } = await west.status();
   expect(await east.command('takeover')).not.toMatch(/may be lost/);
   const shown = history.cutOf(await contentOf(east.socket), 'the east');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
+import { eventually } from '../support/cluster.ts';
 import type { Lab } from '../../agent/demo/lab.ts';
 import { tool } from '../../agent/demo/shell.ts';
 import { EIO, FaultDisk } from '../support/fault-disk.ts';
@@ -11,6 +12,7 @@ import { SourceProcess, type SourceProcessOptions } from '../support/mirror-sour
 import type { NbdClient } from '../support/nbd-client.ts';
 import { Prng } from '../../agent/base/prng.ts';
 
+const SOON_MS = 60_000;
 const MIB = 1 << 20;
 const CLIENT_MS_MAX = 60_000;
 const sources: SourceProcess[] = [];
@@ -171,10 +173,10 @@ describe('a process that is killed', () => {
       const nbd = await source.client();
       const before = writer.writes;
       const running = writer.run(nbd, 32);
+      await eventually('a write is answered', SOON_MS, () => writer.writes > before);
       await sleep(30 + random.below(400));
       await source.kill();
       await running;
-      expect(writer.writes).toBeGreaterThan(before);
       await source.start();
       const reader = await source.client();
       writer.check(await reader.read(0, SLOTS * BLOCK), `round ${round}, over NBD`);
