@@ -6,17 +6,16 @@ import { ask } from '../control-client.ts';
 import { ControlServer } from '../control-server.ts';
 import { parseWhen, WHEN_EXAMPLES } from '../history/core/when.ts';
 import { Recorder } from '../history/recorder/recorder.ts';
-import { readHead, recordingsIn } from '../history/store/files.ts';
+import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { Recording } from '../history/store/recording.ts';
 import { systemClock } from '../platform/clock.ts';
 import { createLog, logLevel } from '../platform/log.ts';
-import { loadHistory, type HistorySettings } from '../settings/history.ts';
+import { loadHistory, loadHistoryPlace, type HistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
 import { parse } from './history-open.ts';
 import { MirrorKeys } from './mirror-keys.ts';
 import { bytesText } from './mirror-text.ts';
 
-const START = 'stillbeat history record';
 const PRUNE_MS_MAX = 600_000;
 
 /** Runs until SIGTERM or SIGINT. */
@@ -73,20 +72,18 @@ export async function prune(argv: string[]): Promise<number> {
   const when = parseWhen(values.before, systemClock.wallMs());
   if (!when || !('timeUs' in when))
     throw usageError('history', `--before ${values.before} is no time: write for example ${WHEN_EXAMPLES}`);
-  const settings = loadHistory(values.config);
+  const place = loadHistoryPlace(values.config);
   const { monitor } = values;
-  if (monitor !== undefined && !recordingsIn(settings.store).includes(monitor)) {
-    throw new AgentError(
-      'failed',
-      `there is no recording of ${monitor} in ${settings.store}: see stillbeat history list`,
-    );
+  const folders = recordingFolders(place.store).filter(([name]) => monitor === undefined || name === monitor);
+  if (monitor !== undefined && folders.length === 0) {
+    throw new AgentError('failed', `there is no recording of ${monitor} in ${place.store}: see stillbeat history list`);
   }
   const request = { command: 'history-prune', monitor, beforeUs: when.timeUs };
-  const pruned = await ask(settings.controlSocket, request, PRUNE_MS_MAX, START).then(
+  const pruned = await ask(place.controlSocket, request, PRUNE_MS_MAX, place.start).then(
     (answer) => answer['pruned'] as Pruned[],
     async (error: AgentError) => {
       if (!/no agent runs here/.test(error.message)) throw error;
-      return pruneStore(settings, monitor, when.timeUs);
+      return pruneStore(place, folders, when.timeUs);
     },
   );
   if (values.json === true) process.stdout.write(`${JSON.stringify({ pruned })}\n`);
@@ -98,14 +95,19 @@ export async function prune(argv: string[]): Promise<number> {
   return EXIT.ok;
 }
 
+/** By name; a target's history is the recording itself. */
+const recordingFolders = (store: string): [name: string, folder: string][] =>
+  isRecording(store)
+    ? [[readHead(store).monitor, store]]
+    : recordingsIn(store).map((name): [string, string] => [name, join(store, name)]);
+
 async function pruneStore(
-  { store, retention }: HistorySettings,
-  monitor: string | undefined,
+  { retention }: HistoryPlace,
+  folders: readonly [name: string, folder: string][],
   beforeUs: number,
 ): Promise<Pruned[]> {
   const pruned: Pruned[] = [];
-  for (const name of recordingsIn(store).filter((one) => monitor === undefined || one === monitor)) {
-    const folder = join(store, name);
+  for (const [name, folder] of folders) {
     const { volumes, generation } = readHead(folder);
     const recording = await Recording.open({
       folder,

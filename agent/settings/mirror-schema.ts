@@ -231,6 +231,17 @@ export const mirrorTargetSchema: Schema = {
         listen,
         keyFile: exportKeyFile,
       }),
+      history: group(
+        'It keeps a history of what its volumes show, without a recorder. Left out: none.',
+        {
+          path: path(
+            '/var/lib/stillbeat/erp-history',
+            'A folder of its own, best on a file system of its own: it may fill it. Made at the first start.',
+          ),
+          retention,
+        },
+        ['path'],
+      ),
       takeover: group('What it is as a source, when it has taken over.', asSource),
     },
     ['group', 'role', 'name', 'keyFile', 'listen', 'journal', 'volumes'],

@@ -22,6 +22,7 @@ export interface IntakeOptions {
   readonly nowMs: () => number;
 }
 
+const GONE = 'it was gone before it was answered';
 /** More is not read while so much is not written. */
 const PENDING_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -89,7 +90,7 @@ export class Intake {
       this.#peers.add(peer);
       return null;
     }
-    const fault = this.#kin(hello);
+    const fault = this.#stranger(hello);
     if (fault !== null) return fault;
     for (const former of this.#peers) former.stop({ reason: 'another session was begun', again: true });
     this.#peers.clear();
@@ -98,8 +99,14 @@ export class Intake {
     this.#control = peer;
     this.#peers.add(peer);
     this.#dataFolder = hello.dataFolder;
+    // A fold that is under way ends with the head that it began with.
     await this.recording.settled();
+    if (this.#control !== peer) return GONE;
+    this.#takeGeneration(hello);
+    await this.recording.settled();
+    if (this.#control !== peer) return GONE;
     await this.#restore();
+    if (this.#control !== peer) return GONE;
     const { prefix, isWhole } = this.recording;
     this.#askedMs = this.#options.nowMs();
     peer.send(FRAME_KIND.recording, 0, 0, encodeRecordingState({ prefix, isWhole }));
@@ -186,22 +193,26 @@ export class Intake {
     return null;
   }
 
-  /** [HI5] */
-  #kin(hello: RecordHello): string | null {
+  /** Why it can be no monitor of this recording, or null. */
+  #stranger(hello: RecordHello): string | null {
+    const ours = { generation: this.recording.generation, ancestry: [] };
+    const { kin } = kinship(hello, ours);
+    if (kin === 'same' || kin === 'successor') return null;
+    return `the recording here is of generation ${short(ours.generation)}, and ${short(hello.generation)} does not come from it: remove the folder ${this.#options.folder}, or name another store`;
+  }
+
+  /** [HI5] Beyond the branch nothing counts that is here: behind a gap there may be marks that no prefix reaches. */
+  #takeGeneration(hello: RecordHello): void {
     const { recording } = this;
-    const ours = { generation: recording.generation, ancestry: [] };
-    const kin = kinship(hello, ours);
-    if (kin.kin === 'same') return null;
-    if (kin.kin !== 'successor') {
-      return `the recording here is of generation ${short(ours.generation)}, and ${short(hello.generation)} does not come from it: remove the folder ${this.#options.folder}, or name another store`;
-    }
-    if (recording.prefix.mark > kin.until.mark) {
+    const kin = kinship(hello, { generation: recording.generation, ancestry: [] });
+    if (kin.kin !== 'successor') return;
+    const { mark } = kin.until;
+    if (recording.prefix.mark > mark) {
       this.#options.log(
-        `marks ${kin.until.mark + 1} to ${recording.prefix.mark} were given up by a takeover: they can be restored no more`,
+        `marks ${mark + 1} to ${recording.prefix.mark} were given up by a takeover: they can be restored no more`,
       );
-      recording.branch(hello.generation, kin.until);
-    } else recording.adopt(hello.generation);
-    return null;
+    }
+    recording.branch(hello.generation, kin.until);
   }
 
   #trip(reason: string): void {

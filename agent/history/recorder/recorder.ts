@@ -13,14 +13,18 @@ import { systemClock } from '../../platform/clock.ts';
 import { decodeRecordHello, type RecordHello } from '../wire/greeting.ts';
 import { recorderLink } from '../wire/link-name.ts';
 import type { Retention } from '../store/recording.ts';
-import { recordingsIn } from '../store/files.ts';
+import { isRecording, recordingsIn } from '../store/files.ts';
 import { Intake } from './intake.ts';
 
 export interface RecorderOptions {
   readonly name: string;
   readonly keys: () => readonly Uint8Array[];
-  readonly listen: Address;
+  /** Null: connections are brought to it. */
+  readonly listen: Address | null;
+  /** A folder with one for each monitor. */
   readonly store: string;
+  /** Of this monitor alone, whose recording the store itself is. */
+  readonly only?: string;
   readonly retention: Retention;
   /** A folder of log devices, one for each monitor; null without. */
   readonly logFolder: string | null;
@@ -50,19 +54,21 @@ export class Recorder {
   static async open(options: RecorderOptions): Promise<Recorder> {
     const recorder = new Recorder(options);
     // What is there is taken up at once: retention, and what a log device can give back, wait for no monitor.
-    for (const monitor of recordingsIn(options.store)) await recorder.#intake(monitor, null);
+    for (const monitor of recordingsOf(options)) await recorder.#intake(monitor, null);
     const { listen, keys, log, name } = options;
-    recorder.#listener = await listenForLinks({
-      address: listen,
-      names: () => [recorderLink(name)],
-      keys,
-      onLink: (socket) => recorder.#connected(socket),
-      onRefused: (from, why) => log(`somebody at ${from} did not get in: ${why}`),
-    }).catch((error: Error) => {
-      throw new AgentError('primary', `${listen.host}:${listen.port} cannot be listened at (${error.message})`, {
-        cause: error,
-      });
-    });
+    recorder.#listener =
+      listen &&
+      (await listenForLinks({
+        address: listen,
+        names: () => [recorderLink(name)],
+        keys,
+        onLink: (socket) => recorder.connected(socket),
+        onRefused: (from, why) => log(`somebody at ${from} did not get in: ${why}`),
+      }).catch((error: Error) => {
+        throw new AgentError('primary', `${listen.host}:${listen.port} cannot be listened at (${error.message})`, {
+          cause: error,
+        });
+      }));
     recorder.#looking = setInterval(() => {
       for (const intake of recorder.#opened.values()) intake.look();
     }, LOOK_MS);
@@ -106,9 +112,10 @@ export class Recorder {
   async #intake(monitor: string, hello: RecordHello | null): Promise<Intake> {
     const known = this.#intakes.get(monitor);
     if (known) return known;
-    const { store, retention, logFolder, log } = this.#options;
+    const { store, only, retention, logFolder, log } = this.#options;
+    if (only !== undefined && monitor !== only) throw new GreetingError(`it records ${only} alone`);
     const opening = Intake.open({
-      folder: join(store, monitor),
+      folder: only === undefined ? join(store, monitor) : store,
       logFolder: logFolder === null ? null : join(logFolder, monitor),
       monitor,
       hello,
@@ -127,7 +134,8 @@ export class Recorder {
     }
   }
 
-  #connected(socket: LinkSocket): void {
+  /** Somebody comes, who has to say who he is. */
+  connected(socket: LinkSocket): void {
     const peer = new LinkPeer(socket, systemMachine.timers, {
       frame: (one, frame, body) => this.#frame(one, frame, body),
       closed: (one, reason) => {
@@ -188,4 +196,9 @@ export class Recorder {
     this.#held.delete(peer);
     peer.stop({ reason, again });
   }
+}
+
+function recordingsOf({ store, only }: RecorderOptions): readonly string[] {
+  if (only === undefined) return recordingsIn(store);
+  return isRecording(store) ? [only] : [];
 }

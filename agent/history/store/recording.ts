@@ -59,6 +59,9 @@ interface Arrived {
   readonly offset: number;
 }
 
+/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
+type Word = ControlRecord & { readonly branchedTo?: string };
+
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = 256 * 1024;
 const AGAIN_MS = 1000;
@@ -80,7 +83,7 @@ export class Recording {
   /** Not written yet. */
   #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
   #records: Uint8Array[] = [];
-  #words: ControlRecord[] = [];
+  #words: Word[] = [];
   #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
   #pendingBytes = 0;
   #storedBytes = 0;
@@ -181,14 +184,17 @@ export class Recording {
     emptyBase(this.folder, this.#head.volumes);
   }
 
-  /** [HI5] Marks beyond it are another's. */
+  /**
+   * [HI5] Marks beyond it are another's. The word that voids them is durable before the head names the generation: a crash between the
+   * two is mended by saying it again.
+   */
   branch(generation: string, { mark: until, chain }: { readonly mark: number; readonly chain: bigint }): void {
     this.#dropPending(until);
-    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until });
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until, branchedTo: generation });
     const { base } = this.#head;
     // Folded into it, and void: there is no state that it is.
     const isVoid = base.state !== 'none' && Math.max(base.mark, base.over) > until;
-    this.#setHead({ ...this.#head, generation, base: isVoid ? { ...base, state: 'filling' } : base });
+    if (isVoid) this.#setHead({ ...this.#head, base: { ...base, state: 'filling' } });
     this.#joiner.cut(until, chain);
     this.#start();
   }
@@ -201,10 +207,6 @@ export class Recording {
       body,
       arrived: arrived.filter(({ header }) => header.mark <= until),
     }));
-  }
-
-  adopt(generation: string): void {
-    this.#setHead({ ...this.#head, generation });
   }
 
   clock(mark: number, aheadNs: bigint): void {
@@ -272,12 +274,25 @@ export class Recording {
   /** Folds what is older than `before` (microseconds) now, by whole segments; answers what is gone. */
   async prune(beforeUs: number, bytes: number): Promise<{ readonly segments: number; readonly bytes: number }> {
     await this.settled();
-    await this.#roll();
     const gone = { segments: 0, bytes: 0 };
-    for (;;) {
-      if (this.#storedBytes <= bytes && !this.#isOldestBefore(beforeUs)) return gone;
+    // Nothing is written meanwhile: one head at a time.
+    this.#isWriting = true;
+    const pruning = this.#pruned(beforeUs, bytes, gone);
+    this.#idle = pruning.catch(() => {});
+    try {
+      await pruning;
+    } finally {
+      this.#isWriting = false;
+      if (this.#hasWork) this.#start();
+    }
+    return gone;
+  }
+
+  async #pruned(beforeUs: number, bytes: number, gone: { segments: number; bytes: number }): Promise<void> {
+    await this.#roll();
+    while (this.#storedBytes > bytes || this.#isOldestBefore(beforeUs)) {
       const folded = await this.#dropOldest();
-      if (folded === null) return gone;
+      if (folded === null) return;
       gone.segments += folded.segments;
       gone.bytes += folded.bytes;
     }
@@ -384,7 +399,7 @@ export class Recording {
   async #write(group: {
     readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
     readonly records: readonly Uint8Array[];
-    readonly words: readonly ControlRecord[];
+    readonly words: readonly Word[];
     readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
   }): Promise<void> {
     // Open files would take everything where the storage is gone, or another's.
@@ -411,6 +426,7 @@ export class Recording {
     this.#controlEnd += frame.length;
     this.#storedBytes += frame.length;
     done();
+    for (const { branchedTo: generation } of group.words) if (generation) this.#setHead({ ...this.#head, generation });
     for (const { mark } of wholes) {
       this.#wholeFrom = mark;
       this.#becomeWhole(mark);
