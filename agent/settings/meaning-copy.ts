@@ -1,6 +1,7 @@
 /** What must hold of the way from the send volume to the peers' receive volume. */
 import { parseEndpoint } from './address.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
+import { checkTargets } from './mirror.ts';
 import type { Problems } from './problems.ts';
 
 /** Groups of `storage` that belong to one kind of copy. */
@@ -41,6 +42,7 @@ function checkMirrors(
     problems.add(['unauthenticated'], 'true, and copy: mirror needs a key', 'write keyFile: instead');
   }
   const taken = new Map<string, string>();
+  checkTargets(storage?.mirror?.recorders, ['storage', 'mirror', 'recorders'], problems);
   const own = storage?.mirror?.journal?.path;
   if (own !== undefined) taken.set(own, 'storage.mirror');
   for (const [index, peer] of (peers ?? []).entries()) {

@@ -138,10 +138,19 @@ const recorder = group(
   ['name', 'connect'],
 );
 
+/** Of a source, and of an agent whose send volume is mirrored. */
+export const recorders: Schema = {
+  description: 'Who keeps a history.',
+  type: 'array',
+  items: recorder,
+  maxItems: 4,
+  default: [],
+};
+
 /** What a source is, and what a target will be when it has taken over. */
 const asSource: Properties = {
   targets: { description: 'The copies.', type: 'array', items: target, maxItems: 8, default: [] },
-  recorders: { description: 'Who keeps a history.', type: 'array', items: recorder, maxItems: 4, default: [] },
+  recorders,
   acknowledge: {
     description:
       'When a write is answered: sync, durable at all targets that are in sync; receipt, in their memory; local, ' +

@@ -35,7 +35,7 @@ interface CommonFile {
   readonly control: { readonly socket?: string };
 }
 
-interface RecorderFile {
+export interface RecorderFile {
   readonly name: string;
   readonly connect: string;
   readonly connections: number;
@@ -347,7 +347,7 @@ function checkJournal(journal: Given<CommonFile['journal']> | undefined, problem
   }
 }
 
-function checkTargets(
+export function checkTargets(
   targets: Given<readonly { readonly name: string; readonly connect: string }[]> | undefined,
   at: KeyPath,
   problems: Problems,

@@ -1,7 +1,7 @@
 /** A source's order of writes as a test writes it: entries as they lie in its ring, and what volumes hold after each mark. */
 import { crc32 } from '../../agent/base/crc32.ts';
 import type { Point } from '../../agent/mirror/core/meeting.ts';
-import { encodeEntry, ENTRY, ENTRY_KIND, entryBytes, type EntryKind } from '../../agent/mirror/wire/entry.ts';
+import { decodeEntry, encodeEntry, ENTRY, ENTRY_KIND, entryBytes, type EntryKind } from '../../agent/mirror/wire/entry.ts';
 import type { Prng } from '../../agent/base/prng.ts';
 
 export interface ModelEntry {
@@ -68,6 +68,32 @@ export class SourceModel {
     const sealed = this.#put(ENTRY_KIND.seal, 0, 0, 0, new Uint8Array(0));
     this.cycle++;
     return sealed;
+  }
+
+  /** Another generation that goes on behind a mark of this one: the same entries up to there, under its name. */
+  branch(until: number, generation: number): SourceModel {
+    const next = new SourceModel(this.random, this.volumeBytes, this.#payloadMax, generation);
+    let chain = 0n;
+    for (const entry of this.entries.slice(0, until)) {
+      const bytes = entry.bytes.slice();
+      const decoded = decodeEntry(bytes, 0);
+      if (!decoded.ok) throw new Error('an entry of our own');
+      chain = encodeEntry({ ...decoded.entry, generation: next.generation }, chain, bytes, 0);
+      next.entries.push({ ...entry, bytes });
+    }
+    next.loseBehind(until);
+    return next;
+  }
+
+  /** A range as it is behind the last entry, as an entry of a comparison. */
+  image(volume: number, offset: number, length: number): Uint8Array {
+    const payload = this.contentAt(this.mark)[volume]?.subarray(offset, offset + length) ?? new Uint8Array(length);
+    const bytes = new Uint8Array(entryBytes(length));
+    const place = { position: 0, generation: this.generation, chain: 0n, durableBack: 0 };
+    const facts = { payloadBytes: length, payloadCrc: crc32(payload), time: 0n, cycle: this.cycle, flags: 0 };
+    encodeEntry({ kind: ENTRY_KIND.image, volume, mark: this.mark, offset, length, ...facts, ...place }, 0n, bytes, 0);
+    bytes.set(payload, ENTRY.bytes);
+    return bytes;
   }
 
   /** What a crash of the source took, answered to nobody: other writes will have these marks. */

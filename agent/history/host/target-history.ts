@@ -27,6 +27,8 @@ export interface TargetHistoryStatus {
   readonly images: { readonly done: number; readonly total: number } | null;
   readonly storedBytes: number | null;
   readonly base: RecordingStatus['base'] | null;
+  /** Nothing is recorded now because of the `problem`. */
+  readonly isFailing: boolean;
   /** What is wrong, for an operator. */
   readonly problem: string | null;
 }
@@ -86,6 +88,7 @@ export class TargetHistory {
     >;
     const { status, problem } = this.#recorder;
     const { state, kept, lagBytes, letGo, images } = session;
+    const isWaiting = !this.#options.shown.isWhole;
     const fault = status?.fault ? `it cannot be written (${status.fault}): check its storage` : null;
     return {
       path: this.#options.folder,
@@ -96,6 +99,7 @@ export class TargetHistory {
       images,
       storedBytes: status?.storedBytes ?? null,
       base: status?.base ?? null,
+      isFailing: fault !== null || problem !== null || (state === 'away' && !isWaiting),
       problem: fault ?? problem ?? session.problem,
     };
   }

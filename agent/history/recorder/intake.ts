@@ -37,6 +37,10 @@ export class Intake {
   readonly #peers = new Set<Peer>();
   #isTaking = false;
   #isPaused = false;
+  /** What came behind a `take` that waits. */
+  #waiting: (() => void)[] | null = null;
+  /** Data that came before the `take` of its session. */
+  #early: (() => void)[] = [];
   #told = -1;
   #dataFolder: string | null = null;
   #restored: Restored | null = null;
@@ -99,28 +103,51 @@ export class Intake {
     this.#control = peer;
     this.#peers.add(peer);
     this.#dataFolder = hello.dataFolder;
+    this.#waiting = null;
+    this.#early = [];
     // A fold that is under way ends with the head that it began with.
-    await this.recording.settled();
+    while (this.recording.isBusy) await this.recording.settled();
     if (this.#control !== peer) return GONE;
     this.#takeGeneration(hello);
-    await this.recording.settled();
+    while (this.recording.isBusy) await this.recording.settled();
     if (this.#control !== peer) return GONE;
     await this.#restore();
     if (this.#control !== peer) return GONE;
-    const { prefix, isWhole } = this.recording;
+    const { standing: prefix, isWhole } = this.recording;
     this.#askedMs = this.#options.nowMs();
     peer.send(FRAME_KIND.recording, 0, 0, encodeRecordingState({ prefix, isWhole }));
     return null;
   }
 
-  frame(peer: Peer, { kind, id }: Frame, body: Uint8Array): void {
+  frame(peer: Peer, frame: Frame, body: Uint8Array): void {
     if (!this.#peers.has(peer)) return;
-    const fault = this.#take(peer, kind, id, body);
+    if (this.#waiting) return void this.#waiting.push(() => this.frame(peer, frame, body));
+    if (!this.#isTaking && peer !== this.#control) return this.#hold(peer, () => this.frame(peer, frame, body));
+    if (frame.kind === FRAME_KIND.take && this.recording.isBusy) return void this.#later(() => this.frame(peer, frame, body));
+    const fault = this.#take(peer, frame.kind, frame.id, body);
     if (fault !== null) this.#trip(fault);
     else if (this.recording.pendingBytes > PENDING_BYTES_MAX && !this.#isPaused) {
       this.#isPaused = true;
       for (const one of this.#peers) one.pause();
     }
+  }
+
+  /** Data may overtake the word that says what comes: it belongs behind that. */
+  #hold(peer: Peer, take: () => void): void {
+    peer.pause();
+    this.#early.push(take);
+  }
+
+  /** When nothing is being written: a base is not filled while a fold is brought into it. */
+  async #later(take: () => void): Promise<void> {
+    const waiting = [take];
+    this.#waiting = waiting;
+    for (const peer of this.#peers) peer.pause();
+    while (this.recording.isBusy) await this.recording.settled();
+    if (this.#waiting !== waiting) return;
+    this.#waiting = null;
+    for (const peer of this.#peers) peer.resume();
+    for (const next of waiting) next();
   }
 
   disconnected(peer: Peer, reason: string): void {
@@ -170,10 +197,11 @@ export class Intake {
   #begin(body: Uint8Array): string | null {
     const { how, from, clockMs } = decodeTake(body);
     const { recording } = this;
-    const { mark, chain } = recording.prefix;
+    const { mark, chain } = recording.standing;
     if (how === 'replay' && (from.mark !== mark || from.chain !== chain))
       return `mark ${from.mark} is not where it ends here`;
-    if (how !== 'replay') {
+    if (how === 'replay') recording.resume();
+    else {
       if (recording.isWhole && from.mark > mark) {
         this.#options.log(
           `marks ${mark + 1} to ${from.mark} were missed: they are a gap, until the volumes are compared`,
@@ -190,6 +218,8 @@ export class Intake {
       `recording behind mark ${from.mark}${how === 'replay' ? '' : `, with ${how === 'base' ? 'all of the volumes' : 'what has changed'}`}`,
     );
     this.progress();
+    for (const peer of this.#peers) peer.resume();
+    for (const next of this.#early.splice(0)) next();
     return null;
   }
 

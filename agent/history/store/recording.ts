@@ -88,6 +88,8 @@ export class Recording {
   #pendingBytes = 0;
   #storedBytes = 0;
   #wholeFrom = 0;
+  /** While the volumes are being taken: where it ended before. */
+  #standing: Joiner['prefix'] | null = null;
   #isWriting = false;
   #isClosing = false;
   #isClosed = false;
@@ -171,9 +173,22 @@ export class Recording {
     return state === 'whole' || state === 'folding';
   }
 
-  /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap. */
+  /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap, until there is a whole mark. */
   startAt(mark: number, chain: bigint): void {
+    this.#standing ??= this.prefix;
     this.#joiner.startAt(mark, chain);
+  }
+
+  /** How far there are states: what is recorded behind a gap, and has no whole mark yet, is none. */
+  get standing(): Joiner['prefix'] {
+    return this.#standing ?? this.prefix;
+  }
+
+  /** It goes on from there. */
+  resume(): void {
+    const { mark, chain } = this.standing;
+    if (this.#standing) this.#joiner.startAt(mark, chain);
+    this.#standing = null;
   }
 
   /** The base is filled by the images that come now. */
@@ -196,6 +211,7 @@ export class Recording {
     const isVoid = base.state !== 'none' && Math.max(base.mark, base.over) > until;
     if (isVoid) this.#setHead({ ...this.#head, base: { ...base, state: 'filling' } });
     this.#joiner.cut(until, chain);
+    if (this.#standing && this.#standing.mark > until) this.#standing = { mark: until, chain };
     this.#start();
   }
 
@@ -266,16 +282,21 @@ export class Recording {
     this.#start();
   }
 
-  /** Resolves when all that was taken is durable, or cannot be made so. */
+  /** Something is being written, or folded: its head is not to be changed meanwhile. */
+  get isBusy(): boolean {
+    return this.#isWriting;
+  }
+
+  /** Resolves when all that was taken is durable, or cannot be made so. Whoever goes on by that looks at `isBusy` first. */
   async settled(): Promise<void> {
     while (this.#isWriting) await this.#idle;
   }
 
   /** Folds what is older than `before` (microseconds) now, by whole segments; answers what is gone. */
   async prune(beforeUs: number, bytes: number): Promise<{ readonly segments: number; readonly bytes: number }> {
-    await this.settled();
     const gone = { segments: 0, bytes: 0 };
-    // Nothing is written meanwhile: one head at a time.
+    // Nothing is written meanwhile: one head at a time. In the same step as the last look.
+    while (this.#isWriting) await this.#idle;
     this.#isWriting = true;
     const pruning = this.#pruned(beforeUs, bytes, gone);
     this.#idle = pruning.catch(() => {});
@@ -429,6 +450,7 @@ export class Recording {
     for (const { branchedTo: generation } of group.words) if (generation) this.#setHead({ ...this.#head, generation });
     for (const { mark } of wholes) {
       this.#wholeFrom = mark;
+      this.#standing = null;
       this.#becomeWhole(mark);
     }
   }

@@ -263,6 +263,7 @@ export class Copy {
     const isSame = sameBytes(generation, 0, this.#generation, 0, generation.length);
     // Entries of two generations cannot lie behind one another: the cut stays, what is not applied yet goes.
     if (!isSame) {
+      this.#log?.forget();
       const { cut } = this.#receiver;
       this.#receiver = new Receiver({ session: session - 1, cut, committed: cut.mark }, chainOf);
     }

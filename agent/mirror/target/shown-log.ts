@@ -140,11 +140,18 @@ export class ShownLog {
     this.#events.broken(`the volumes are a copy again, at mark ${cut.mark}`, true);
   }
 
+  /**
+   * Nothing up to the end is held any more: of another generation comes what may be dropped again, and the ring may hold no entries
+   * of a generation that its superblock does not know.
+   */
+  forget(): void {
+    this.#drop();
+  }
+
   /** What comes now is of another generation, which goes on from this cut. */
   turn(): void {
     if (!this.#isWhole) return;
-    // The ring may hold no entries of a generation that its superblock does not know.
-    this.#drop();
+    this.forget();
     this.#events.broken('the source is of another generation now', false);
   }
 
