@@ -51,7 +51,12 @@ const ROWS: readonly Row[] = [
   ['storage_hung_seconds', 'Since when a call to them has not come back; 0: none', 'storage.hungMs'],
   ['storage_unflushed_bytes', 'Not on the flushed volumes yet', 'storage.unflushedBytes'],
   ['volume_bytes', 'Size of the volume', 'volumes[].bytes'],
-  ['history_state', '1 for the state of a target’s history, 0 for the others', 'history.state', oneOf('state', HISTORY)],
+  [
+    'history_state',
+    '1 for the state of a target’s history, 0 for the others',
+    'history.state',
+    oneOf('state', HISTORY),
+  ],
   ['history_failing', '1 while nothing is recorded because something is wrong', 'history.isFailing'],
   ['history_kept_mark', 'Recorded up to here', 'history.kept'],
   ['history_lag_bytes', 'Shown, and not recorded yet', 'history.lagBytes'],

@@ -70,7 +70,14 @@ function historyLines({ path, state, kept, storedBytes, letGo, images, problem }
   const filled = typeof done === 'number' ? [`${done} of ${text(total)} MiB of the volumes taken`] : [];
   const missed = typeof letGo === 'number' && letGo > 0 ? [`did not keep up ${letGo} times`] : [];
   return [
-    line('history', text(path), `${text(state)}, up to mark ${text(kept)}`, bytesText(storedBytes), ...filled, ...missed),
+    line(
+      'history',
+      text(path),
+      `${text(state)}, up to mark ${text(kept)}`,
+      bytesText(storedBytes),
+      ...filled,
+      ...missed,
+    ),
     ...(typeof problem === 'string' ? [line('', `last: ${problem}`)] : []),
   ];
 }

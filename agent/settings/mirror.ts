@@ -347,7 +347,7 @@ function checkJournal(journal: Given<CommonFile['journal']> | undefined, problem
   }
 }
 
-export function checkTargets(
+function checkTargets(
   targets: Given<readonly { readonly name: string; readonly connect: string }[]> | undefined,
   at: KeyPath,
   problems: Problems,

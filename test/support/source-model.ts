@@ -1,7 +1,14 @@
 /** A source's order of writes as a test writes it: entries as they lie in its ring, and what volumes hold after each mark. */
 import { crc32 } from '../../agent/base/crc32.ts';
 import type { Point } from '../../agent/mirror/core/meeting.ts';
-import { decodeEntry, encodeEntry, ENTRY, ENTRY_KIND, entryBytes, type EntryKind } from '../../agent/mirror/wire/entry.ts';
+import {
+  decodeEntry,
+  encodeEntry,
+  ENTRY,
+  ENTRY_KIND,
+  entryBytes,
+  type EntryKind,
+} from '../../agent/mirror/wire/entry.ts';
 import type { Prng } from '../../agent/base/prng.ts';
 
 export interface ModelEntry {

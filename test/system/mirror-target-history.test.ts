@@ -60,12 +60,13 @@ const historyOf = async (pair: MirrorPair): Promise<TargetHistoryStatus | null> 
 /** Waits until all that was written by now is recorded; answers the mark. */
 async function recorded({ pair, folder }: Made): Promise<number> {
   const { marks } = (await pair.status('source')) as unknown as { marks: { admitted: number } };
-  return eventually('it is recorded', SOON_MS, async () => {
+  const { mark } = await eventually('it is recorded', SOON_MS, async () => {
     const seen = await historyOf(pair);
-    const to = seen?.state === 'recording' ? (loadRecording(folder).extent.spans.at(-1)?.to ?? 0) : 0;
-    if (to >= marks.admitted) return to;
+    const last = seen?.state === 'recording' ? loadRecording(folder).extent.spans.at(-1) : null;
+    if (last && last.to >= marks.admitted) return { mark: last.to };
     throw new Error(`${marks.admitted}: ${JSON.stringify(seen)}\n${pair.log('target')}`);
   });
+  return mark;
 }
 
 async function write(pair: MirrorPair, ...commands: readonly string[]): Promise<void> {
@@ -169,26 +170,33 @@ test.each([
   ['entries', { by: 'entries' }],
   ['references', { by: 'references', everyCycles: 3 }],
   ['data', { by: 'data', everyCycles: 3 }],
-] as const)('[OS3] [OS4] two volumes in one order, cuts by %s: each state is one of the write list', async (_, checkpoint) => {
-  const half = HISTORY_BYTES / 2;
-  const options = { volumeBytes: half, more: ['other'], cycleMs: 20, settings: { source: { checkpoint } } };
-  const bed = await started(options);
-  const { pair, folder } = bed;
-  const clients = [await NbdClient.open(pair.socket('source'), 'data'), await NbdClient.open(pair.socket('source'), 'other')];
-  ends.push(() => clients.forEach((client) => client.close()));
-  const writes = new WriteHistory(5);
-  await writes.writeInTurn(clients, half, () => writes.acked >= 400);
-  await recorded(bed);
-  let [count, last] = [0, 0];
-  for (const { mark, content } of states(folder)) {
-    const cut = writes.cutOf(Buffer.concat(content), `mark ${mark}`);
-    expect(cut, `mark ${mark}`).toBeGreaterThanOrEqual(last);
-    last = cut;
-    count++;
-  }
-  expect(last).toBe(writes.acked);
-  expect(count).toBeGreaterThan(300);
-});
+] as const)(
+  '[OS3] [OS4] two volumes in one order, cuts by %s: each state is one of the write list',
+  async (_, checkpoint) => {
+    const half = HISTORY_BYTES / 2;
+    const options = { volumeBytes: half, more: ['other'], cycleMs: 20, settings: { source: { checkpoint } } };
+    const bed = await started(options);
+    const { pair, folder } = bed;
+    await recorded(bed);
+    const clients = [
+      await NbdClient.open(pair.socket('source'), 'data'),
+      await NbdClient.open(pair.socket('source'), 'other'),
+    ];
+    ends.push(() => clients.forEach((client) => client.close()));
+    const writes = new WriteHistory(5);
+    await writes.writeInTurn(clients, half, () => writes.acked >= 400);
+    await recorded(bed);
+    let [count, last] = [0, 0];
+    for (const { mark, content } of states(folder)) {
+      const cut = writes.cutOf(Buffer.concat(content), `mark ${mark}`);
+      expect(cut, `mark ${mark}`).toBeGreaterThanOrEqual(last);
+      last = cut;
+      count++;
+    }
+    expect(last).toBe(writes.acked);
+    expect(count).toBeGreaterThan(300);
+  },
+);
 
 test(
   `[OS5] [OS3] the target is killed ${KILLS} times while it is written to: each state is one of the write list, without a gap`,
@@ -210,7 +218,8 @@ test(
       isOver = true;
       await writing;
       client.close();
-      for (const { mark, content } of states(folder, looked)) writes.cutOf(content[0] ?? Buffer.alloc(0), `kill ${kill}, mark ${mark}`);
+      for (const { mark, content } of states(folder, looked))
+        writes.cutOf(content[0] ?? Buffer.alloc(0), `kill ${kill}, mark ${mark}`);
       pair.start('target');
       await untilInSync(pair);
       looked = await recorded(bed);
@@ -227,7 +236,11 @@ test('[OS5] a comparison is a gap, and what comes behind it is right', async () 
   const { pair, folder } = bed;
   const before = await account(bed, 2);
   await pair.command('source', 'resync', 'east');
-  await eventually('it was compared', SOON_MS, async () => /staged/.test(pair.log('target')) && (await pair.seen())?.state === 'in-sync');
+  await eventually(
+    'it was compared',
+    SOON_MS,
+    async () => /staged/.test(pair.log('target')) && (await pair.seen())?.state === 'in-sync',
+  );
   await write(pair, 'write -P 77 0 4M');
   await recorded(bed);
   const all = new Map([...states(folder)].map(({ mark, content }) => [mark, sha256(content[0] ?? Buffer.alloc(0))]));
@@ -250,9 +263,12 @@ test('[OS5] a takeover ends it; when the roles are turned back it goes on behind
 
 test('[OS5] its folder takes nothing: the mirror goes on and says it everywhere, and records again when there is room', async () => {
   const listen = `127.0.0.1:${await freePort()}`;
-  const bed = await made({ volumeBytes: 4 * MIB, journalSize: '8M', settings: { target: { metrics: { listen } } } }, {
-    retention: { hours: 0, bytes: '2M' },
-  });
+  const bed = await made(
+    { volumeBytes: 4 * MIB, journalSize: '8M', settings: { target: { metrics: { listen } } } },
+    {
+      retention: { hours: 0, bytes: '2M' },
+    },
+  );
   const { pair, folder } = bed;
   mkdirSync(folder);
   expect(await run(['mount', '-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder])).toMatchObject({ status: 0 });
@@ -279,7 +295,9 @@ test('[OS5] its folder takes nothing: the mirror goes on and says it everywhere,
   expect(text.stdout).toMatch(/^history .*\n {12}last: .*(written|let go of|greeting)/m);
   // The copy is in sync all the time.
   expect((await pair.seen())?.state).toBe('in-sync');
-  await eventually('the copy is what its source is', SOON_MS, () => pair.content('target').equals(pair.content('source')));
+  await eventually('the copy is what its source is', SOON_MS, () =>
+    pair.content('target').equals(pair.content('source')),
+  );
   rmSync(filler);
   await write(pair, 'write -P 200 0 4M');
   await recorded(bed);
@@ -315,5 +333,8 @@ test('[OS5] a folder that cannot be its own is refused with one line', async () 
   expect(status).toBe(EXIT.volume);
   pair.configure('target', { history: { path: pair.volume.target } });
   const same = await pair.run('target');
-  expect([same.status, same.stderr]).toEqual([EXIT.usage, expect.stringMatching(/history\.path.*is something else too/)]);
+  expect([same.status, same.stderr]).toEqual([
+    EXIT.usage,
+    expect.stringMatching(/history\.path.*is something else too/),
+  ]);
 });

@@ -123,7 +123,8 @@ export class Intake {
     if (!this.#peers.has(peer)) return;
     if (this.#waiting) return void this.#waiting.push(() => this.frame(peer, frame, body));
     if (!this.#isTaking && peer !== this.#control) return this.#hold(peer, () => this.frame(peer, frame, body));
-    if (frame.kind === FRAME_KIND.take && this.recording.isBusy) return void this.#later(() => this.frame(peer, frame, body));
+    if (frame.kind === FRAME_KIND.take && this.recording.isBusy)
+      return void this.#later(() => this.frame(peer, frame, body));
     const fault = this.#take(peer, frame.kind, frame.id, body);
     if (fault !== null) this.#trip(fault);
     else if (this.recording.pendingBytes > PENDING_BYTES_MAX && !this.#isPaused) {

@@ -98,7 +98,7 @@ export class HistoryWorld extends TargetWorld {
   #begun = 0;
   #ancestry: { readonly generation: string; readonly until: Point }[] = [];
   /** A comparison runs: where it is over, once that is known. */
-  comparing: { whole: number | null } | null = null;
+  comparing: { whole: number | null; images: number; readonly written: number } | null = null;
   /** The target has said in this session which cut it shows. */
   #isShown = false;
   /** The cut of the last list in this session. */
@@ -315,11 +315,13 @@ export class HistoryWorld extends TargetWorld {
 
   /** All blocks come, as they are now; what is written meanwhile comes as entries. */
   #compare(peer: FakePeer): void {
-    this.comparing = { whole: null };
+    const comparing = { whole: null, images: 0, written: this.imagesWritten };
+    this.comparing = comparing;
     // Nothing was ever written: they are zeros there and here.
     if (this.model.mark === 0) return;
     VOLUMES.forEach(({ bytes }, volume) => {
       for (let offset = 0; offset < bytes; offset += BLOCK) {
+        comparing.images++;
         const body = this.model.image(volume, offset, Math.min(BLOCK, bytes - offset));
         this.frame(peer, FRAME_KIND.entries, this.session, ++this.transfer, body, 1);
       }
@@ -328,8 +330,12 @@ export class HistoryWorld extends TargetWorld {
 
   /** All that differed is there. */
   endComparison(): void {
+    if (!this.comparing || this.comparing.whole !== null) return;
+    this.settle();
     const [peer] = this.peers;
-    if (!this.comparing || this.comparing.whole !== null || !peer) return;
+    const { copy, comparing, imagesWritten } = this;
+    const here = copy.isStaged ? copy.receiver.images.here : imagesWritten - comparing.written;
+    if (!peer || peer.stopped || here < comparing.images) return;
     const seal = this.model.seal();
     this.unsent.push(seal);
     this.comparing.whole = seal.mark;
@@ -391,14 +397,22 @@ export class HistoryWorld extends TargetWorld {
     this.checked += this.offered;
   }
 
-  #compareState(loaded: ReturnType<typeof loadRecording>, mark: number, wanted: readonly Uint8Array[], what: string): void {
+  #compareState(
+    loaded: ReturnType<typeof loadRecording>,
+    mark: number,
+    wanted: readonly Uint8Array[],
+    what: string,
+  ): void {
     const state = new State(loaded, mark);
     try {
       VOLUMES.forEach(({ bytes }, volume) => {
         const found = new Uint8Array(bytes);
         state.read(volume, 0, found);
         const isSame = Buffer.compare(found, wanted[volume] ?? found) === 0;
-        if (!isSame) throw new Error(`${what}: volume ${volume} at mark ${mark} of ${JSON.stringify(loaded.extent)} ${JSON.stringify(loaded.head)}\n${this.said.join('\n')}`);
+        if (!isSame)
+          throw new Error(
+            `${what}: volume ${volume} at mark ${mark} of ${JSON.stringify(loaded.extent)} ${JSON.stringify(loaded.head)}\n${this.said.join('\n')}`,
+          );
       });
     } finally {
       state.close();

@@ -80,32 +80,38 @@ async function comesToRest(world: HistoryWorld): Promise<void> {
     const isAtRest = cut.mark === world.model.mark && state === 'recording' && kept === cut.mark;
     if (i > 5 && isAtRest && world.newest === cut.mark) return;
   }
-  throw new Error(`it does not come to rest: ${JSON.stringify([world.newest, world.copy.journalErrno, world.copy.volumesErrno, world.copy.gate.isShut, world.copy.arrivals.tail, world.copy.arrivals.head, world.copy.heldBack, world.copy.isCramped, world.copy.shown.cut.mark, world.copy.shown.committed, world.model.mark, world.unsent.length, world.copy.hasCut, world.copy.isStaged, world.host.history.status(), world.host.recorder.status()['monitors'], world.lines.slice(-8), world.said.slice(-12)], (_, one) => (typeof one === 'bigint' ? String(one) : one))}`);
+  throw new Error(
+    `it does not come to rest: ${JSON.stringify([world.newest, world.copy.journalErrno, world.copy.volumesErrno, world.copy.gate.isShut, world.copy.arrivals.tail, world.copy.arrivals.head, world.copy.heldBack, world.copy.isCramped, world.copy.shown.cut.mark, world.copy.shown.committed, world.model.mark, world.unsent.length, world.copy.hasCut, world.copy.isStaged, world.host.history.status(), world.host.recorder.status()['monitors'], world.lines.slice(-8), world.said.slice(-12)], (_, one) => (typeof one === 'bigint' ? String(one) : one))}`,
+  );
 }
 
-test(`[HI8] [OS3] [OS4] [I5] kills, cut-backs, branches, comparisons: each state of each recording is right (${SEEDS} seeds)`, { timeout: 60_000 + SEEDS * 5000 }, async () => {
-  const seen = { states: 0, gaps: 0, folded: 0, given: 0 };
-  for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
-    const world = new HistoryWorld(seed, FOLDER);
-    world.hasCheckpoints = seed % 3 === 0;
-    if (seed % 4 === 1) world.retention = { hours: 0, bytes: 600_000 };
-    await world.begin();
-    world.join('replay');
-    for (let round = 0; round < 4; round++) {
-      await someSteps(world, 60 + world.random.below(120), `seed ${seed}, round ${round}`);
-      world.check(`seed ${seed}, round ${round}`);
+test(
+  `[HI8] [OS3] [OS4] [I5] kills, cut-backs, branches, comparisons: each state of each recording is right (${SEEDS} seeds)`,
+  { timeout: 60_000 + SEEDS * 5000 },
+  async () => {
+    const seen = { states: 0, gaps: 0, folded: 0, given: 0 };
+    for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+      const world = new HistoryWorld(seed, FOLDER);
+      world.hasCheckpoints = seed % 3 === 0;
+      if (seed % 4 === 1) world.retention = { hours: 0, bytes: 600_000 };
+      await world.begin();
+      world.join('replay');
+      for (let round = 0; round < 4; round++) {
+        await someSteps(world, 60 + world.random.below(120), `seed ${seed}, round ${round}`);
+        world.check(`seed ${seed}, round ${round}`);
+      }
+      await comesToRest(world).catch((error: Error) => {
+        throw new Error(`seed ${seed}: ${error.message}`);
+      });
+      world.expectContent(world.model.mark, `seed ${seed}, at rest`);
+      world.check(`seed ${seed}, at rest`);
+      expect(world.offered, `seed ${seed}: something is offered at the end`).toBeGreaterThan(0);
+      seen.states += world.checked;
+      seen.gaps += world.gaps > 0 ? 1 : 0;
+      seen.given += world.said.some((line) => line.includes('let go of')) ? 1 : 0;
+      seen.folded += world.said.some((line) => line.includes('given up by a takeover')) ? 1 : 0;
+      await world.remove();
     }
-    await comesToRest(world).catch((error: Error) => {
-      throw new Error(`seed ${seed}: ${error.message}`);
-    });
-    world.expectContent(world.model.mark, `seed ${seed}, at rest`);
-    world.check(`seed ${seed}, at rest`);
-    expect(world.offered, `seed ${seed}: something is offered at the end`).toBeGreaterThan(0);
-    seen.states += world.checked;
-    seen.gaps += world.gaps > 0 ? 1 : 0;
-    seen.given += world.said.some((line) => line.includes('let go of')) ? 1 : 0;
-    seen.folded += world.said.some((line) => line.includes('given up by a takeover')) ? 1 : 0;
-    await world.remove();
-  }
-  if (process.env['HISTORY_SEEDS'] !== undefined) console.log(JSON.stringify(seen));
-});
+    if (process.env['HISTORY_SEEDS'] !== undefined) console.log(JSON.stringify(seen));
+  },
+);

@@ -23,7 +23,12 @@ import { recoverArrivals, type Found } from '../../../../agent/mirror/target/rec
 import { decodeStored } from '../../../../agent/mirror/target/reports.ts';
 import { Sessions, type Peer } from '../../../../agent/mirror/target/session.ts';
 import type { ShownLog } from '../../../../agent/mirror/target/shown-log.ts';
-import { ApplyLoop, type ApplyCommand, type ApplyReport, type ImageWrite } from '../../../../agent/mirror/threads/apply-loop.ts';
+import {
+  ApplyLoop,
+  type ApplyCommand,
+  type ApplyReport,
+  type ImageWrite,
+} from '../../../../agent/mirror/threads/apply-loop.ts';
 import { JournalLoop } from '../../../../agent/mirror/threads/journal-loop.ts';
 import type { TransferPlace } from '../../../../agent/mirror/core/transfers.ts';
 import { decodeWanted, type WantedBlock } from '../../../../agent/mirror/wire/checkpoint.ts';
@@ -130,8 +135,12 @@ export class TargetWorld {
   policy: 'degrade' | 'strict' = 'degrade';
   /** Blocks that the target asked for. */
   wanted: WantedBlock[] = [];
+  /** Processes that began. */
+  #run = 0;
   #reports: ApplyReport[] = [];
   #images: ImageWrite[] = [];
+  /** Onto the volumes, by this process. */
+  imagesWritten = 0;
   transfer = 0;
   #told = false;
 
@@ -160,8 +169,10 @@ export class TargetWorld {
     this.#reports = [];
     this.#images = [];
     this.peers = [];
+    const run = ++this.#run;
     const parts = {
-      apply: (command: ApplyCommand) => this.applyLoop.take(command),
+      // A reader of a process that is gone may yet let its gate be shut.
+      apply: (command: ApplyCommand) => run === this.#run && this.applyLoop.take(command),
       applied: (cut: number) => this.sessions.applied(cut),
       wanted: (cut: number, blocks: readonly WantedBlock[]) => this.sessions.wanted(cut, blocks),
       imagesLost: () => this.sessions.imagesLost(),
@@ -217,7 +228,10 @@ export class TargetWorld {
 
   /** The apply thread, then main hears of it. */
   stepApply(): void {
-    for (const image of this.#images.splice(0)) this.sessions.written(this.applyLoop.write(image));
+    for (const image of this.#images.splice(0)) {
+      this.imagesWritten++;
+      this.sessions.written(this.applyLoop.write(image));
+    }
     this.applyLoop.step();
     for (const report of this.#reports.splice(0)) this.copy.report(report);
   }
