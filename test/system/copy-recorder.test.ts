@@ -75,7 +75,7 @@ test("[OS1] an agent's send volume is recorded under its node's name, and what i
   const listed = await lab.stillbeat('a', ['history', 'list', '--config', config]);
   expect(listed.stdout).toMatch(/^a: send /);
   const { storage } = (await copied.cluster.status('a')) as unknown as {
-    storage: { copy: { recorders: { name: string; state: string }[] } };
+    storage: { copy: { method: { recorders: { name: string; state: string }[] } } };
   };
-  expect(storage.copy.recorders).toMatchObject([{ name: 'vault', state: 'recording' }]);
+  expect(storage.copy.method.recorders).toMatchObject([{ name: 'vault', state: 'recording' }]);
 });

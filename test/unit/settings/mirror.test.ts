@@ -30,6 +30,7 @@ test('the samples are settings', () => {
     failback: { name: 'west', address: { host: '192.168.60.1', port: 7790 } },
     log: null,
     metricsListen: null,
+    history: null,
     controlSocket: '/run/stillbeat/erp.sock',
   });
   expect(parseMirrorTarget(TARGET, 'f')).toMatchObject({
