@@ -19,7 +19,6 @@ import { HISTORY_BYTES, WriteHistory } from '../support/write-history.ts';
 
 const MIB = 1 << 20;
 const SOON_MS = 60_000;
-/** More of them: `npm run test:soak`. */
 const KILLS = Number(process.env['TARGET_KILLS'] ?? 12);
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
@@ -248,7 +247,7 @@ test('[OS5] a comparison is a gap, and what comes behind it is right', async () 
   expect([...all.values()].at(-1)).toBe(sha256(Buffer.alloc(4 * MIB, 77)));
 });
 
-test('[OS5] a takeover ends it; when the roles are turned back it goes on behind a gap', async () => {
+test('[OS5] a takeover ends it: what the former target writes as a source is in no state, and what was recorded stays', async () => {
   const bed = await started({ withLog: true });
   const { pair, folder } = bed;
   const before = await account(bed, 2);
