@@ -320,10 +320,11 @@ export class RecordSession implements Follower {
       },
     });
     if (!isDone) return;
+    const { knownMs } = this.#monitored;
     const { mark } = this.#monitored.end;
     while (this.#kept < mark && !isOver()) await sleep(this.#parts.machine, LOOK_MS);
     if (isOver()) return;
-    control.send(FRAME_KIND.whole, 0, mark);
+    control.send(FRAME_KIND.whole, 0, mark, 0, encodeKnown(knownMs));
     this.#images = null;
     this.#isJumped = false;
     this.#state = 'recording';

@@ -224,7 +224,7 @@ export class Intake {
     if (kind === FRAME_KIND.data) return recording.data(body);
     if (kind === FRAME_KIND.whole) {
       if (id > recording.prefix.mark) return `mark ${id} is whole, and ${recording.prefix.mark} is all that is here`;
-      recording.whole(id);
+      recording.whole(id, body.length === 0 ? undefined : decodeKnown(body) - this.#aheadUs / 1000);
       this.#wholeAt = id;
       return null;
     }

@@ -284,9 +284,9 @@ export class Recording {
     return null;
   }
 
-  /** All of the volumes is known at this mark, when everything up to it is here. */
-  whole(mark: number): void {
-    const time = BigInt(Math.round(this.#options.nowMs())) * 1_000_000n;
+  /** All of the volumes is known at this mark, when everything up to it is here; at `ms` nothing was written behind it. */
+  whole(mark: number, ms = this.#options.nowMs()): void {
+    const time = BigInt(Math.round(ms)) * 1_000_000n;
     this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.whole, mark, time });
     this.#start();
   }
@@ -480,18 +480,18 @@ export class Recording {
     this.#storedBytes += frame.length;
     done();
     for (const { branchedTo: generation } of group.words) if (generation) this.#setHead({ ...this.#head, generation });
-    for (const { mark } of wholes) {
+    for (const { mark, time } of wholes) {
       this.#wholeFrom = mark;
       this.#standing = null;
-      this.#becomeWhole(mark);
+      this.#becomeWhole(mark, Number(time / 1000n));
     }
   }
 
   /** The base files are what this mark and all behind it stand on. */
-  #becomeWhole(mark: number): void {
+  #becomeWhole(mark: number, timeUs: number): void {
     const { base } = this.#head;
     if (base.state !== 'filling') return;
-    this.#setHead({ ...this.#head, base: { ...base, mark, timeUs: this.#options.nowMs() * 1000, state: 'whole' } });
+    this.#setHead({ ...this.#head, base: { ...base, mark, timeUs, state: 'whole' } });
   }
 
   async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {

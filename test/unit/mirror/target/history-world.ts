@@ -428,7 +428,8 @@ export class HistoryWorld extends TargetWorld {
     if (!last) return;
     expect(knownUs, `${what}: somebody has noted it`).toBeLessThan(Infinity);
     for (const { mark, time } of model.entries.slice(last.to)) {
-      if (Number(time / 1000n) > knownUs || gaps.some((gap) => mark >= gap.first && mark <= gap.last)) continue;
+      // Times are whole microseconds there.
+      if (Number(time / 1000n) + 1 >= knownUs || gaps.some((gap) => mark >= gap.first && mark <= gap.last)) continue;
       throw new Error(
         `${what}: mark ${mark} of ${time} ns, and all is said to be known until ${knownUs} us, mark ${last.to}`,
       );
