@@ -165,6 +165,44 @@ test('[OS3] [OS4] [OS8] [OS9] every earlier state, while the target runs and whe
   expect(sha256(last?.content[0] ?? Buffer.alloc(0))).toBe(noted.at(-1)?.digest);
 });
 
+test('[OS4] [HI9] while the source is linked `now` is the present, though nothing is written; without it what was heard last is all', async () => {
+  const bed = await started();
+  const { pair, folder } = bed;
+  const [first, last] = await account(bed, 2);
+  if (!first || !last) throw new Error('two were written');
+  const at = async (time: string) => history('at', time, '--digest', '--store', folder);
+  // Two words of a second each: it waits for them, but a slow machine may need longer.
+  const present = async () =>
+    eventually('now is known', SOON_MS, async () => {
+      const found = await at('now');
+      if (found.status === 0) return found;
+      throw new Error(found.stderr);
+    });
+  const knownUs = (): number => loadRecording(folder).extent.knownUs;
+  const stood = knownUs();
+  await eventually('the time that is known goes on', SOON_MS, () => knownUs() > stood + 2_000_000);
+  expect((await present()).stdout).toContain(last.digest);
+  await pair.end('source', 'SIGKILL');
+  const refused = await at('now');
+  expect([refused.status, refused.stderr]).toEqual([
+    EXIT.failed,
+    expect.stringMatching(/ lies behind \d{4}-\S+Z, until when all .* or #\d+ for the newest state that is here/),
+  ]);
+  const newest = /#\d+/.exec(refused.stderr)?.[0] ?? '';
+  for (const [time, digest] of [
+    [newest, last.digest],
+    [last.time, last.digest],
+    [first.time, first.digest],
+  ] as const)
+    expect((await at(time)).stdout, time).toContain(digest);
+  // It comes back: what is written then, and the time that goes on, are known again.
+  pair.start('source');
+  await untilInSync(pair);
+  await write(pair, 'write -P 99 0 64k');
+  await recorded(bed);
+  expect((await present()).stdout).not.toContain(last.digest);
+});
+
 test.each([
   ['entries', { by: 'entries' }],
   ['references', { by: 'references', everyCycles: 3 }],
