@@ -1,13 +1,20 @@
 /** A recorder and what monitors send it, over real links: how a session begins, whatever comes in one piece. */
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { afterEach, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
+import { Intake } from '../../../agent/history/recorder/intake.ts';
 import { Recorder } from '../../../agent/history/recorder/recorder.ts';
-import { decodeRecordingState, encodeRecordHello, encodeTake } from '../../../agent/history/wire/greeting.ts';
+import {
+  decodeRecordHello,
+  decodeRecordingState,
+  encodeRecordHello,
+  encodeTake,
+} from '../../../agent/history/wire/greeting.ts';
 import { recorderLink } from '../../../agent/history/wire/link-name.ts';
 import { LinkConnection } from '../../../agent/mirror/link/connection.ts';
 import { dialLink } from '../../../agent/mirror/link/tls.ts';
-import { FRAME_KIND } from '../../../agent/mirror/wire/frame.ts';
+import type { Peer } from '../../../agent/mirror/target/session.ts';
+import { FRAME_KIND, type FrameKind } from '../../../agent/mirror/wire/frame.ts';
 import { controlOf, dataOf, GENERATION, RecordedWorld, START_NS } from '../../support/recorded-writes.ts';
 import { until } from '../../support/until.ts';
 
@@ -74,4 +81,38 @@ test('data that comes in one piece with the first word of its connection is take
   control.send(FRAME_KIND.take, SESSION, 0, 0, encodeTake({ how: 'base', from: point, clockMs: 1 }));
   control.send(FRAME_KIND.control, 0, 0, 1, controlOf(whole));
   await until(`mark 1 is kept (${said.join('; ')})`, () => kept === 1);
+});
+
+test('data that overtakes the word that says what comes is taken behind it', async () => {
+  const world = new RecordedWorld([65_536]);
+  ends.push(async () => world.remove());
+  const intake = await Intake.open({
+    folder: join(world.folder, 'erp'),
+    logFolder: null,
+    monitor: 'erp',
+    hello: decodeRecordHello(hello('control')),
+    retention: { hours: 0, bytes: 0 },
+    log: () => {},
+    nowMs: () => 1,
+  });
+  ends.push(async () => intake.close());
+  let kept = -1;
+  const peer = (): Peer => ({
+    address: 'here',
+    send: (kind, _session, id) => kind === FRAME_KIND.kept && (kept = id),
+    stop: () => {},
+    pause: () => {},
+    resume: () => {},
+  });
+  const [control, data] = [peer(), peer()];
+  const frame = (kind: FrameKind, count = 0) => ({ kind, count, bodyBytes: 0, session: SESSION, id: 0, bodyCrc: 0 });
+  expect(await intake.greet(control, decodeRecordHello(hello('control')))).toBeNull();
+  expect(await intake.greet(data, decodeRecordHello(hello('data')))).toBeNull();
+  const write = { mark: 1, kind: 1, volume: 0, offset: 0, length: 4096, timeNs: START_NS };
+  const whole = { ...write, payload: new Uint8Array(4096).fill(5) };
+  intake.frame(data, frame(FRAME_KIND.data, 1), dataOf(whole) ?? new Uint8Array(0));
+  await intake.recording.settled();
+  intake.frame(control, frame(FRAME_KIND.take), encodeTake({ how: 'base', from: point, clockMs: 1 }));
+  intake.frame(control, frame(FRAME_KIND.control, 1), controlOf(whole));
+  await until('mark 1 is kept', () => kept === 1);
 });
