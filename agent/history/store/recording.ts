@@ -87,7 +87,6 @@ export class Recording {
   #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
   #pendingBytes = 0;
   #storedBytes = 0;
-  #wholeFrom = 0;
   /** While the volumes are being taken: where it ended before. */
   #standing: Joiner['prefix'] | null = null;
   #isWriting = false;
@@ -160,11 +159,6 @@ export class Recording {
 
   get fault(): string | null {
     return this.#fault;
-  }
-
-  /** The whole mark that the newest states stand on. */
-  get wholeFrom(): number {
-    return this.#wholeFrom;
   }
 
   /** It has a base. */
@@ -333,7 +327,6 @@ export class Recording {
     const last = extent.spans.at(-1);
     const upTo = head.base.state === 'none' ? lastRunFrom(table) : (last?.to ?? head.base.mark);
     this.#joiner.takeOver(table, upTo);
-    this.#wholeFrom = last?.from ?? 0;
     this.#storedBytes = segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0);
     this.#sequence = Math.max(0, ...segments.map(({ lastSequence }) => lastSequence));
     const newest = segments.at(-1);
@@ -450,7 +443,6 @@ export class Recording {
     done();
     for (const { branchedTo, mark } of group.words) if (branchedTo !== undefined) this.#branched(branchedTo, mark);
     for (const { mark } of wholes) {
-      this.#wholeFrom = mark;
       this.#standing = null;
       this.#becomeWhole(mark);
     }
