@@ -456,13 +456,14 @@ export class Recording {
     readonly words: readonly Word[];
     readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
   }): Promise<void> {
-    if (!this.#control || !this.#data) await this.#openSegment();
+    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
+    // All that a branch voids lies in segments before its own.
+    if (!this.#control || !this.#data || group.words.some(isBranch)) await this.#openSegment();
     if (group.images.length > 0) await this.#writeImages(group.images);
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
     for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
     const wholes = group.words.filter(({ kind }) => kind === RECORD_KIND.whole);
-    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
     // It voids what stands before it, and what came since is of the new generation.
     records.unshift(...group.words.filter(isBranch).map(encoded));
     records.push(...group.words.filter((one) => !isBranch(one)).map(encoded));
@@ -479,12 +480,20 @@ export class Recording {
     this.#controlEnd += frame.length;
     this.#storedBytes += frame.length;
     done();
-    for (const { branchedTo: generation } of group.words) if (generation) this.#setHead({ ...this.#head, generation });
+    for (const { branchedTo, mark } of group.words) if (branchedTo !== undefined) this.#branched(branchedTo, mark);
     for (const { mark, time } of wholes) {
       this.#wholeFrom = mark;
       this.#standing = null;
       this.#becomeWhole(mark, Number(time / 1000n));
     }
+  }
+
+  /** The word is durable. */
+  #branched(generation: string, until: number): void {
+    const { branches } = this.#head;
+    const [oldest = 0] = segmentsIn(this.folder, 'control');
+    const more = branches && [...branches.filter(({ segment }) => segment > oldest), { segment: this.#segment, until }];
+    this.#setHead({ ...this.#head, generation, ...(more ? { branches: more } : {}) });
   }
 
   /** The base files are what this mark and all behind it stand on. */

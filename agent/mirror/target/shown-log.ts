@@ -218,7 +218,7 @@ export class ShownLog {
 
   #at(mark: number): Held | null {
     const first = this.#held[this.#first];
-    return first ? (this.#held[this.#first + mark - first.mark] ?? null) : null;
+    return first && mark >= first.mark ? (this.#held[this.#first + mark - first.mark] ?? null) : null;
   }
 
   #precedesFirst(chain: bigint): boolean {
