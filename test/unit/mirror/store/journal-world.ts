@@ -1,21 +1,14 @@
 /** A journal on a disk that crashes, driven step by step, with an account of all that was appended. */
 import { expect } from 'vitest';
 import { Appender } from '../../../../agent/mirror/source/appender.ts';
+import { emptySuper } from '../../../../agent/mirror/source/format-journal.ts';
 import { allocateJournal, JOURNAL_WORD, JournalMemory } from '../../../../agent/mirror/store/journal-memory.ts';
 import { recoverRing, type Recovery } from '../../../../agent/mirror/store/recovery.ts';
 import { fileOffset, type RingPlace, type RingSize } from '../../../../agent/mirror/store/ring.ts';
-import {
-  encodeSuper,
-  JOURNAL_ROLE,
-  JOURNAL_STATE,
-  POLICY,
-  readSuper,
-  SuperWriter,
-  type JournalSuper,
-} from '../../../../agent/mirror/store/superblock.ts';
+import { encodeSuper, readSuper, SuperWriter, type JournalSuper } from '../../../../agent/mirror/store/superblock.ts';
 import { JournalLoop } from '../../../../agent/mirror/threads/journal-loop.ts';
 import { ENTRY, ENTRY_KIND, type Entry, type EntryKind } from '../../../../agent/mirror/wire/entry.ts';
-import { JOURNAL_RING_OFFSET, MIRROR_VERSION } from '../../../../agent/mirror/wire/layout.ts';
+import { JOURNAL_RING_OFFSET } from '../../../../agent/mirror/wire/layout.ts';
 import { CrashDisk } from '../../../support/crash-disk.ts';
 import type { Prng } from '../../../../agent/base/prng.ts';
 
@@ -24,35 +17,7 @@ export const GENERATION: Uint8Array = Uint8Array.from({ length: 16 }, (_, i) => 
 const PAYLOAD_MAX = 6000;
 
 export const freshSuper = (change: Partial<JournalSuper> = {}): JournalSuper => ({
-  version: MIRROR_VERSION,
-  role: JOURNAL_ROLE.source,
-  sequence: 2,
-  group: 'group',
-  generation: GENERATION,
-  successor: new Uint8Array(16),
-  ancestry: [],
-  ...SIZE,
-  tailPosition: 0,
-  tailMark: 1,
-  tailChain: 0n,
-  tailTime: 0n,
-  tailCycle: 0,
-  session: 0,
-  sessionPosition: 0,
-  sessionMark: 0,
-  baseGeneration: new Uint8Array(16),
-  baseMark: 0,
-  baseChain: 0n,
-  basePosition: 0,
-  cut: 0,
-  cutChain: 0n,
-  committed: 0,
-  state: JOURNAL_STATE.consistent,
-  policy: POLICY.degrade,
-  orders: [],
-  intentBytes: 0,
-  durablePosition: 0,
-  volumes: [{ name: 'one', bytes: 65_536 }],
+  ...emptySuper({ group: 'group', generation: GENERATION, ...SIZE, volumes: [{ name: 'one', bytes: 65_536 }] }),
   ...change,
 });
 
