@@ -4,6 +4,7 @@ import { ControlServer, type Answer } from '../control-server.ts';
 import type { HttpOutlet } from '../operate/http-outlet.ts';
 import { serveMetrics } from '../operate/metrics-server.ts';
 import { metricsText } from '../operate/metrics-text.ts';
+import { tuneForData } from '../platform/engine.ts';
 import type { Log } from '../platform/log.ts';
 import { keepFreedMemory } from '../platform/native.ts';
 import { holdVolume, type VolumeHold } from '../platform/volume-hold.ts';
@@ -37,6 +38,7 @@ export async function serve(
   let end: (error: Error | null) => void = () => {};
   const ended = new Promise<Error | null>((resolve) => (end = resolve));
   keepFreedMemory();
+  tuneForData();
   // Before anything is set up: what it was doing then would stay behind.
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(null));
   let running: Role | null = null;

@@ -18,3 +18,14 @@ export function tuneEngine(): void {
   setFlagsFromString('--no-parallel-scavenge');
   for (const thread of readdirSync('/proc/self/task').map(Number)) if (thread !== process.pid) raiseHelper(thread);
 }
+
+/**
+ * As a process of the mirror wants it, which moves much data and holds little. V8 counts buffers outside of its heap, and those
+ * in which TLS keeps its records, against a bound that follows the heap: with 13 MB there, some MB of data on their way were
+ * reason enough to collect everything, five times a second, and a third of the processor went into that. The bound is five
+ * times the heap instead; measured with synchronous writes: a third fewer microseconds for each. To be called before threads start.
+ */
+export function tuneForData(): void {
+  setFlagsFromString('--heap-growing-percent=400');
+  setFlagsFromString('--interrupt-budget=8000');
+}

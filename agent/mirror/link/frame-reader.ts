@@ -55,7 +55,8 @@ export class FrameReader {
       this.#finish();
       return rest.subarray(bodyBytes);
     }
-    this.#body = new Uint8Array(bodyBytes);
+    // Not zeroed: it is filled before anybody sees it.
+    this.#body = Buffer.allocUnsafeSlow(bodyBytes);
     return rest;
   }
 
