@@ -41,6 +41,7 @@ export interface RoleParts {
 /** Of clients whose requests are under way. */
 const CLOSE_GRACE_MS = 2000;
 const HANDOVER_MS = 30_000;
+const GOOD_NEWS: ReadonlySet<string> = new Set(['target-linked', 'target-in-sync', 'recorder-linked']);
 /** For a cut that is under way; less than a client waits for an answer. */
 const CUT_MS_MAX = 3000;
 
@@ -62,7 +63,7 @@ async function sourceRole(settings: MirrorSourceSettings, parts: RoleParts): Pro
     {
       keys: keys.cluster,
       exportKeys: keys.exports,
-      tell: ({ kind, ...figures }) => log.log(kind === 'target-linked' ? 'info' : 'warn', kind, figures),
+      tell: ({ kind, ...figures }) => log.log(GOOD_NEWS.has(kind) ? 'info' : 'warn', kind, figures),
       log: (line) => log.log('warn', line),
       fatal,
     },

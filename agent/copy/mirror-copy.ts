@@ -236,7 +236,8 @@ async function openSource(mirror: CopyMirror, { settings, tell, fatal }: MirrorC
       keys: keysOf(settings),
       exportKeys: null,
       tell: ({ kind, target, ...rest }) => {
-        const reason = 'reason' in rest ? rest.reason : `it goes on by ${rest.how}`;
+        const how = 'how' in rest ? `it goes on by ${rest.how}` : `after ${'ms' in rest ? rest.ms : 0} ms`;
+        const reason = 'reason' in rest ? rest.reason : how;
         tell({ kind: 'copy-link', peer: target, to: kind.replace('target-', ''), reason });
       },
       log: () => {},

@@ -94,6 +94,8 @@ describe('[CY7] a link that is', () => {
       await untilState(pair, 'in-sync');
       await untilEqual(pair);
       expect((await seen(pair)).lag).toMatchObject({ marks: 0, seconds: 0 });
+      const inSync = (): number => pair.log('source').match(/target-in-sync.*"ms":\d+/g)?.length ?? 0;
+      await eventually('each return is told once', SOON_MS, () => inSync() === round + 2);
     }
     await network.reset();
     await untilState(pair, 'journaling');

@@ -61,6 +61,8 @@ interface Member {
   /** Of the session that both are for. */
   number: number;
   followsSinceMs: number | null;
+  /** The session in which it was told that it is in sync. */
+  toldInSync: number;
 }
 
 const CYCLES_KEPT = 1024;
@@ -186,6 +188,7 @@ export class SourceGroup {
       committed: 0,
       number: session.begun,
       followsSinceMs: null,
+      toldInSync: 0,
     });
     session.cuts.onApplied = (cut) => this.#checkpoints?.applied(session, cut);
     session.cuts.onWanted = (cut, blocks) => this.#checkpoints?.wanted(session, cut, blocks);
@@ -355,6 +358,10 @@ export class SourceGroup {
     else member.followsSinceMs = null;
     const isLate = nowMs - (member.followsSinceMs ?? nowMs) > JOIN_MS;
     link.joinIfClose(session.behindBytes, this.#answeredMark, isLate);
+    if (link.state === 'in-sync' && member.toldInSync !== begun) {
+      member.toldInSync = begun;
+      session.tellInSync();
+    }
     this.#coverOf(member);
   }
 

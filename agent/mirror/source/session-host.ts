@@ -50,6 +50,8 @@ export interface SessionHost {
 
 export type SessionEvent =
   | { readonly kind: 'target-linked'; readonly target: string; readonly how: Meeting['how']; readonly from: number }
+  /** Answers wait for it again; `ms`: since it was linked. */
+  | { readonly kind: 'target-in-sync'; readonly target: string; readonly ms: number }
   | { readonly kind: 'target-lost'; readonly target: string; readonly reason: string }
   | { readonly kind: 'target-refused'; readonly target: string; readonly reason: string }
   /** One of several: the session goes on without it. */

@@ -73,6 +73,7 @@ export class TargetSession {
   #isBroken = false;
   #wake: (() => void) | null = null;
   #told = '';
+  #linkedMs = 0;
   /** On a connection of its own, from the first report on. */
   #inquiry: Inquiry | null = null;
   /** From then on too. */
@@ -153,6 +154,12 @@ export class TargetSession {
   /** The session that was begun last. */
   get begun(): number {
     return this.#begun;
+  }
+
+  /** Once in a session: who read of its loss waits for this. */
+  tellInSync(): void {
+    const ms = Math.round(this.#host.machine.clock.monotonicMs() - this.#linkedMs);
+    this.#host.tell({ kind: 'target-in-sync', target: this.#options.name, ms });
   }
 
   /** It could not take any entry for sure: what it holds has to be committed before more of it comes. */
@@ -443,6 +450,7 @@ export class TargetSession {
     // Before a word of it can be written over: what lies before is compared.
     if (meeting.how !== 'replay') this.#compare(connection, this.#todo(meeting), cursor.place, isFirst);
     this.#writtenMeanwhile = null;
+    this.#linkedMs = host.machine.clock.monotonicMs();
     host.tell({ kind: 'target-linked', target: this.#options.name, how: meeting.how, from: begins.from });
     host.changed();
     this.#outflow.pump();
