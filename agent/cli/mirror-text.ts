@@ -28,13 +28,24 @@ function sourceLines(document: Values): string[] {
   const marks = group(document['marks']);
   return [
     ...headLines(document),
-    line('answers', `${text(document['acknowledge'])}: can be lost: ${text(document['canBeLost'])}`),
+    ...standingLines(document),
     ...unmetLines(document),
     journalLine(document, 'usedBytes'),
     line('marks', `${text(marks['admitted'])} written, ${text(marks['durable'])} durable here`),
     ...volumeLines(document),
     ...storageLines(group(document['storage'])),
     ...list(document['targets']).flatMap(targetOfSource),
+  ];
+}
+
+/** When writes are answered; of one that is the source no more, or not alone, why, and what to say. */
+function standingLines(document: Values): string[] {
+  const { standing, reason } = group(document['succession']);
+  const answers = `${text(document['acknowledge'])}: can be lost: ${text(document['canBeLost'])}`;
+  const serves = standing === 'source' || standing === 'split-brain';
+  return [
+    ...(typeof reason === 'string' ? [line('standing', reason)] : []),
+    line('answers', serves ? answers : 'no writes any more'),
   ];
 }
 

@@ -297,6 +297,9 @@ test('what does not fit is brought over in place when an operator says so; a pau
   expect((await mirror(pair, 'resync', 'east', '--in-place')).status).toBe(0);
   await untilState(pair, 'in-sync');
   await untilEqual(pair);
+  // Said once more it changes nothing: answers wait for the target as before.
+  expect((await mirror(pair, 'resume', 'east')).text).toBe('target east was not paused: it is in-sync\n');
+  expect((await pair.seen())?.state).toBe('in-sync');
   expect(await mirror(pair, 'pause', 'west')).toEqual({
     status: 2,
     text: expect.stringMatching(/^stillbeat.*there is no target west: name one of east\n$/),
