@@ -29,7 +29,7 @@ function sourceLines(document: Values): string[] {
   return [
     ...headLines(document),
     ...standingLines(document),
-    ...unmetLines(document),
+    ...heldLines(document),
     journalLine(document, 'usedBytes'),
     line('marks', `${text(marks['admitted'])} written, ${text(marks['durable'])} durable here`),
     ...volumeLines(document),
@@ -49,10 +49,8 @@ function standingLines(document: Values): string[] {
   ];
 }
 
-const unmetLines = ({ unmet }: Values): string[] =>
-  Array.isArray(unmet) && unmet.length > 0
-    ? [line('held', `nobody is answered before ${unmet.map(text).join(', ')} has heard that the settings promise less`)]
-    : [];
+const heldLines = ({ held }: Values): string[] =>
+  Array.isArray(held) ? held.map((why) => line('held', text(why))) : [];
 
 function targetLines(document: Values): string[] {
   const links = Array.isArray(document['links']) ? document['links'].map(text) : [];

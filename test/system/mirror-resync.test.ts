@@ -130,6 +130,9 @@ test('[CY9] strict: nothing is answered without the target', async () => {
   const waiting = writer.write(0, filled(4096, 9)).then(() => (isAnswered = true));
   await delay(1000);
   expect([isAnswered, (await pair.seen())?.state]).toEqual([false, 'journaling']);
+  const status = await mirror(pair, 'status');
+  expect(status.text).toMatch(/\nheld +nobody is answered before east is in sync: overflow\.policy is strict\n/);
+  expect(status.text).toContain('sync: can be lost: nothing, as long as');
   pair.start('target');
   await waiting;
   await untilEqual(pair);
