@@ -102,9 +102,10 @@ function barText(reports: readonly Report[]): string {
   const sum = (key: string): number => reports.reduce((all, { report }) => all + Number(report[key] ?? 0), 0);
   const share = sum('total') === 0 ? 0 : sum('done') / sum('total');
   const full = Math.round(share * BAR_CHARACTERS);
-  const left = Math.max(0, ...reports.map(({ report }) => Number(report['secondsLeft'] ?? 0)));
+  const known = reports.map(({ report }) => report['secondsLeft']).filter((one) => typeof one === 'number');
+  const left = known.length === 0 ? '' : `  ${Math.max(...known)} s left`;
   const bar = `${'#'.repeat(full)}${'.'.repeat(BAR_CHARACTERS - full)}`;
-  return `[${bar}] ${(100 * share).toFixed(1)} %  ${left} s left  ${bytesText(sum('differingBytes'))} differ`;
+  return `[${bar}] ${(100 * share).toFixed(1)} %${left}  ${bytesText(sum('differingBytes'))} differ`;
 }
 
 function reportText({ name, report }: Report): string {
