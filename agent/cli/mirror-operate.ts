@@ -43,11 +43,11 @@ function readArguments(argv: string[], action: string, isTargetNeeded: boolean):
 }
 
 const simple =
-  (action: string, said: (target: string) => string) =>
+  (action: string, said: (target: string, answer: Values) => string) =>
   async (argv: string[]): Promise<number> => {
     const { socket, target, inPlace, json } = readArguments(argv, action, true);
     const answer = await ask(socket, { command: `mirror-${action}`, target, inPlace }, undefined, START);
-    process.stdout.write(json ? `${JSON.stringify(answer)}\n` : `${said(target ?? '')}\n`);
+    process.stdout.write(json ? `${JSON.stringify(answer)}\n` : `${said(target ?? '', answer)}\n`);
     return EXIT.ok;
   };
 
@@ -55,7 +55,9 @@ export const pause: (argv: string[]) => Promise<number> = simple(
   'pause',
   (target) => `target ${target} is stopped: what it lacks is kept, or noted; say resume`,
 );
-export const resume: (argv: string[]) => Promise<number> = simple('resume', (target) => `target ${target} is dialled`);
+export const resume: (argv: string[]) => Promise<number> = simple('resume', (target, { wasPaused, state }) =>
+  wasPaused === false ? `target ${target} was not paused: it is ${String(state)}` : `target ${target} is dialled`,
+);
 export const resync: (argv: string[]) => Promise<number> = simple(
   'resync',
   (target) => `target ${target} is compared as a whole; mirror status shows how far it is`,
@@ -100,9 +102,10 @@ function barText(reports: readonly Report[]): string {
   const sum = (key: string): number => reports.reduce((all, { report }) => all + Number(report[key] ?? 0), 0);
   const share = sum('total') === 0 ? 0 : sum('done') / sum('total');
   const full = Math.round(share * BAR_CHARACTERS);
-  const left = Math.max(0, ...reports.map(({ report }) => Number(report['secondsLeft'] ?? 0)));
+  const known = reports.map(({ report }) => report['secondsLeft']).filter((one) => typeof one === 'number');
+  const left = known.length === 0 ? '' : `  ${Math.max(...known)} s left`;
   const bar = `${'#'.repeat(full)}${'.'.repeat(BAR_CHARACTERS - full)}`;
-  return `[${bar}] ${(100 * share).toFixed(1)} %  ${left} s left  ${bytesText(sum('differingBytes'))} differ`;
+  return `[${bar}] ${(100 * share).toFixed(1)} %${left}  ${bytesText(sum('differingBytes'))} differ`;
 }
 
 function reportText({ name, report }: Report): string {

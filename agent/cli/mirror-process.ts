@@ -29,6 +29,9 @@ export interface Role {
 
 export type OpenRole = (fatal: (error: Error) => void) => Promise<Role>;
 
+/** As an operator types it. */
+const spoken = (command: string): string => command.replace(/^mirror-/, 'mirror ');
+
 /** Runs until SIGTERM or SIGINT, or until a part of it dies. Its volumes are its own meanwhile, whatever its role. */
 export async function serve(
   { controlSocket, volumes, metricsListen }: Pick<MirrorSourceSettings, 'controlSocket' | 'volumes' | 'metricsListen'>,
@@ -49,14 +52,15 @@ export async function serve(
     running = await next();
   };
   const control = await ControlServer.open(controlSocket, async (request) => {
-    if (!running) throw new AgentError('failed', 'it is starting');
+    if (!running) throw new AgentError('failed', 'it is starting: a new journal is written first, all of its size');
     const command = String(request['command']);
     if (command === 'mirror-status') return running.status();
     const { commands } = running;
     const run = Object.hasOwn(commands, command) ? commands[command] : undefined;
     if (!run) {
-      const known = ['mirror-status', ...Object.keys(commands)].join(', ');
-      throw new AgentError('usage', `a ${String(running.status()['role'])} has no ${command}: it has ${known}`);
+      const known = ['mirror-status', ...Object.keys(commands)].map(spoken).join(', ');
+      const role = String(running.status()['role']);
+      throw new AgentError('usage', `it is a ${role} now, which has no ${spoken(command)}, but ${known}`);
     }
     const { answer, next } = await run(request);
     if (next) {

@@ -28,8 +28,8 @@ function sourceLines(document: Values): string[] {
   const marks = group(document['marks']);
   return [
     ...headLines(document),
-    line('answers', `${text(document['acknowledge'])}: can be lost: ${text(document['canBeLost'])}`),
-    ...unmetLines(document),
+    ...standingLines(document),
+    ...heldLines(document),
     journalLine(document, 'usedBytes'),
     line('marks', `${text(marks['admitted'])} written, ${text(marks['durable'])} durable here`),
     ...volumeLines(document),
@@ -38,10 +38,19 @@ function sourceLines(document: Values): string[] {
   ];
 }
 
-const unmetLines = ({ unmet }: Values): string[] =>
-  Array.isArray(unmet) && unmet.length > 0
-    ? [line('held', `nobody is answered before ${unmet.map(text).join(', ')} has heard that the settings promise less`)]
-    : [];
+/** When writes are answered; of one that is the source no more, or not alone, why, and what to say. */
+function standingLines(document: Values): string[] {
+  const { standing, reason } = group(document['succession']);
+  const answers = `${text(document['acknowledge'])}: can be lost: ${text(document['canBeLost'])}`;
+  const serves = standing === 'source' || standing === 'split-brain';
+  return [
+    ...(typeof reason === 'string' ? [line('standing', reason)] : []),
+    line('answers', serves ? answers : 'no writes any more'),
+  ];
+}
+
+const heldLines = ({ held }: Values): string[] =>
+  Array.isArray(held) ? held.map((why) => line('held', text(why))) : [];
 
 function targetLines(document: Values): string[] {
   const links = Array.isArray(document['links']) ? document['links'].map(text) : [];

@@ -93,7 +93,7 @@ async function checkpoint(argv: string[]): Promise<number> {
     args: argv,
     options: { config: { type: 'string' }, socket: { type: 'string' }, json: { type: 'boolean' } },
   });
-  const socket = values.socket ?? loadMirrorSource(requireConfig(values.config)).controlSocket;
+  const socket = values.socket ?? loadMirror(requireConfig(values.config)).controlSocket;
   const { cut } = (await ask(socket, { command: 'mirror-checkpoint' })) as { readonly cut: number };
   const endMs = systemClock.monotonicMs() + SHOWN_MS;
   for (;;) {

@@ -55,8 +55,8 @@ export interface OpenLog {
 export interface Files {
   /** Whether a journal is to be made there. */
   isUnmade(path: string): boolean;
-  /** Makes it: whole or not at all. Throws an AgentError that says what to do. */
-  make(path: string, superblock: JournalSuper): void;
+  /** Makes it: whole or not at all. Rejects with an AgentError that says what to do. */
+  make(path: string, superblock: JournalSuper): Promise<void>;
   /** For whoever may block: the device, or a negative errno. */
   open(path: string): VolumeDevice | number;
   /** Throws what the system says. */

@@ -23,7 +23,7 @@ import { dialLink, listenForLinks } from './link/tls.ts';
 import { flushFolder } from '../platform/flush-folder.ts';
 import { fileLog } from './log/log-file.ts';
 import type { FileReader, Machine } from './machine.ts';
-import { formatJournal, isUnmade } from './source/format-journal.ts';
+import { formatInTurns, isUnmade } from './source/format-journal.ts';
 import { startApplyThread } from './threads/apply-context.ts';
 import { startJournalThread, startVolumeThread } from './threads/context.ts';
 import { FileDevice } from './threads/file-device.ts';
@@ -50,7 +50,7 @@ export const systemMachine: Machine = {
   },
   files: {
     isUnmade,
-    make: (path, superblock) => formatJournal(path, superblock, superblock),
+    make: formatInTurns,
     open: (path) => FileDevice.open(path),
     reader: (path) => new PooledReader(path),
     put: putFile,

@@ -31,7 +31,7 @@ export interface VolumeHold {
 
 /** Takes it until `close`, or the end of the process. Throws an AgentError that says who has it and what to do. */
 export function holdVolume(name: string, path: string): VolumeHold {
-  const isDevice = statSync(path, { throwIfNoEntry: false })?.isBlockDevice() ?? false;
+  const isDevice = isBlockDevice(name, path);
   const taken = (by: string): AgentError =>
     new AgentError('taken', `volume ${name}: ${path} is ${by}: end that first, only the mirror may write it`);
   let fd: number;
@@ -52,6 +52,21 @@ export function holdVolume(name: string, path: string): VolumeHold {
     throw taken(by);
   }
   return { close: () => closeSync(fd) };
+}
+
+/** A pipe would be waited for, for ever, and a device that keeps nothing would take every write. */
+function isBlockDevice(name: string, path: string): boolean {
+  const found = orElse(() => statSync(path), null);
+  // Whoever opens it says what is wrong.
+  if (!found || found.isDirectory()) return false;
+  const what =
+    found.isFile() && found.size === 0
+      ? 'is empty: give it the size that the volume is to have'
+      : !found.isFile() && !found.isBlockDevice()
+        ? 'is neither a file nor a block device: check the path'
+        : null;
+  if (what !== null) throw new AgentError('volume', `volume ${name}: ${path} ${what}`);
+  return found.isBlockDevice();
 }
 
 /** The kernel gives no read lease on a file that anybody has open for writing, a loop device included. */

@@ -55,6 +55,7 @@ const volume = group(
 
 const volumes: Schema = {
   description: 'The volumes that share one order of writes and one cut.',
+  title: 'a list of 1 to 64 volumes',
   type: 'array',
   items: volume,
   minItems: 1,
@@ -146,8 +147,22 @@ const recorder = group(
 
 /** What a source is, and what a target will be when it has taken over. */
 const asSource: Properties = {
-  targets: { description: 'The copies.', type: 'array', items: target, maxItems: 8, default: [] },
-  recorders: { description: 'Who keeps a history.', type: 'array', items: recorder, maxItems: 4, default: [] },
+  targets: {
+    description: 'The copies.',
+    title: 'a list of up to 8 targets',
+    type: 'array',
+    items: target,
+    maxItems: 8,
+    default: [],
+  },
+  recorders: {
+    description: 'Who keeps a history.',
+    title: 'a list of up to 4 recorders',
+    type: 'array',
+    items: recorder,
+    maxItems: 4,
+    default: [],
+  },
   acknowledge: {
     description:
       'When a write is answered: sync, durable at all targets that are in sync; receipt, in their memory; local, ' +

@@ -211,19 +211,35 @@ const RING_BYTES_MIN = 4 * 1024 * 1024;
 const RING_BYTES_MAX = 64 * 1024 ** 3;
 
 export function loadMirrorSource(path: string): MirrorSourceSettings {
-  return parseMirrorSource(readSettingsFile(path, SOURCE_FILE.example), path);
+  const settings = loadAs('source', path, SOURCE_FILE.example);
+  return parseMirrorSource(settings, path);
 }
 
 export function loadMirrorTarget(path: string): MirrorTargetSettings {
-  return parseMirrorTarget(readSettingsFile(path, TARGET_FILE.example), path);
+  const settings = loadAs('target', path, TARGET_FILE.example);
+  return parseMirrorTarget(settings, path);
 }
+
+/** The text of settings that are for this role: those of the other one are not held against this one's schema, key by key. */
+function loadAs(role: 'source' | 'target', path: string, example: string): string {
+  const text = readSettingsFile(path, example);
+  const { value, lineOf } = readSource(text, path);
+  const given = roleOf(value);
+  if (given !== role && (given === 'source' || given === 'target')) {
+    const mend = `say stillbeat mirror ${given}, or name the settings of a ${role}`;
+    throw new AgentError('usage', `${path}:${lineOf(['role'])}: role: these are the settings of a ${given}: ${mend}`);
+  }
+  return text;
+}
+
+const roleOf = (value: unknown): unknown =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>)['role'] : null;
 
 /** Either role's, by what the file says. */
 export function loadMirror(path: string): MirrorSourceSettings | MirrorTargetSettings {
   const text = readSettingsFile(path, SOURCE_FILE.example);
   const { value } = readSource(text, path);
-  const role = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)['role'] : null;
-  return role === 'target' ? parseMirrorTarget(text, path) : parseMirrorSource(text, path);
+  return roleOf(value) === 'target' ? parseMirrorTarget(text, path) : parseMirrorSource(text, path);
 }
 
 export function parseMirrorSource(text: string, file: string): MirrorSourceSettings {
@@ -313,7 +329,18 @@ function read<File extends CommonFile>(
   if (own !== undefined && own >= 0) {
     problems.add(['volumes', own, 'path'], 'is the journal too', 'give the journal a file or device of its own');
   }
+  checkLog(shape, problems);
   return { given, problems };
+}
+
+/** What is written to a log device would destroy them. */
+function checkLog(shape: Given<CommonFile> | null, problems: Problems): void {
+  const path = shape?.log?.path;
+  if (path === undefined) return;
+  const isVolume = shape?.volumes?.some((volume) => volume?.path === path) === true;
+  if (!isVolume && path !== shape?.journal?.path) return;
+  const what = isVolume ? 'is one of the volumes too' : 'is the journal too';
+  problems.add(['log', 'path'], what, 'give the log device a file or device of its own');
 }
 
 function checkJournal(journal: Given<CommonFile['journal']> | undefined, problems: Problems): void {

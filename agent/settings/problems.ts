@@ -44,7 +44,7 @@ const VALUE_CHARACTERS_MAX = 60;
 /** A value from the file, as a message shows it: on one line and not too long. */
 export function valueText(value: unknown): string {
   if (value === null || value === undefined) return 'empty';
-  if (Array.isArray(value)) return 'a list';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   if (typeof value === 'object') return 'a group of keys';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   const text = JSON.stringify(value);

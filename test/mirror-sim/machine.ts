@@ -56,7 +56,7 @@ export class SimMachine implements Machine {
     };
     this.files = {
       isUnmade: (path: string) => parts.disks.get(path)?.isBlank ?? true,
-      make: (path: string, superblock: JournalSuper) => this.disk(path).put(encodeSuper(superblock)),
+      make: async (path: string, superblock: JournalSuper) => this.disk(path).put(encodeSuper(superblock)),
       open: (path: string) => this.open(path),
       reader: (path: string) => this.#reader(path),
       put: (path: string, bytes: Uint8Array) => void parts.small.set(path, bytes.slice()),

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, closeSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -49,7 +49,12 @@ describe.each(['source', 'target'] as const)('a %s', (side) => {
       writeFileSync(pair.config(side), JSON.stringify(good));
     };
     await changed({ acknowlege: 'sync' }, 'usage', /acknowlege/);
-    await changed({ role: side === 'source' ? 'target' : 'source' }, 'usage', /role/);
+    const other = side === 'source' ? 'target' : 'source';
+    await changed(
+      { role: other },
+      'usage',
+      new RegExp(`role: these are the settings of a ${other}: say stillbeat mirror ${other}, or`),
+    );
     await changed({ journal: { path: join(pair.folder, 'j'), size: '1K' } }, 'usage', /journal\.size: .*4M/);
     await changed({ journal: { path, size: '8M' } }, 'usage', /volumes\[0\]\.path: is the journal too/);
     await changed({ journal: { path: '/nowhere/at/all/j', size: '8M' } }, 'volume', /\/nowhere\/at\/all\/j/);
@@ -68,6 +73,21 @@ describe.each(['source', 'target'] as const)('a %s', (side) => {
       'usage',
       /data is there twice/,
     );
+    await changed(
+      { journal: { path: join(path, 'j'), size: '8M' } },
+      'volume',
+      /j cannot be made \(ENOTDIR\): make its/,
+    );
+    await changed({ volumes: [{ name: 'data', path: join(path, 'v') }] }, 'volume', /v cannot be opened \(ENOTDIR\)/);
+    const pipe = join(pair.folder, 'pipe');
+    await tool(['mkfifo', pipe]);
+    for (const none of ['/dev/null', pipe]) {
+      const line = new RegExp(`volume data: ${none} is neither a file nor a block device`);
+      await changed({ volumes: [{ name: 'data', path: none }] }, 'volume', line);
+    }
+    const empty = join(pair.folder, 'empty');
+    writeFileSync(empty, '');
+    await changed({ volumes: [{ name: 'data', path: empty }] }, 'volume', /empty is empty: give it the size/);
     await changed({ keyFile: '/nowhere.key' }, 'key', /key file \/nowhere\.key is missing/);
     await changed({ export: { listen: 'nonsense' } }, 'usage', /export\.listen/);
     const psk = join(pair.folder, 'clients');
@@ -79,6 +99,53 @@ describe.each(['source', 'target'] as const)('a %s', (side) => {
     );
     chmodSync(join(pair.folder, 'key'), 0o644);
     await refused(pair, side, 'key', /readable by others .*chmod 600/);
+  });
+
+  test('a socket, a log device or a port in a place that holds something: that stays as it is', async () => {
+    const pair = await made();
+    const good = pair.settings(side);
+    const path = pair.volume[side];
+    const content = randomBytes(MIB);
+    writeFileSync(path, content);
+    const other = join(pair.folder, 'other');
+    writeFileSync(other, content);
+    for (const there of [path, other]) {
+      for (const [more, setting] of [
+        [{ control: { socket: there } }, 'control'],
+        [{ export: { listen: `unix:${there}` } }, 'export'],
+      ] as const) {
+        pair.configure(side, more);
+        await refused(
+          pair,
+          side,
+          'usage',
+          new RegExp(`${setting} socket ${there} is there, and is no socket: name another`),
+        );
+        expect(readFileSync(there).equals(content)).toBe(true);
+        writeFileSync(pair.config(side), JSON.stringify(good));
+      }
+    }
+    pair.configure(side, { control: { socket: join(pair.folder, 'x'.repeat(108)) } });
+    await refused(pair, side, 'usage', /is longer than 107 bytes: choose a shorter path/);
+    pair.configure(side, { control: good['control'], log: { path } });
+    await refused(pair, side, 'usage', /log\.path: is one of the volumes too/);
+    pair.configure(side, { log: { path: other } });
+    if (side === 'source') await refused(pair, side, 'volume', /log device .*other holds something: name another one/);
+    expect(readFileSync(other).equals(content)).toBe(true);
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(() => server.close());
+    const listen = `127.0.0.1:${(server.address() as { port: number }).port}`;
+    pair.configure(side, {
+      log: undefined,
+      ...(side === 'source' ? { failback: { name: 'west', listen } } : { listen }),
+    });
+    await refused(
+      pair,
+      side,
+      'primary',
+      new RegExp(`stillbeat: (failback\\.)?listen ${listen} is taken by another program: `),
+    );
   });
 
   test('a port that somebody else has', async () => {
@@ -230,6 +297,30 @@ describe('a target that does not fit', () => {
     );
     expect(await pair.status('target')).toMatchObject({ state: 'initialising', links: [] });
   });
+});
+
+test('while a large journal is made it says that it is starting', async () => {
+  const pair = await made();
+  pair.configure('target', { journal: { path: join(pair.folder, 'large'), size: '4G' } });
+  pair.start('target');
+  const said = async (): Promise<string> => pair.command('target', 'status').catch((error: Error) => error.message);
+  await eventually('it answers', SOON_MS, async () => /it is starting: a new journal/.test(await said()));
+  expect(existsSync(join(pair.folder, 'large'))).toBe(false);
+  expect(await said()).toMatch(/it is starting|group/);
+  await pair.end('target', 'SIGKILL');
+});
+
+test('a target asked for what a source does says so, whatever was asked', async () => {
+  const pair = await made();
+  await runs(pair, 'target');
+  for (const words of [['checkpoint'], ['failback'], ['handover'], ['verify'], ['pause', 'west'], ['resync', 'west']]) {
+    const command = [process.execPath, CLI_PATH, 'mirror', ...words, '--config', pair.config('target')];
+    const { status, stderr } = await run(command);
+    expect(stderr).toBe(
+      `stillbeat: it is a target now, which has no mirror ${words[0]}, but mirror status, mirror takeover\n`,
+    );
+    expect(status).toBe(EXIT.usage);
+  }
 });
 
 test('commands that are wrong, and a mirror that does not run', async () => {

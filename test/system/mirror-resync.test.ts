@@ -130,6 +130,9 @@ test('[CY9] strict: nothing is answered without the target', async () => {
   const waiting = writer.write(0, filled(4096, 9)).then(() => (isAnswered = true));
   await delay(1000);
   expect([isAnswered, (await pair.seen())?.state]).toEqual([false, 'journaling']);
+  const status = await mirror(pair, 'status');
+  expect(status.text).toMatch(/\nheld +nobody is answered before east is in sync: overflow\.policy is strict\n/);
+  expect(status.text).toContain('sync: can be lost: nothing, as long as');
   pair.start('target');
   await waiting;
   await untilEqual(pair);
@@ -297,6 +300,9 @@ test('what does not fit is brought over in place when an operator says so; a pau
   expect((await mirror(pair, 'resync', 'east', '--in-place')).status).toBe(0);
   await untilState(pair, 'in-sync');
   await untilEqual(pair);
+  // Said once more it changes nothing: answers wait for the target as before.
+  expect((await mirror(pair, 'resume', 'east')).text).toBe('target east was not paused: it is in-sync\n');
+  expect((await pair.seen())?.state).toBe('in-sync');
   expect(await mirror(pair, 'pause', 'west')).toEqual({
     status: 2,
     text: expect.stringMatching(/^stillbeat.*there is no target west: name one of east\n$/),

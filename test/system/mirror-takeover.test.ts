@@ -233,6 +233,9 @@ describe('an old source', () => {
     const again = await clientOf(pair, 'source');
     await expect(again.write(0, new Uint8Array(4096))).rejects.toThrow();
     again.close();
+    expect(await pair.command('source', 'status')).toMatch(
+      /, overtaken\n.*\nstanding +generation .* marks \d+ to \d+ are here alone; .* say stillbeat mirror failback\nanswers +no writes any more\n/,
+    );
     expect(await refusal(pair.command('source', 'failback'))).toMatch(
       /1 writes \(8192 bytes\) in marks .* are here alone/,
     );
@@ -260,6 +263,9 @@ describe('an old source', () => {
       const { reason } = await standing(pair, side);
       const generations = [(await pair.status('source'))['generation'], (await pair.status('target'))['generation']];
       for (const generation of generations) expect(reason).toContain(String(generation).slice(0, 8));
+      expect(await pair.command(side, 'status')).toMatch(
+        /\nstanding {4}split brain: .* failback --discard\nanswers {5}\w+: can/,
+      );
       expect(reason).toMatch(/^split brain: .*marks \d+ to \d+\) here and .*marks \d+ to \d+\) there/);
     }
     expect(await refusal(pair.command('target', 'failback'))).toMatch(/1 writes \(4096 bytes\)/);

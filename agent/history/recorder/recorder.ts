@@ -10,6 +10,7 @@ import { LinkPeer } from '../../mirror/target/peer.ts';
 import type { Peer } from '../../mirror/target/session.ts';
 import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
 import { systemClock } from '../../platform/clock.ts';
+import { cannotListen } from '../../platform/listen.ts';
 import { decodeRecordHello, type RecordHello } from '../wire/greeting.ts';
 import { recorderLink } from '../wire/link-name.ts';
 import type { Retention } from '../store/recording.ts';
@@ -60,9 +61,7 @@ export class Recorder {
       onLink: (socket) => recorder.#connected(socket),
       onRefused: (from, why) => log(`somebody at ${from} did not get in: ${why}`),
     }).catch((error: Error) => {
-      throw new AgentError('primary', `${listen.host}:${listen.port} cannot be listened at (${error.message})`, {
-        cause: error,
-      });
+      throw cannotListen('listen', listen, error);
     });
     recorder.#looking = setInterval(() => {
       for (const intake of recorder.#opened.values()) intake.look();

@@ -169,6 +169,8 @@ export class TargetLink {
   }
 
   resume(): void {
+    // Said of one that runs it changes nothing: that one would never be waited for again.
+    if (!this.#isStopped) return;
     this.#isStopped = false;
     this.#settle();
   }

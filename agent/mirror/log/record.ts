@@ -101,6 +101,13 @@ export function decodeLogRecord(block: Uint8Array): LogRecord | null {
   };
 }
 
+/** Whether it is neither blank nor what is left of a record, however a crash tore it. */
+export function isForeign(block: Uint8Array): boolean {
+  const isBlank = (from: number, to: number): boolean => block.subarray(from, to).every((byte) => byte === 0);
+  if (sameBytes(block, at.magic, MAGIC, 0, 8)) return false;
+  return !isBlank(at.magic, at.version) || !isBlank(at.zero, at.crc32);
+}
+
 function ancestorsAt(block: Uint8Array): Uint8Array[] {
   const places = Array.from({ length: ANCESTORS_MAX }, (_, index) => at.ancestors + index * GENERATION_BYTES);
   const found = places.map((from) => block.slice(from, from + GENERATION_BYTES));

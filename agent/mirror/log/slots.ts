@@ -1,6 +1,7 @@
 /** Where the records lie on a log device: one place of two copies for the source, one for each target. */
+import { AgentError } from '../../base/errors.ts';
 import type { LogDevice, OpenLog } from '../machine.ts';
-import { encodeLogRecord, LOG_RECORD, newestRecord, type LogRecord } from './record.ts';
+import { encodeLogRecord, isForeign, LOG_RECORD, newestRecord, type LogRecord } from './record.ts';
 
 const RECORD = LOG_RECORD.bytes;
 
@@ -40,5 +41,10 @@ async function readSlot(log: OpenLog, slot: number): Promise<ReturnType<typeof n
     if (block.length < RECORD) throw new Error('the device is too small');
     copies.push(block);
   }
-  return newestRecord(copies);
+  const newest = newestRecord(copies);
+  // A path that is mistyped may be that of somebody's volume.
+  if (!newest && copies.some(isForeign)) {
+    throw new AgentError('volume', 'holds something: name another one, or overwrite its first MiB with zeroes');
+  }
+  return newest;
 }

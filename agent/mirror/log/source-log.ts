@@ -50,11 +50,12 @@ export class SourceLog {
   /**
    * Reads what stands there. A device that cannot be read does not hold up a start: then every target is written down as
    * outdated, since nobody knows when, until it is in sync; so it is where nothing stands there of this generation, for what did
-   * may have been erased. Throws an AgentError for a device of another group.
+   * may have been erased. Throws an AgentError for a device of another group, and for one that holds something else.
    */
   static async open(options: SourceLogOptions): Promise<SourceLog> {
     const { path, group, log } = options;
     const found = await Promise.race([read(options), idle(options.timers, START_MS)]).catch((error: Error) => {
+      if (error instanceof AgentError) throw new AgentError('volume', `log device ${path} ${error.message}`);
       log(`log device ${path}: ${error.message}`);
       return null;
     });

@@ -7,6 +7,7 @@ import type { Point, Rival, VolumeShape } from '../core/meeting.ts';
 import { decodeHello, encodeWelcome, GreetingError } from '../link/greeting.ts';
 import type { Address } from '../link/tls.ts';
 import type { Machine, Network } from '../machine.ts';
+import { cannotListen } from '../../platform/listen.ts';
 import { LinkPeer } from '../target/peer.ts';
 import type { Peer } from '../target/session.ts';
 import { FRAME_KIND, type Frame } from '../wire/frame.ts';
@@ -30,7 +31,7 @@ const GREETING_MS = 10_000;
 /** Rejects when the address cannot be listened at. */
 export async function openDoor(options: DoorOptions, { network, timers }: Machine): Promise<Door> {
   const { group, name, listen, keys, log } = options;
-  return network.listen({
+  const listening = network.listen({
     address: listen,
     names: () => [{ group, target: name }],
     keys,
@@ -42,6 +43,9 @@ export async function openDoor(options: DoorOptions, { network, timers }: Machin
       const stopWaiting = timers.after(GREETING_MS, () => peer.end('it never said who it is'));
     },
     onRefused: (from, why) => log(`somebody at ${from} did not get in: ${why}`),
+  });
+  return listening.catch((error: Error) => {
+    throw cannotListen('failback.listen', listen, error);
   });
 }
 

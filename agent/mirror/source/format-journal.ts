@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
   openSync,
@@ -28,6 +29,8 @@ import { GENERATION_BYTES, JOURNAL_RING_OFFSET, MIRROR_VERSION } from '../wire/l
 
 const PIECE_BYTES = 4 * 1024 * 1024;
 const BLANK_BYTES = 1024 * 1024;
+/** What a file is called until it is whole. */
+const HALF = '.new';
 
 export interface NewJournal extends RingSize {
   readonly group: string;
@@ -71,19 +74,41 @@ export const emptySuper = (journal: NewJournal): JournalSuper => ({
  * block device that nothing uses and whose beginning is blank. Throws an AgentError that says what to do.
  */
 export function formatJournal(path: string, journal: NewJournal, superblock: JournalSuper = emptySuper(journal)): void {
-  assertRingSize(journal);
-  if (isBlockDevice(path)) return write(path, JOURNAL_RING_OFFSET + journal.ringBytes, superblock);
+  for (const making = steps(path, journal, superblock); making.next().done !== true;);
+}
+
+/** The same, and whoever asks meanwhile is answered: of many GiB it takes minutes. */
+export async function formatInTurns(path: string, superblock: JournalSuper): Promise<void> {
+  const making = steps(path, superblock, superblock);
+  while (making.next().done !== true) await new Promise((resolve) => setImmediate(resolve));
+}
+
+function* steps(path: string, size: RingSize, superblock: JournalSuper): Generator<void, void> {
+  assertRingSize(size);
+  const bytes = JOURNAL_RING_OFFSET + size.ringBytes;
+  if (isBlockDevice(path)) {
+    yield* write(path, bytes, superblock);
+    return;
+  }
   if (existsSync(path)) throw refused(path, 'is there already: remove it or name another one');
-  const half = `${path}.new`;
-  rmSync(half, { force: true });
+  const half = `${path}${HALF}`;
+  removeHalf(half);
   try {
-    write(half, JOURNAL_RING_OFFSET + journal.ringBytes, superblock);
+    yield* write(half, bytes, superblock);
     renameSync(half, path);
     // Else a loss of power takes the name, and what was answered with it.
     flushFolder(path);
   } catch (error) {
-    rmSync(half, { force: true });
+    removeHalf(half);
     throw error;
+  }
+}
+
+function removeHalf(half: string): void {
+  try {
+    rmSync(half, { force: true });
+  } catch {
+    // Whoever makes it says what is wrong.
   }
 }
 
@@ -103,24 +128,42 @@ export function isUnmade(path: string): boolean {
   }
 }
 
-const isBlockDevice = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isBlockDevice() ?? false;
+function isBlockDevice(path: string): boolean {
+  try {
+    return statSync(path).isBlockDevice();
+  } catch {
+    // Whoever opens it says what is wrong with it.
+    return false;
+  }
+}
 
 /** The superblock last: before, it is no journal. */
-function write(path: string, bytes: number, superblock: JournalSuper): void {
+function* write(path: string, bytes: number, superblock: JournalSuper): Generator<void, void> {
   const fd = create(path);
   try {
     refuseUnfit(path, fd, bytes);
     const zeroes = new Uint8Array(PIECE_BYTES);
-    for (let at = 0; at < bytes; at += PIECE_BYTES) writeSync(fd, zeroes, 0, Math.min(PIECE_BYTES, bytes - at), at);
+    for (let at = 0; at < bytes; at += PIECE_BYTES) {
+      writeAll(fd, zeroes.subarray(0, Math.min(PIECE_BYTES, bytes - at)), at);
+      // Piece by piece: one flush of all of it would take as long as all of it.
+      fdatasyncSync(fd);
+      yield;
+    }
     const block = encodeSuper(superblock);
-    for (const copy of [0, 1]) writeSync(fd, block, 0, block.length, copy * block.length);
+    for (const copy of [0, 1]) writeAll(fd, block, copy * block.length);
     fsyncSync(fd);
   } catch (error) {
     if (error instanceof AgentError) throw error;
-    throw refused(path, `cannot be written (${(error as Error).message}): check its storage`, error);
+    const what = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    throw refused(path, `cannot be written (${what}): it needs ${bytes} bytes; check its storage`, error);
   } finally {
     closeSync(fd);
   }
+}
+
+/** A file system that is getting full takes less than it was given. */
+function writeAll(fd: number, bytes: Uint8Array, at: number): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
 }
 
 function create(path: string): number {
@@ -129,9 +172,11 @@ function create(path: string): number {
     // Of a block device the kernel opens none exclusively that is mounted or otherwise in use.
     return openSync(path, O_RDWR | O_EXCL | (isBlockDevice(path) ? 0 : O_CREAT), 0o600);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
+    const { code } = error as NodeJS.ErrnoException;
     const isUsed = code === 'EBUSY';
-    const mend = isUsed ? 'is a device that is in use: unmount it or name another one' : `cannot be made (${message})`;
+    const mend = isUsed
+      ? 'is a device that is in use: unmount it or name another one'
+      : `cannot be made (${code}): make its folder, or name another place`;
     throw refused(path, mend, error);
   }
 }
@@ -152,4 +197,4 @@ function isBlank(fd: number): boolean {
 }
 
 const refused = (path: string, why: string, cause?: unknown): AgentError =>
-  new AgentError('volume', `journal ${path} ${why}`, { cause });
+  new AgentError('volume', `journal ${path.endsWith(HALF) ? path.slice(0, -HALF.length) : path} ${why}`, { cause });

@@ -16,6 +16,7 @@ import type { Appended } from './appender.ts';
 import { Checkpoints, type CheckpointTotals } from './checkpoints.ts';
 import type { Follower } from '../../history/monitor/follower.ts';
 import type { SourceJournal } from './journal.ts';
+import { heldBecause } from './held.ts';
 import { Overflow, type OverflowOptions } from './overflow.ts';
 import type { TargetOrder } from '../store/orders.ts';
 import type { TargetSession } from './target-session.ts';
@@ -164,6 +165,19 @@ export class SourceGroup {
   get unmet(): readonly string[] {
     if (!this.#whenMet) return [];
     return this.sessions.filter(({ isMet }) => !isMet).map(({ link }) => link.name);
+  }
+
+  /** Why clients wait, in words. */
+  get held(): readonly string[] {
+    const namesOf = (members: readonly Member[]): string[] => members.map(({ session }) => session.link.name);
+    const away = this.#members.filter(({ session }) => !session.link.isWaitedFor);
+    const isWaited = this.#replies.waiting > 0;
+    return heldBecause({
+      unmet: this.unmet,
+      strict: this.#options.overflow.policy === 'strict' ? namesOf(away) : [],
+      untold: isWaited ? namesOf(away.filter(({ cover }) => cover?.isWaitedFor === true)) : [],
+      isJournalFull: this.#journal.refusedForMs > 0,
+    });
   }
 
   /** Resolves when a superblock has what an operator said of targets, and when they were scanned. */

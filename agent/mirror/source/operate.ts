@@ -31,9 +31,10 @@ export const targetCommands = (
   },
   'mirror-resume': async (request) => {
     const target = targetOf(group, request);
+    const wasPaused = target.order.isPaused;
     target.resume();
     await group.keepOrders();
-    return { answer: { target: target.link.name, state: target.link.state } };
+    return { answer: { target: target.link.name, state: target.link.state, wasPaused } };
   },
   'mirror-resync': async (request) => {
     const target = targetOf(group, request);

@@ -78,7 +78,7 @@ export class MirrorSource {
   ): Promise<MirrorSource> {
     const { files } = machine;
     const isNew = files.isUnmade(settings.journal.path);
-    if (isNew) formatNew(settings, machine);
+    if (isNew) await formatNew(settings, machine);
     // Before its entries are brought onto any volume.
     checkJournal(settings, readJournalSuper(settings.journal.path, files.open(settings.journal.path)), files);
     const { acknowledge, cycles, checkpoint, volumes, journal, overflow } = settings;
@@ -299,11 +299,11 @@ const readerOf =
       });
     });
 
-function formatNew({ group, journal, volumes }: MirrorSourceSettings, { files, random }: Machine): void {
+async function formatNew({ group, journal, volumes }: MirrorSourceSettings, { files, random }: Machine): Promise<void> {
   const { path, ringBytes, windowBytes } = journal;
   const generation = random(GENERATION_BYTES);
   const shapes = volumes.map(({ name, path: volume }) => ({ name, bytes: volumeBytes({ name, path: volume }, files) }));
-  files.make(path, emptySuper({ group, generation, ringBytes, windowBytes, volumes: shapes }));
+  await files.make(path, emptySuper({ group, generation, ringBytes, windowBytes, volumes: shapes }));
 }
 
 /** Bytes of a volume. Throws an AgentError when there is none. */

@@ -15,10 +15,10 @@ const WHAT_CAN_BE_LOST: Readonly<Record<Acknowledge, string>> = {
   cycle: 'the last cycles, whole, if the source is lost for good',
 };
 
-/** The same as things are: `states` of the targets. */
-export function whatCanBeLost(policy: Acknowledge, states: readonly string[]): string {
+/** The same as things are: `states` of the targets. With `strict` nobody is answered without them. */
+export function whatCanBeLost(policy: Acknowledge, states: readonly string[], isStrict: boolean): string {
   const waits = policy === 'sync' || policy === 'receipt';
-  if (!waits || states.includes('in-sync')) return WHAT_CAN_BE_LOST[policy];
+  if (!waits || isStrict || states.includes('in-sync')) return WHAT_CAN_BE_LOST[policy];
   const also = policy === 'receipt' ? ', or what is not on its disk yet if it crashes' : '';
   return `what no target has yet, if the source is lost for good${also}: no target is in sync`;
 }
@@ -32,16 +32,20 @@ export function sourceStatus(source: MirrorSource): Document {
   const journal = monitor.status;
   const targets = group.sessions.map((session) => targetStatus(session, group, superblock.volumes));
   const states = targets.map(({ state }) => state);
+  const { standing } = source.succession;
+  const isServing = standing === 'source' || standing === 'split-brain';
+  const isStrict = settings.overflow.policy === 'strict';
   return {
     group: settings.group,
     role: 'source',
-    state: source.succession.standing === 'source' ? worstOf(states) : source.succession.standing,
+    state: standing === 'source' ? worstOf(states) : standing,
     succession: source.succession.status(),
     generation: Buffer.from(superblock.generation).toString('hex'),
     acknowledge: settings.acknowledge,
-    canBeLost: whatCanBeLost(settings.acknowledge, states),
+    canBeLost: whatCanBeLost(settings.acknowledge, states, isStrict),
     // Targets that go by a promise of former settings: nobody is answered before they have been met.
     unmet: group.unmet,
+    held: isServing ? group.held : [],
     cut: targets.length === 0 ? null : Math.min(...group.sessions.map(({ link }) => link.applied)),
     marks: group.marks,
     journal: {

@@ -17,6 +17,7 @@ import type { JournalVolume } from '../store/superblock.ts';
 import { systemMachine } from '../system-machine.ts';
 import type { Scanner } from '../threads/scan-context.ts';
 import type { ServedVolume } from '../../nbd/volume.ts';
+import { cannotListen } from '../../platform/listen.ts';
 import { Copy } from './copy.ts';
 import { emptyTargetSuper } from './format.ts';
 import { openTargetJournal } from './open-journal.ts';
@@ -164,7 +165,7 @@ export class Target {
     const { files } = machine;
     if (files.isUnmade(path)) {
       const shapes = volumes.map((volume) => shapeOf(volume, files));
-      files.make(path, emptyTargetSuper({ ringBytes, windowBytes, group, volumes: shapes }));
+      await files.make(path, emptyTargetSuper({ ringBytes, windowBytes, group, volumes: shapes }));
     }
     const lock = files.lock(path);
     let target: Target;
@@ -318,9 +319,7 @@ export class Target {
         onRefused: (from, why) => log(`somebody at ${from} did not get in: ${why}`),
       })
       .catch((error: Error) => {
-        throw new AgentError('primary', `${listen.host}:${listen.port} cannot be listened at (${error.message})`, {
-          cause: error,
-        });
+        throw cannotListen('listen', listen, error);
       });
   }
 

@@ -26,6 +26,16 @@ test('one that has everything joins at once', () => {
   expect(link.state).toBe('in-sync');
 });
 
+test('MI2: told to resume what was never paused, it stays what it is, and is waited for', () => {
+  link.met({ how: 'replay', from: 10 });
+  link.joinIfClose(0, 10);
+  link.resume();
+  expect([link.state, link.isWaitedFor]).toEqual(['in-sync', true]);
+  link.stop();
+  link.resume();
+  expect(link.state).toBe('journaling');
+});
+
 test('CY7: a lost link ends the waiting, and the ring keeps what it lacks', () => {
   link.met({ how: 'replay', from: 10 });
   link.joinIfClose(0, 10);

@@ -132,6 +132,24 @@ describe('what is wrong is told with its line and what to do', () => {
   test.each([
     ['another role', 'role: source', 'role: target', /^f:4: role: must be source, but is "target"/],
     [
+      'no volumes',
+      /volumes:\n.*\n/,
+      'volumes: []\n',
+      /^f:7: volumes: must be a list of 1 to 64 volumes, but is an empty list/,
+    ],
+    [
+      'a log device that is a volume',
+      /^# log:.*$/m,
+      'log: { path: /dev/vg/data }',
+      /^f:\d+: log\.path: is one of the volumes too/,
+    ],
+    [
+      'a log device that is the journal',
+      /^# log:.*$/m,
+      'log: { path: /var/lib/stillbeat/erp.journal }',
+      /^f:\d+: log\.path: is the journal too; give/,
+    ],
+    [
       'a size that is none',
       'size: 1G',
       'size: much',
@@ -175,7 +193,7 @@ describe('what is wrong is told with its line and what to do', () => {
     ],
     ['a socket without a path', '127.0.0.1:10809', '"unix:"', /^f:9: export\.listen: names no socket/],
   ])('%s', (_, from, to, line) => {
-    expect(SOURCE).toContain(from);
+    expect(SOURCE).toMatch(from);
     expect(problems(SOURCE.replace(from, to))).toEqual([expect.stringMatching(line)]);
   });
 

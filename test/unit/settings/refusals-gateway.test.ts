@@ -54,7 +54,7 @@ describe('[AG10] gateway', () => {
     [
       'no prefix at all',
       changed({}, `${OFFER}, prefixes: [] }`),
-      '15: gateway.prefixes: must be a list of 1 to 8 networks such as 0.0.0.0/0 or "::/0", but is a list; correct it, or ' +
+      '15: gateway.prefixes: must be a list of 1 to 8 networks such as 0.0.0.0/0 or "::/0", but is an empty list; correct it, or ' +
         'leave the key out for ["0.0.0.0/0"]',
     ],
     [

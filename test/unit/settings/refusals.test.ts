@@ -112,7 +112,7 @@ describe('wrong types and ranges', () => {
     [
       'a list for a group',
       changed({ 4: 'vnic: []', 5: null }),
-      '4: vnic: must be a group of keys, but is a list; write its keys below it: name, address, mtu',
+      '4: vnic: must be a group of keys, but is an empty list; write its keys below it: name, address, mtu',
     ],
     [
       'nothing for a group',
@@ -157,7 +157,7 @@ describe('wrong types and ranges', () => {
     [
       'no peers',
       changed({ 11: 'peers: []', 12: null, 13: null, 14: null }),
-      '11: peers: must be a list of 1 to 63 peers, but is a list; write for example peers: [{"node":"b","address":"10.77.0.2","primary":"192.168.50.2:7788"}]',
+      '11: peers: must be a list of 1 to 63 peers, but is an empty list; write for example peers: [{"node":"b","address":"10.77.0.2","primary":"192.168.50.2:7788"}]',
     ],
     [
       'a peer that is a name',
@@ -172,7 +172,7 @@ describe('wrong types and ranges', () => {
     [
       'an empty list of addresses',
       changed({ 5: '  address: []' }),
-      '5: vnic.address: must be an address with its prefix such as 10.77.0.1/24, or a list of them, but is a list; write for example address: 10.77.0.1/24',
+      '5: vnic.address: must be an address with its prefix such as 10.77.0.1/24, or a list of them, but is an empty list; write for example address: 10.77.0.1/24',
     ],
     [
       'an MTU below the least',

@@ -174,3 +174,20 @@ test('a device of another group is not written to', async () => {
   await log.setOutdated('east', 7);
   await expect(source(path, { group: 'crm' })).rejects.toThrow('group "erp"');
 });
+
+test('a device that holds something else is not written to, and a takeover does not believe it', async () => {
+  const path = device();
+  // As a volume with a file system: its first KiB is blank.
+  const content = Buffer.alloc(80 * 1024, 7).fill(0, 0, 1024);
+  writeFileSync(path, content);
+  for (const isNew of [true, false]) {
+    await expect(source(path, { isNew })).rejects.toThrow(`log device ${path} holds something: name another one`);
+  }
+  expect(await says(path)).toMatchObject({ says: 'unreadable' });
+  expect(readFileSync(path).equals(content)).toBe(true);
+  // What a crash left of the first record is no such thing.
+  const torn = Buffer.alloc(80 * 1024).fill(9, 512, 740);
+  writeFileSync(path, torn);
+  await (await source(path)).setOutdated('east', 7);
+  expect(await says(path)).toEqual({ says: 'outdated', cut: 7 });
+});
