@@ -70,6 +70,11 @@ export class History {
     this.answered = Math.min(history.answered, mark);
   }
 
+  /** It is `other`, or goes on from what was. */
+  comesFrom(other: History): boolean {
+    return this === other || this.parent?.history.comesFrom(other) === true;
+  }
+
   get mark(): number {
     return this.#entries.length;
   }

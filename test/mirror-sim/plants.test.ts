@@ -23,6 +23,7 @@ import {
   stopAndFall,
   SWINGS,
   swings,
+  takenTwice,
 } from './stories.ts';
 import { SWITCHES } from './switches.ts';
 
@@ -118,3 +119,15 @@ test.each([
     expect([seed, counts['scans of a copy'] ?? 0]).toEqual([seed, 0]);
   }
 });
+
+test('[MI13] a copy of writes that were given up is made anew when an operator says so, also where the source was made', async () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const { violations, counts } = await runSeed(seed, takenTwice, {
+      ...PLAIN,
+      ...DESERTED,
+      targets: 2,
+      hasLog: false,
+    });
+    expect([seed, violations, counts['journals made anew']]).toEqual([seed, [], 1]);
+  }
+}, 300_000);

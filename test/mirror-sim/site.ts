@@ -8,6 +8,7 @@ import { toHex } from '../../agent/base/bytes.ts';
 import { MirrorSource } from '../../agent/mirror/source/source.ts';
 import { JOURNAL_ROLE, readSuper, type JournalSuper } from '../../agent/mirror/store/superblock.ts';
 import type { Target } from '../../agent/mirror/target/target.ts';
+import { targetOfSource } from '../../agent/settings/mirror.ts';
 import type { VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
 import { JOURNAL_RING_OFFSET, LINK_VERSION } from '../../agent/mirror/wire/layout.ts';
 import type { World } from '../sim/world.ts';
@@ -52,6 +53,8 @@ export class Site {
   wallRate = 1;
   /** Of the link, as its program speaks it. */
   linkVersion: number = LINK_VERSION;
+  /** Its settings say so, whatever it was made to be at first. */
+  #isMadeTarget = false;
   /** The last takeover that an operator asked for here was forced. */
   #isForced = false;
   /** That were said to it and are not done. */
@@ -118,7 +121,8 @@ export class Site {
     });
     this.machine = machine;
     network.isBack();
-    openRole(siteSettings(this.index, settings), {
+    const own = siteSettings(this.index, settings);
+    openRole(this.#isMadeTarget && own.role === 'source' ? targetOfSource(own) : own, {
       machine,
       keys: { cluster: () => [KEY], exports: null },
       log: { log: (...words: unknown[]) => this.#log(words) } as never,
@@ -211,6 +215,14 @@ export class Site {
     this.mayLack = true;
     this.asTarget.forget();
     this.journal.wipe();
+  }
+
+  /** What an operator does with a copy that nobody wants any more: from now on its settings say that it is a target. */
+  makeAnew(): void {
+    this.crash(false);
+    this.renewJournal();
+    this.#isMadeTarget = true;
+    this.boot();
   }
 
   /** One of its volumes is not as large as it was made. */
