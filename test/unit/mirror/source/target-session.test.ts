@@ -71,7 +71,7 @@ class World {
         timers: { after, idly: after, every: () => () => {}, soon: setImmediate },
         network: { dial: () => this.#dial() },
       },
-      ring: { ...RING, head: 0, windowFrom: () => null, inFile: () => true },
+      ring: { ...RING, head: 0, durable: 0, windowFrom: () => null, inFile: () => true },
       readFile: async () => {},
       group: 'group',
       shape: { group: 'group', volumes: VOLUMES, generation: GENERATION, ancestry: [] },
