@@ -249,7 +249,7 @@ export class Site {
     if (superblock?.role === JOURNAL_ROLE.source && !last && oracle.isBlank) return oracle.begin(generation);
     if (!superblock || !last || toHex(superblock.generation) !== generation) return undefined;
     const parent = oracle.of(toHex(last.generation));
-    return parent && oracle.branched(generation, parent, last.until.mark, !this.#isForced);
+    return parent && oracle.branched(generation, parent, last.until, !this.#isForced);
   }
 
   #opened(role: MirrorSource | Target): void {
