@@ -90,15 +90,16 @@ test.each(Object.entries(PLANTS))(
 );
 
 test.each([
-  ['links go and come while all overflows', swings, SWINGS],
-  ['what has overflowed is stopped, and falls', stopAndFall, SWINGS],
-  ['the source falls again and again', falls, FALLS],
-  ['a clock jumps', clockJumps, {}],
-  ['flushes fail', badFlushes, {}],
-  ['a target is left alone', desertedBy(false), DESERTED],
-  ['a target is left alone, and taken over', desertedBy(true), { ...DESERTED, targets: 2, hasLog: false }],
-])('without a bug: %s', { timeout: 300_000 }, async (_, story, settings) => {
-  for (let seed = 1; seed <= 5; seed++) {
+  ['links go and come while all overflows', swings, SWINGS, 5],
+  ['what has overflowed is stopped, and falls', stopAndFall, SWINGS, 5],
+  ['the source falls again and again', falls, FALLS, 5],
+  ['a clock jumps', clockJumps, {}, 5],
+  ['flushes fail', badFlushes, {}, 5],
+  ['a target is left alone', desertedBy(false), DESERTED, 41],
+  ['a target is left alone, and taken over', desertedBy(true), DESERTED, 32],
+  ['one of two is left alone, and taken over', desertedBy(true), { ...DESERTED, targets: 2, hasLog: false }, 39],
+])('without a bug: %s', { timeout: 300_000 }, async (_, story, settings, seeds) => {
+  for (let seed = 1; seed <= seeds; seed++) {
     const { violations } = await runSeed(seed, story, { ...PLAIN, ...settings });
     expect([seed, violations]).toEqual([seed, []]);
   }
