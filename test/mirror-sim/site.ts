@@ -273,9 +273,10 @@ export class Site {
     world.note(`${this.name} ${why}`);
     const isDamaged = error !== undefined && /damaged|a journal that|everything is on/.test(error.message);
     if (isDamaged && !this.mayLack) oracle.violate('I16', `${this.name}: ${error.message}`);
-    if (error && this.isResized) this.#refused(error);
     // In the middle of a call of its start.
-    this.crash(error instanceof PowerCut);
+    const isPowerCut = error instanceof PowerCut;
+    if (error && !isPowerCut && this.isResized) this.#refused(error);
+    this.crash(isPowerCut);
     if (isDamaged) this.renewJournal();
     world.after(AGAIN_MS, () => this.boot());
   }
