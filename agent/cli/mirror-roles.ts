@@ -198,11 +198,26 @@ async function targetRole(
   log.log('info', 'running', { group, name });
   return {
     status: () => ({ role: 'target', ...target.status() }),
-    commands: { 'mirror-takeover': async (request) => takeOver(settings, target, server, request, parts) },
+    commands: { 'mirror-takeover': once(async (request) => takeOver(settings, target, server, request, parts)) },
     close: async () => {
       await server?.close(CLOSE_GRACE_MS);
       await target.close();
     },
+  };
+}
+
+/** One takeover at a time, and none behind one that was done: each would claim the role for another generation. */
+function once(run: (request: Request) => Promise<Done>): (request: Request) => Promise<Done> {
+  let isUnderWay = false;
+  return async (request) => {
+    if (isUnderWay) throw new AgentError('failed', 'a takeover is under way here: see stillbeat mirror status');
+    isUnderWay = true;
+    try {
+      return await run(request);
+    } catch (error) {
+      isUnderWay = false;
+      throw error;
+    }
   };
 }
 

@@ -13,6 +13,8 @@ export interface Admitted {
   readonly offset: number;
   readonly length: number;
   readonly time: bigint;
+  /** Over all entries up to it. */
+  readonly chain: bigint;
   /** Of a write. */
   readonly bytes: Uint8Array | null;
 }
@@ -39,6 +41,8 @@ export class History {
   readonly #oracle: Oracle;
   /** Mark n at n - 1. */
   readonly #entries: Admitted[] = [];
+  /** The same as they were before a crash took the end of them: a target may hold that yet. */
+  readonly #former: (readonly Admitted[])[] = [];
   /** All of `#entries`. */
   #newest: Shadow;
   /** Last marks of cycles. */
@@ -57,17 +61,22 @@ export class History {
   /** What it branched off, and behind which mark; null of the first. */
   readonly parent: { readonly history: History; readonly mark: number } | null;
 
-  constructor(oracle: Oracle, from: History['parent'] = null) {
+  constructor(oracle: Oracle, from: History['parent'] = null, entries: readonly Admitted[] = []) {
     this.#oracle = oracle;
     this.parent = from;
     this.#newest = new Shadow(oracle.initial);
     if (!from) return;
     const { history, mark } = from;
-    this.#entries = history.#entries.slice(0, mark);
-    for (const [cycle, last] of history.#sealed) if (last <= mark) this.#sealed.set(cycle, last);
+    this.#entries = [...entries];
+    for (const entry of entries) if (entry.kind === ENTRY_KIND.seal) this.#sealed.set(entry.cycle, entry.mark);
     this.#newest = this.at(mark);
     this.promised = mark;
     this.answered = Math.min(history.answered, mark);
+  }
+
+  /** It is `other`, or goes on from what was. */
+  comesFrom(other: History): boolean {
+    return this === other || this.parent?.history.comesFrom(other) === true;
   }
 
   get mark(): number {
@@ -106,8 +115,13 @@ export class History {
     for (const name of targets) this.promisedAt.set(name, Math.max(mark, this.promisedAt.get(name) ?? 0));
   }
 
-  /** A generation begins behind `mark`; `isClean`: nobody forced it, so nothing that was answered as safe may be lost. */
-  branch(mark: number, isClean: boolean): History {
+  /**
+   * A generation begins behind `mark`, with this chain; `isClean`: nobody forced it, so nothing that was answered as safe may be
+   * lost.
+   */
+  branch(mark: number, chain: bigint, isClean: boolean): History {
+    const line = [this.#entries, ...this.#former].find((entries) => mark === 0 || entries[mark - 1]?.chain === chain);
+    if (!line) this.#oracle.violate('I15', `a generation begins behind mark ${mark}, which its parent never had so`);
     this.isOvertaken = true;
     if (isClean) {
       this.cleanBranch = Math.min(mark, this.cleanBranch);
@@ -115,7 +129,7 @@ export class History {
         this.#oracle.violate('I21', `a takeover in order began behind mark ${mark}, and ${this.synced} was answered`);
       }
     }
-    return new History(this.#oracle, { history: this, mark });
+    return new History(this.#oracle, { history: this, mark }, line?.slice(0, mark));
   }
 
   /** A start of the source found its journal to end at `mark`. */
@@ -125,6 +139,7 @@ export class History {
     if (mark > this.mark) oracle.violate('I16', `the journal ends at ${mark}, and ${this.mark} was the last one`);
     if (mark >= this.mark) return;
     oracle.count('lost marks', this.mark - mark);
+    this.#former.push([...this.#entries]);
     this.#entries.length = mark;
     for (const [cycle, last] of this.#sealed) if (last > mark) this.#sealed.delete(cycle);
     this.answered = Math.min(this.answered, mark);

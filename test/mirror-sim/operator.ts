@@ -59,6 +59,7 @@ export class Reconciliation {
       return;
     }
     this.#giveRoom(winner);
+    if (serving.length === 1) this.#makeAnew(winner);
     for (const site of sites) {
       const standing = standingOf(site);
       const isPast = standing !== null && standing !== 'source' && site !== winner;
@@ -74,6 +75,20 @@ export class Reconciliation {
       if (!isAsked || session.order.compare === 'in place') continue;
       this.#sim.oracle.count('resyncs in place');
       session.compareAll(true);
+    }
+  }
+
+  /** [MI13] A copy of writes that were given up with their source is refused until an operator takes its journal away. */
+  #makeAnew({ source, asSource }: Site): void {
+    const { oracle } = this.#sim;
+    for (const { problem, link } of source?.monitor.group.sessions ?? []) {
+      const site = this.#sim.site(link.name);
+      if (problem?.includes('which is no ancestor of') !== true || !isCopy(site)) continue;
+      const theirs = oracle.of(site.target?.status().generation ?? '');
+      if (asSource.history && theirs && asSource.history.comesFrom(theirs)) {
+        oracle.violate('MI13', `${site.name} is a copy of what its source comes from, and is refused: ${problem}`);
+      }
+      site.makeAnew();
     }
   }
 }

@@ -2,6 +2,7 @@
  * What must be so, and whatever was found to be otherwise: the initial content of the volumes, and the history of each
  * generation. Knows no product code but the kinds of entries.
  */
+import type { Point } from '../../agent/mirror/core/meeting.ts';
 import type { World } from '../sim/world.ts';
 import { History } from './history.ts';
 
@@ -65,13 +66,11 @@ export class Oracle {
     return history;
   }
 
-  /** It branched off `parent` behind `mark`. */
-  branched(generation: string, parent: History, mark: number, isClean: boolean): History {
+  /** It branched off `parent` there. */
+  branched(generation: string, parent: History, { mark, chain }: Point, isClean: boolean): History {
     this.#world.note(`generation ${generation.slice(0, 8)} begins behind mark ${mark}${isClean ? ', in order' : ''}`);
-    if (mark > parent.mark)
-      this.violate('I15', `a generation begins behind mark ${mark}, and its parent ends at ${parent.mark}`);
     this.count(isClean ? 'takeovers in order' : 'takeovers by force');
-    const history = parent.branch(mark, isClean);
+    const history = parent.branch(mark, chain, isClean);
     this.#histories.set(generation, history);
     return history;
   }

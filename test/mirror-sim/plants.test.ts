@@ -23,6 +23,7 @@ import {
   stopAndFall,
   SWINGS,
   swings,
+  takenTwice,
 } from './stories.ts';
 import { SWITCHES } from './switches.ts';
 
@@ -89,15 +90,16 @@ test.each(Object.entries(PLANTS))(
 );
 
 test.each([
-  ['links go and come while all overflows', swings, SWINGS],
-  ['what has overflowed is stopped, and falls', stopAndFall, SWINGS],
-  ['the source falls again and again', falls, FALLS],
-  ['a clock jumps', clockJumps, {}],
-  ['flushes fail', badFlushes, {}],
-  ['a target is left alone', desertedBy(false), DESERTED],
-  ['a target is left alone, and taken over', desertedBy(true), { ...DESERTED, targets: 2, hasLog: false }],
-])('without a bug: %s', { timeout: 300_000 }, async (_, story, settings) => {
-  for (let seed = 1; seed <= 5; seed++) {
+  ['links go and come while all overflows', swings, SWINGS, 5],
+  ['what has overflowed is stopped, and falls', stopAndFall, SWINGS, 5],
+  ['the source falls again and again', falls, FALLS, 5],
+  ['a clock jumps', clockJumps, {}, 5],
+  ['flushes fail', badFlushes, {}, 5],
+  ['a target is left alone', desertedBy(false), DESERTED, 41],
+  ['a target is left alone, and taken over', desertedBy(true), DESERTED, 32],
+  ['one of two is left alone, and taken over', desertedBy(true), { ...DESERTED, targets: 2, hasLog: false }, 39],
+])('without a bug: %s', { timeout: 300_000 }, async (_, story, settings, seeds) => {
+  for (let seed = 1; seed <= seeds; seed++) {
     const { violations } = await runSeed(seed, story, { ...PLAIN, ...settings });
     expect([seed, violations]).toEqual([seed, []]);
   }
@@ -118,3 +120,15 @@ test.each([
     expect([seed, counts['scans of a copy'] ?? 0]).toEqual([seed, 0]);
   }
 });
+
+test('[MI13] a copy of writes that were given up is made anew when an operator says so, also where the source was made', async () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const { violations, counts } = await runSeed(seed, takenTwice, {
+      ...PLAIN,
+      ...DESERTED,
+      targets: 2,
+      hasLog: false,
+    });
+    expect([seed, violations, counts['journals made anew']]).toEqual([seed, [], 1]);
+  }
+}, 300_000);

@@ -8,6 +8,7 @@ import { toHex } from '../../agent/base/bytes.ts';
 import { MirrorSource } from '../../agent/mirror/source/source.ts';
 import { JOURNAL_ROLE, readSuper, type JournalSuper } from '../../agent/mirror/store/superblock.ts';
 import type { Target } from '../../agent/mirror/target/target.ts';
+import { targetOfSource } from '../../agent/settings/mirror.ts';
 import type { VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
 import { JOURNAL_RING_OFFSET, LINK_VERSION } from '../../agent/mirror/wire/layout.ts';
 import type { World } from '../sim/world.ts';
@@ -52,6 +53,8 @@ export class Site {
   wallRate = 1;
   /** Of the link, as its program speaks it. */
   linkVersion: number = LINK_VERSION;
+  /** Its settings say so, whatever it was made to be at first. */
+  #isMadeTarget = false;
   /** The last takeover that an operator asked for here was forced. */
   #isForced = false;
   /** That were said to it and are not done. */
@@ -118,7 +121,8 @@ export class Site {
     });
     this.machine = machine;
     network.isBack();
-    openRole(siteSettings(this.index, settings), {
+    const own = siteSettings(this.index, settings);
+    openRole(this.#isMadeTarget && own.role === 'source' ? targetOfSource(own) : own, {
       machine,
       keys: { cluster: () => [KEY], exports: null },
       log: { log: (...words: unknown[]) => this.#log(words) } as never,
@@ -213,6 +217,14 @@ export class Site {
     this.journal.wipe();
   }
 
+  /** What an operator does with a copy that nobody wants any more: from now on its settings say that it is a target. */
+  makeAnew(): void {
+    this.crash(false);
+    this.renewJournal();
+    this.#isMadeTarget = true;
+    this.boot();
+  }
+
   /** One of its volumes is not as large as it was made. */
   get isResized(): boolean {
     return this.volumes.some(({ grown }) => grown !== 0);
@@ -237,7 +249,7 @@ export class Site {
     if (superblock?.role === JOURNAL_ROLE.source && !last && oracle.isBlank) return oracle.begin(generation);
     if (!superblock || !last || toHex(superblock.generation) !== generation) return undefined;
     const parent = oracle.of(toHex(last.generation));
-    return parent && oracle.branched(generation, parent, last.until.mark, !this.#isForced);
+    return parent && oracle.branched(generation, parent, last.until, !this.#isForced);
   }
 
   #opened(role: MirrorSource | Target): void {
@@ -261,9 +273,10 @@ export class Site {
     world.note(`${this.name} ${why}`);
     const isDamaged = error !== undefined && /damaged|a journal that|everything is on/.test(error.message);
     if (isDamaged && !this.mayLack) oracle.violate('I16', `${this.name}: ${error.message}`);
-    if (error && this.isResized) this.#refused(error);
     // In the middle of a call of its start.
-    this.crash(error instanceof PowerCut);
+    const isPowerCut = error instanceof PowerCut;
+    if (error && !isPowerCut && this.isResized) this.#refused(error);
+    this.crash(isPowerCut);
     if (isDamaged) this.renewJournal();
     world.after(AGAIN_MS, () => this.boot());
   }

@@ -66,9 +66,9 @@ export class SourceSide {
       if (!put) return null;
       const decoded = decodeEntry(journal.windowFrom(put.position) ?? new Uint8Array(0), 0);
       if (!decoded.ok) throw new Error(`what was appended is no entry: ${decoded.fault}`);
-      const { mark, time, cycle } = decoded.entry;
+      const { mark, time, cycle, chain } = decoded.entry;
       const bytes = kind === ENTRY_KIND.write ? Uint8Array.from(Buffer.concat(chunks ?? [])) : null;
-      history.admitted({ mark, kind, cycle, time, volume, offset, length, bytes });
+      history.admitted({ mark, kind, cycle, time, chain, volume, offset, length, bytes });
       return put;
     };
     const admitted = group.admitted.bind(group);

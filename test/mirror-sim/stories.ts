@@ -182,6 +182,38 @@ export const desertedBy =
       world.after(world.within(100, 600), tries);
     });
   };
+
+/**
+ * One target takes over, and the source follows it; the other one, which knew nothing of that, takes over too. When the first is
+ * given up, what was the source is a copy of writes that nobody wants any more.
+ */
+export function takenTwice(sim: Simulation): void {
+  const { world, network, source, targets } = sim;
+  const [first, second] = targets;
+  if (!first || !second) return;
+  [sim.faultsMsMin, sim.isCalm] = [6000, true];
+  const once = (isSo: () => boolean, action: () => void): void =>
+    world.after(50, () => {
+      if (isSo()) action();
+      else if (!sim.isHealed) once(isSo, action);
+    });
+  once(
+    () => isCopy(first) && isCopy(second),
+    () => {
+      network.change(second.name, { up: [false, false] });
+      void first.command('mirror-takeover', { force: true });
+      once(
+        () => source.source?.succession.standing === 'overtaken',
+        () => void source.command('mirror-failback', { discard: true }),
+      );
+      once(
+        () => isCopy(source),
+        () => void second.command('mirror-takeover', { force: true }),
+      );
+    },
+  );
+}
+
 export const DESERTED: Partial<SimSettings> = {
   targets: 1,
   inquiry: { intervalMs: 50, misses: 3 },

@@ -12,6 +12,9 @@ export const durableRing = (journal: SourceJournal): LiveRing => ({
   get head() {
     return journal.durable;
   },
+  get durable() {
+    return journal.durable;
+  },
   windowFrom: (position) => journal.windowFrom(position),
   inFile: (position) => journal.inFile(position),
 });

@@ -161,7 +161,7 @@ function isHeld(source: SourceView, { prefix, cut }: TargetView): boolean {
 
 /** What is asked of an operator, because it takes a whole copy away: nothing that is said by mistake does. */
 const OVERWRITE =
-  'to overwrite it, stop the target, remove its journal (of a device: overwrite its first MiB with zeroes) and start it: then all of it is compared';
+  'to overwrite it, stop the target, remove its journal (of a device: overwrite its first MiB with zeroes) and start it with settings that say role: target; then all of it is compared';
 
 function sameGeneration(source: SourceView, target: TargetView): Meeting {
   const { durable } = source;

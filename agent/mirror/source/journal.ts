@@ -243,6 +243,13 @@ export class SourceJournal {
     this.#freed = Math.max(this.#freed, Math.min(position, this.#appender.head));
   }
 
+  /** Somebody needs what lies behind `position` again, though it was let go of. False when it is too late. */
+  keepFrom(position: number): boolean {
+    if (position < this.#super.tail.soon) return false;
+    this.#freed = Math.min(this.#freed, position);
+    return true;
+  }
+
   /** Reads blocks of the send volumes as they are behind all that was appended before this call ([MI7]). */
   cut(cut: CutBlocks, done: (image: Image) => void): void {
     this.#command({ id: ++this.#imageId, at: this.#appender.head, cut }, done);

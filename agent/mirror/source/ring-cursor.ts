@@ -11,6 +11,8 @@ import { JOURNAL_RING_OFFSET } from '../wire/layout.ts';
 export interface LiveRing extends RingSize {
   /** The end of what was appended. */
   readonly head: number;
+  /** What the file holds for sure; behind it a write may be under way, or have failed. */
+  readonly durable: number;
   /** What the window holds from `position` to its boundary; null when it has been written over. */
   windowFrom(position: number): Uint8Array | null;
   /** Whether the file still holds what lay at `position`. */
@@ -98,7 +100,8 @@ export class RingCursor {
       const window = this.#ring.windowFrom(position);
       if (window) return { bytes: window, length: Math.min(window.length, this.#ring.head - position) };
       const offset = fileOffset(position, this.#ring);
-      const length = Math.min(most, JOURNAL_RING_OFFSET + this.#ring.ringBytes - offset, this.#ring.head - position);
+      // What the window has lost is durable, to the end of its last entry.
+      const length = Math.min(most, JOURNAL_RING_OFFSET + this.#ring.ringBytes - offset, this.#ring.durable - position);
       const bytes = new Uint8Array(length);
       await this.#readFile(offset, bytes);
       if (!this.#ring.inFile(position)) throw lost('what it lacks has been written over');

@@ -28,6 +28,8 @@ export interface SessionHost {
   /** Where the journal ended when this process began. */
   readonly begun: RingPlace;
   placeBefore(mark: number): RingPlace | null;
+  /** Keeps what lies behind this position, though it was let go of; false when it is too late. */
+  keepFrom(position: number): boolean;
   /** Makes durable what was appended so far; rejects when the journal fails. */
   durable(): Promise<RingPlace>;
   /** Whether checkpoints will refer to what was sent. */

@@ -222,6 +222,7 @@ function hostOf(
     },
     begun: journal.end,
     placeBefore: (mark) => journal.placeBefore(mark),
+    keepFrom: (position) => journal.keepFrom(position),
     durable: async () =>
       new Promise((resolve, reject) => {
         const place = journal.end;

@@ -21,6 +21,11 @@ export class Tail {
     this.position = superblock.tailPosition;
   }
 
+  /** The same of the newest superblock, durable or not: what lies before is gone before long. */
+  get soon(): number {
+    return this.#superblock.tailPosition;
+  }
+
   /** Whether a place for the tail is wanted here. */
   wants(position: number): boolean {
     return position - (this.#milestones.at(-1)?.position ?? -Infinity) >= this.#grain;

@@ -360,8 +360,6 @@ export class TargetSession {
     this.#resync = null;
     this.#problem = reason;
     this.link.lost();
-    // By a superblock that was on its way when the session began.
-    if (!this.#host.ring.inFile(this.#freed)) this.link.overflowed();
     this.#host.changed();
     // The same again is no news: it is tried every few seconds.
     if (this.#isStopped || reason === this.#told) return;
@@ -421,7 +419,7 @@ export class TargetSession {
     if (meeting.how === 'replay') await cursor.seek(meeting.from);
     this.#checkWanted();
     // Its bitmap was in force, and while it was looked for nothing kept it.
-    if (!host.ring.inFile(cursor.place.position)) throw new Error('what it lacks has been written over');
+    if (!host.keepFrom(cursor.place.position)) throw new Error('what it lacks has been let go of');
     // A new one in any case: of the number that an attempt before bore, frames may still be under way.
     do this.link.nextSession();
     while (this.link.session <= welcome.session);

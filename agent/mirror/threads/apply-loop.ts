@@ -76,7 +76,8 @@ const EIO = 5;
 export class ApplyLoop {
   readonly #parts: ApplyLoopParts;
   readonly #devices: (VolumeDevice | null)[];
-  readonly #dirty = new Set<number>();
+  /** May hold what no flush has seen; at first all: a comparison finds equal what a process wrote that was killed. */
+  readonly #dirty: Set<number>;
   #journal: JournalDevice | null = null;
   #command: ApplyCommand | null = null;
   /** The next one of the list. */
@@ -92,6 +93,7 @@ export class ApplyLoop {
   constructor(parts: ApplyLoopParts) {
     this.#parts = parts;
     this.#devices = Array.from({ length: parts.volumeCount }, () => null);
+    this.#dirty = new Set(this.#devices.keys());
   }
 
   /** The next list, when the one before is done. */
@@ -268,7 +270,7 @@ export class ApplyLoop {
     this.close();
     this.#next = 0;
     this.#unverified = [];
-    this.#dirty.clear();
+    for (const volume of this.#devices.keys()) this.#dirty.add(volume);
     this.#retryMs = Math.min(RETRY_MS_MAX, Math.max(RETRY_MS_MIN, this.#retryMs * 2));
     this.#retryAtMs = nowMs + this.#retryMs;
     const [journalErrno, volumesErrno] = of === 'journal' ? [-errno, 0] : [0, -errno];

@@ -16,7 +16,9 @@ test('I21: whoever is away is waited for until it is durable elsewhere that it i
 });
 
 test('I21: the mark is taken away when it is in sync again, and set anew when it leaves', () => {
-  const cover = new Cover(true, 0);
+  const cover = new Cover(false, 0);
+  expect(cover.look(false, true, 7, 0)).toEqual({ do: 'mark', cut: 7 });
+  cover.marked();
   expect(cover.isWaitedFor).toBe(false);
   expect(cover.look(false, true, 7, 1)).toBeNull();
   expect(cover.look(true, true, 9, 2)).toEqual({ do: 'clear' });
@@ -42,4 +44,16 @@ test('a start gives a target time to be met, and believes no device that it cann
   const unknown = new Cover(null, 0);
   expect(unknown.isWaitedFor).toBe(true);
   expect(unknown.look(true, false, 7, 1)).toEqual({ do: 'clear' });
+});
+
+test('I21: a start believes a mark that it finds when nobody claims the role, at once and since when it was', () => {
+  // It was written before the claims were read, by a run that answered nobody because of one.
+  const found = new Cover(true, 1000);
+  expect(found.isWaitedFor).toBe(true);
+  expect(found.look(false, false, 7, 1)).toEqual({ do: 'mark', cut: Infinity });
+  expect(found.isWaitedFor).toBe(true);
+  expect(found.look(false, true, 7, 2)).toBeNull();
+  found.marked();
+  expect(found.isWaitedFor).toBe(false);
+  expect(new Cover(true, 1000).look(true, true, 9, 1)).toEqual({ do: 'clear' });
 });

@@ -67,6 +67,9 @@ beforeEach(() => {
     get head() {
       return appender.head;
     },
+    get durable() {
+      return appender.head;
+    },
     windowFrom: (position: number) => memory.window.subarray(position % SIZE.windowBytes),
     inFile: () => true,
   };

@@ -30,6 +30,9 @@ const ring: LiveRing = {
   get head() {
     return appender.head;
   },
+  get durable() {
+    return appender.durable;
+  },
   windowFrom: (position) =>
     position < appender.windowStart ? null : memory.window.subarray(position % SIZE.windowBytes),
   inFile: (position) => position >= tail && position >= appender.head - SIZE.ringBytes,
@@ -121,6 +124,20 @@ test('what a former lap left where the file has not been written yet is not take
   const seen: number[] = [];
   for (let batch = await cursor.load(1 << 20); batch; batch = await cursor.load(1 << 20)) seen.push(...marksOf(batch));
   expect(seen).toEqual([67, 68, 69]);
+});
+
+test('what is being written to the file, or could not be, is taken from the window', async () => {
+  for (let i = 0; i < 100; i++) write(100);
+  const { head } = appender;
+  appender.append(ENTRY_KIND.write, 0, 0, 2000, [new Uint8Array(2000).fill(2000)]);
+  // Its header is there, and nothing of its payload.
+  for (let at = head; at < head + ENTRY.bytes; at++) {
+    file[JOURNAL_RING_OFFSET + (at % SIZE.ringBytes)] = memory.window[at % SIZE.windowBytes] ?? 0;
+  }
+  const cursor = new RingCursor(ring, START, readFile);
+  const seen: number[] = [];
+  for (let batch = await cursor.load(1 << 20); batch; batch = await cursor.load(1 << 20)) seen.push(...marksOf(batch));
+  expect([reads, seen]).toEqual([1, Array.from({ length: 101 }, (_, i) => i + 1)]);
 });
 
 test('what was written over is told, never sent', async () => {

@@ -52,8 +52,10 @@ class World {
   readonly dials: End[] = [];
   /** What the source said on the newest connection. */
   heard: Frame[] = [];
-  /** The ring has what the target lacks. */
+  /** The ring has what the target lacks, and can keep it. */
   isKept = true;
+  /** From where on it was told to. */
+  readonly keptFrom: number[] = [];
   target!: LinkConnection;
   readonly session: TargetSession;
 
@@ -69,7 +71,7 @@ class World {
         timers: { after, idly: after, every: () => () => {}, soon: setImmediate },
         network: { dial: () => this.#dial() },
       },
-      ring: { ...RING, head: 0, windowFrom: () => null, inFile: () => this.isKept },
+      ring: { ...RING, head: 0, durable: 0, windowFrom: () => null, inFile: () => true },
       readFile: async () => {},
       group: 'group',
       shape: { group: 'group', volumes: VOLUMES, generation: GENERATION, ancestry: [] },
@@ -79,6 +81,10 @@ class World {
       newest: 0,
       begun: START,
       placeBefore: () => null,
+      keepFrom: (position: number) => {
+        this.keptFrom.push(position);
+        return this.isKept;
+      },
       durable: async () => Promise.resolve(START),
       keepsTransfers: false,
       key: () => new Uint8Array(32),
@@ -229,7 +235,7 @@ test('[CY2] more connections join when the session is begun there, and are diall
 });
 
 describe('what the ring kept nothing for', () => {
-  test('is written over while they meet: no session is begun, and its bitmap stays in force', async () => {
+  test('is let go of while they meet: no session is begun, and its bitmap stays in force', async () => {
     world.session.overflowed();
     await world.connects();
     world.isKept = false;
@@ -238,15 +244,12 @@ describe('what the ring kept nothing for', () => {
     expect([world.session.link.state, world.session.link.isOutdated]).toEqual(['bitmap', true]);
   });
 
-  test('is written over just when the session begins: when that ends, its bitmap is in force again', async () => {
+  test('is kept again from the moment on at which the session begins', async () => {
     world.session.overflowed();
     await world.connects();
+    expect(world.keptFrom).toEqual([]);
     await world.welcomes();
-    expect(world.session.link.isOutdated).toBe(false);
-    world.isKept = false;
-    world.dials.at(-1)?.destroy();
-    await world.settle();
-    expect([world.session.link.state, world.session.link.isOutdated]).toEqual(['bitmap', true]);
+    expect([world.session.link.isOutdated, world.keptFrom]).toEqual([false, [0]]);
   });
 });
 

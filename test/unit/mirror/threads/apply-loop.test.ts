@@ -19,14 +19,17 @@ function bed() {
   journal.write(JOURNAL_RING_OFFSET, bytes);
   const reports: ApplyReport[] = [];
   let nowMs = 0;
-  const loop = new ApplyLoop({
-    ring: SIZE,
-    volumeCount: 1,
-    open: () => volume,
-    openJournal: () => journal,
-    nowMs: () => (nowMs += 2000),
-    tell: (report) => reports.push(report),
-  });
+  /** A process that begins on what is there. */
+  const again = (): ApplyLoop =>
+    new ApplyLoop({
+      ring: SIZE,
+      volumeCount: 1,
+      open: () => volume,
+      openJournal: () => journal,
+      nowMs: () => (nowMs += 2000),
+      tell: (report) => reports.push(report),
+    });
+  const loop = again();
   let id = 0;
   const apply = (): void => {
     loop.take({ id: ++id, places: Float64Array.of(0, bytes.length) });
@@ -35,7 +38,7 @@ function bed() {
   const image = (): void => {
     expect(loop.write({ image: 1, volume: 0, offset: 40_960, bytes: new Uint8Array(4096).fill(9) }).errno).toBe(0);
   };
-  return { loop, volume, reports, apply, image };
+  return { loop, volume, reports, apply, image, again };
 }
 
 test('[MI15] an image that a failing flush took is told, once; one that was flushed is safe', () => {
@@ -56,6 +59,41 @@ test('[MI15] an image that a failing flush took is told, once; one that was flus
   apply();
   expect(reports.at(-1)).toMatchObject({ isDone: false, imagesLost: false });
   expect(volume.content[40_960]).toBe(9);
+});
+
+test('[MI9] what a process wrote that was killed, and a comparison finds equal, is flushed before a cut counts', () => {
+  const { reports, image, volume, again } = bed();
+  image();
+  const next = again();
+  next.take({ id: 1, places: new Float64Array(0) });
+  next.step();
+  expect(reports.at(-1)).toMatchObject({ isDone: true });
+  volume.crash(new Prng(1));
+  expect(volume.content[40_960]).toBe(9);
+});
+
+test('[MI15] so is what lies on another volume than the one whose flush failed', () => {
+  const [good, bad] = [new CrashDisk(65_536), new CrashDisk(65_536)];
+  const reports: ApplyReport[] = [];
+  let nowMs = 0;
+  const loop = new ApplyLoop({
+    ring: SIZE,
+    volumeCount: 2,
+    open: (volume) => (volume === 0 ? bad : good),
+    openJournal: () => -EIO,
+    nowMs: () => (nowMs += 2000),
+    tell: (report) => reports.push(report),
+  });
+  for (const volume of [0, 1]) loop.write({ image: 1, volume, offset: 0, bytes: new Uint8Array(4096).fill(9) });
+  bad.flushFault = () => -EIO;
+  loop.take({ id: 1, places: new Float64Array(0) });
+  loop.step();
+  expect(reports.at(-1)).toMatchObject({ isDone: false, imagesLost: true });
+  bad.flushFault = () => null;
+  loop.step();
+  expect(reports.at(-1)).toMatchObject({ isDone: true });
+  good.crash(new Prng(1));
+  expect(good.content[0]).toBe(9);
 });
 
 /** Entries that lie behind one another up to the ring's end, and on from its begin. */
