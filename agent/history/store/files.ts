@@ -42,6 +42,11 @@ export interface RecordingHead {
   /** As hexadecimal text. */
   readonly generation: string;
   readonly base: Base;
+  /**
+   * Words that void marks: what lies in a segment before `segment` and bears a mark beyond `until` is void. Who reads some segments
+   * does not see the words in those behind them. Left out in one that an earlier program made.
+   */
+  readonly branches?: readonly { readonly segment: number; readonly until: number }[];
 }
 
 const HEAD = 'head';

@@ -7,9 +7,8 @@ import { setImmediate as breath } from 'node:timers/promises';
 import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
 import type { Span } from '../core/spans.ts';
-import type { RecordTable } from '../core/table.ts';
 import { basePath, controlPath, dataPath, flushFolder, writeHead, type Base } from './files.ts';
-import { loadRecording, type Loaded, type SegmentFacts } from './load.ts';
+import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
 import { State } from './state.ts';
 
 export interface Folded {
@@ -29,7 +28,7 @@ export async function foldOldest(folder: string, current: number): Promise<Folde
     const loaded = loadRecording(folder, most);
     const [oldest] = loaded.segments;
     if (!oldest || oldest.segment >= current) return null;
-    const wanted = lastMark(loaded.table, oldest);
+    const wanted = lastMark(loaded, oldest);
     const span = loaded.extent.spans.find(({ to }) => to >= wanted);
     const isAll = loaded.segments.length < most || (loaded.segments.at(-1)?.segment ?? current) >= current;
     if (span) return foldTo(loaded, Math.max(wanted, span.from), current, span);
@@ -52,7 +51,7 @@ export async function foldTo(loaded: Loaded, mark: number, current: number, span
   const removed: number[] = [];
   let bytes = 0;
   for (const facts of loaded.segments) {
-    if (facts.segment >= current || lastMark(table, facts) > mark) break;
+    if (facts.segment >= current || lastMark(loaded, facts) > mark) break;
     rmSync(controlPath(folder, facts.segment), { force: true });
     rmSync(dataPath(folder, facts.segment), { force: true });
     removed.push(facts.segment);
@@ -107,14 +106,16 @@ function runs(blocks: readonly number[], bytes: number): { from: number; to: num
   return found;
 }
 
-/** The last mark that anything in a segment says something of: what it has control of, and what it has data of. */
-function lastMark(table: RecordTable, { segment, recordFrom, recordTo }: SegmentFacts): number {
+/** The last mark that anything in a segment says something of that is not void: what it has control of, and what it has data of. */
+function lastMark({ table, head }: Loaded, { segment, recordFrom, recordTo }: SegmentFacts): number {
+  const until = voidBeyond(head, segment);
   let last = 0;
   for (let record = recordFrom; record < recordTo; record++) {
     const kind = table.kind(record);
     const counts =
       isEntry(kind) || kind === RECORD_KIND.image || kind === RECORD_KIND.place || kind === RECORD_KIND.whole;
-    if (counts) last = Math.max(last, table.mark(record));
+    const mark = table.mark(record);
+    if (counts && mark <= until) last = Math.max(last, mark);
   }
   for (const record of table.order) {
     const { mark, segment: lies } = table.record(record);

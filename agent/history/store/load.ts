@@ -3,6 +3,7 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
 import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
+import { encoded } from './joiner.ts';
 import { CONTROL_FRAME, EMPTY_RECORD, encodeRecord, readControlFrame, RECORD, RECORD_KIND } from '../wire/record.ts';
 import { controlPath, dataPath, readHead, segmentsIn, type RecordingHead } from './files.ts';
 import { readKnown } from './known.ts';
@@ -43,8 +44,11 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
   const pieces: Uint8Array[] = [];
   const segments: SegmentFacts[] = [];
   const all = [...new Set([...control, ...data])].sort((a, b) => a - b);
+  // Without a list of them it is not known what a word behind those that are read voids.
+  const { branches } = head;
+  const some = branches ? all.slice(0, most) : all;
   let count = 0;
-  for (const segment of all.slice(0, most)) {
+  for (const segment of some) {
     const recordFrom = count;
     const put = (...more: readonly Uint8Array[]): void => {
       pieces.push(...more);
@@ -65,6 +69,9 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
       recordTo: count,
     });
   }
+  for (const { segment, until } of branches ?? []) {
+    if (segment > (some.at(-1) ?? 0)) pieces.push(encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
+  }
   const table = buildTable(joined(pieces), (segment) => data.has(segment));
   const times = correctedTimes(table, head.base.timeUs);
   const extent = extentOf(table, basePoint(head), times, known);
@@ -74,6 +81,10 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
 /** What is being folded can be restored from where it will be. */
 export const basePoint = ({ base }: RecordingHead): WholePoint | null =>
   base.state === 'whole' || base.state === 'folding' ? { mark: base.mark, timeUs: base.timeUs } : null;
+
+/** What of a segment's marks is void beyond: Infinity without. */
+export const voidBeyond = ({ branches = [] }: RecordingHead, segment: number): number =>
+  branches.reduce((least, branch) => (branch.segment > segment ? Math.min(least, branch.until) : least), Infinity);
 
 interface ControlRead {
   readonly records: Uint8Array[];

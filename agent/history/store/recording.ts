@@ -59,6 +59,9 @@ interface Arrived {
   readonly offset: number;
 }
 
+/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
+type Word = ControlRecord & { readonly branchedTo?: string };
+
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = 256 * 1024;
 const AGAIN_MS = 1000;
@@ -82,11 +85,13 @@ export class Recording {
   /** Not written yet. */
   #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
   #records: Uint8Array[] = [];
-  #words: ControlRecord[] = [];
+  #words: Word[] = [];
   #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
   #pendingBytes = 0;
   #storedBytes = 0;
   #wholeFrom = 0;
+  /** While the volumes are being taken: where it ended before. */
+  #standing: Joiner['prefix'] | null = null;
   #isWriting = false;
   /** To be looked after, though nothing has come. */
   #isDue = false;
@@ -177,9 +182,22 @@ export class Recording {
     return state === 'whole' || state === 'folding';
   }
 
-  /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap. */
+  /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap, until there is a whole mark. */
   startAt(mark: number, chain: bigint): void {
+    this.#standing ??= this.prefix;
     this.#joiner.startAt(mark, chain);
+  }
+
+  /** How far there are states: what is recorded behind a gap, and has no whole mark yet, is none. */
+  get standing(): Joiner['prefix'] {
+    return this.#standing ?? this.prefix;
+  }
+
+  /** It goes on from there. */
+  resume(): void {
+    const { mark, chain } = this.standing;
+    if (this.#standing) this.#joiner.startAt(mark, chain);
+    this.#standing = null;
   }
 
   /** The base is filled by the images that come now. */
@@ -190,15 +208,19 @@ export class Recording {
     emptyBase(this.folder, this.#head.volumes);
   }
 
-  /** [HI5] Marks beyond it are another's. */
+  /**
+   * [HI5] Marks beyond it are another's. The word that voids them is durable before the head names the generation: a crash between the
+   * two is mended by saying it again.
+   */
   branch(generation: string, { mark: until, chain }: { readonly mark: number; readonly chain: bigint }): void {
     this.#dropPending(until);
-    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until });
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until, branchedTo: generation });
     const { base } = this.#head;
     // Folded into it, and void: there is no state that it is.
     const isVoid = base.state !== 'none' && Math.max(base.mark, base.over) > until;
-    this.#setHead({ ...this.#head, generation, base: isVoid ? { ...base, state: 'filling' } : base });
+    if (isVoid) this.#setHead({ ...this.#head, base: { ...base, state: 'filling' } });
     this.#joiner.cut(until, chain);
+    if (this.#standing && this.#standing.mark > until) this.#standing = { mark: until, chain };
     this.#start();
   }
 
@@ -210,10 +232,6 @@ export class Recording {
       body,
       arrived: arrived.filter(({ header }) => header.mark <= until),
     }));
-  }
-
-  adopt(generation: string): void {
-    this.#setHead({ ...this.#head, generation });
   }
 
   clock(mark: number, aheadNs: bigint): void {
@@ -266,9 +284,9 @@ export class Recording {
     return null;
   }
 
-  /** All of the volumes is known at this mark, when everything up to it is here. */
-  whole(mark: number): void {
-    const time = BigInt(Math.round(this.#options.nowMs())) * 1_000_000n;
+  /** All of the volumes is known at this mark, when everything up to it is here; at `ms` nothing was written behind it. */
+  whole(mark: number, ms = this.#options.nowMs()): void {
+    const time = BigInt(Math.round(ms)) * 1_000_000n;
     this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.whole, mark, time });
     this.#start();
   }
@@ -435,16 +453,17 @@ export class Recording {
   async #write(group: {
     readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
     readonly records: readonly Uint8Array[];
-    readonly words: readonly ControlRecord[];
+    readonly words: readonly Word[];
     readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
   }): Promise<void> {
-    if (!this.#control || !this.#data) await this.#openSegment();
+    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
+    // All that a branch voids lies in segments before its own.
+    if (!this.#control || !this.#data || group.words.some(isBranch)) await this.#openSegment();
     if (group.images.length > 0) await this.#writeImages(group.images);
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
     for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
     const wholes = group.words.filter(({ kind }) => kind === RECORD_KIND.whole);
-    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
     // It voids what stands before it, and what came since is of the new generation.
     records.unshift(...group.words.filter(isBranch).map(encoded));
     records.push(...group.words.filter((one) => !isBranch(one)).map(encoded));
@@ -461,17 +480,27 @@ export class Recording {
     this.#controlEnd += frame.length;
     this.#storedBytes += frame.length;
     done();
-    for (const { mark } of wholes) {
+    for (const { branchedTo, mark } of group.words) if (branchedTo !== undefined) this.#branched(branchedTo, mark);
+    for (const { mark, time } of wholes) {
       this.#wholeFrom = mark;
-      this.#becomeWhole(mark);
+      this.#standing = null;
+      this.#becomeWhole(mark, Number(time / 1000n));
     }
   }
 
+  /** The word is durable. */
+  #branched(generation: string, until: number): void {
+    const { branches } = this.#head;
+    const [oldest = 0] = segmentsIn(this.folder, 'control');
+    const more = branches && [...branches.filter(({ segment }) => segment > oldest), { segment: this.#segment, until }];
+    this.#setHead({ ...this.#head, generation, ...(more ? { branches: more } : {}) });
+  }
+
   /** The base files are what this mark and all behind it stand on. */
-  #becomeWhole(mark: number): void {
+  #becomeWhole(mark: number, timeUs: number): void {
     const { base } = this.#head;
     if (base.state !== 'filling') return;
-    this.#setHead({ ...this.#head, base: { ...base, mark, timeUs: this.#options.nowMs() * 1000, state: 'whole' } });
+    this.#setHead({ ...this.#head, base: { ...base, mark, timeUs, state: 'whole' } });
   }
 
   async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {

@@ -242,6 +242,53 @@ test('[HI5] a branch below what was folded leaves no base: of what is void there
   expect(loadRecording(world.folder).extent.spans).toEqual([]);
 });
 
+test('[HI4] [HI5] a fold of old segments brings nothing into the base that a word in a later one voids', async () => {
+  const random = new Prng(12);
+  const sizes = [65_536];
+  const world = made(sizes);
+  const base = contents(random, sizes);
+  let recording = await world.open();
+  fillBase(recording, base);
+  const former = randomWrites(random, 24, sizes);
+  for (const from of [0, 8, 16]) {
+    feed(recording, random, former.slice(from, from + 8));
+    // Begins a segment.
+    await recording.prune(0, Infinity);
+  }
+  recording.branch('22'.repeat(16), { mark: 4, chain: 28n });
+  await recording.settled();
+  const writes = [...former.slice(0, 4), ...randomWrites(random, 3, sizes, 5)];
+  feed(recording, random, writes.slice(4));
+  await recording.settled();
+  for (let i = 0; i < 4; i++) await recording.prune(Infinity, Infinity);
+  recording = await world.open();
+  const { extent, head } = loadRecording(world.folder);
+  expect([recording.prefix.mark, extent.gaps, extent.spans.at(-1)?.to]).toEqual([7, [], 7]);
+  // And what is void keeps no segment from being folded.
+  expect(head.base.mark).toBe(7);
+  expect(world.at(7)).toEqual(replayed(base, writes, 7));
+});
+
+test('[OS5] a session that is lost while the volumes are being taken: it ends where it ended before', async () => {
+  const random = new Prng(13);
+  const sizes = [65_536];
+  const world = made(sizes);
+  const recording = await world.open();
+  fillBase(recording, contents(random, sizes));
+  const writes = randomWrites(random, 40, sizes);
+  feed(recording, random, writes.slice(0, 10));
+  await recording.settled();
+  const before = recording.standing;
+  recording.startAt(20, 140n);
+  feed(recording, random, writes.slice(20, 30));
+  await recording.settled();
+  expect([recording.prefix.mark, recording.standing]).toEqual([30, before]);
+  recording.startAt(32, 224n);
+  recording.whole(32);
+  await recording.settled();
+  expect(recording.standing.mark).toBe(32);
+});
+
 test('[OS5] what is missing is a gap: no state in it, the ones around it as they were', async () => {
   const random = new Prng(9);
   const sizes = [65_536];
