@@ -8,7 +8,6 @@ import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.
 import {
   decodeRecord,
   EMPTY_RECORD,
-  encodeControlFrame,
   isEntry,
   isSane,
   RECORD,
@@ -19,7 +18,6 @@ import {
   basePath,
   controlPath,
   dataPath,
-  flushFolder,
   isRecording,
   makeFolder,
   readHead,
@@ -34,6 +32,7 @@ import { finishFold, foldOldest } from './fold.ts';
 import { encoded, Joiner, placeRecord, type Place } from './joiner.ts';
 import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
 import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, makeReserve, type Owner } from './make.ts';
+import { OpenSegment } from './open-segment.ts';
 import { Present } from './present.ts';
 
 export interface Retention {
@@ -73,14 +72,8 @@ export class Recording {
   readonly #sizes: readonly number[];
   readonly #segmentBytes: number;
   readonly #present: Present;
+  readonly #segment: OpenSegment;
   #head: RecordingHead;
-  #segment = 0;
-  #segmentSinceMs = 0;
-  #control: FileHandle | null = null;
-  #data: FileHandle | null = null;
-  #controlEnd = 0;
-  #dataEnd = 0;
-  #sequence = 0;
   readonly #joiner = new Joiner();
   /** Not written yet. */
   #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
@@ -112,8 +105,12 @@ export class Recording {
     const { bytes } = options.retention;
     const wanted = bytes === 0 ? SEGMENT_BYTES_MAX : Math.floor(bytes / 8);
     this.#segmentBytes = Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, wanted));
-    this.#segmentSinceMs = options.nowMs();
     this.#present = new Present(options.folder);
+    this.#segment = new OpenSegment(options.folder, this.#present, {
+      segment: loaded.segments.at(-1)?.segment ?? 0,
+      sequence: Math.max(0, ...loaded.segments.map(({ lastSequence }) => lastSequence)),
+      nowMs: options.nowMs(),
+    });
     this.#takeOver(loaded);
   }
 
@@ -341,8 +338,7 @@ export class Recording {
     this.#isClosing = true;
     await this.settled();
     this.#isClosed = true;
-    await this.#control?.close();
-    await this.#data?.close();
+    await this.#segment.close();
     closeSync(this.#lock);
   }
 
@@ -353,12 +349,10 @@ export class Recording {
     this.#joiner.takeOver(table, upTo);
     this.#wholeFrom = last?.from ?? 0;
     this.#storedBytes = segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0);
-    this.#sequence = Math.max(0, ...segments.map(({ lastSequence }) => lastSequence));
     const newest = segments.at(-1);
     // What a crash cut off is written over by nothing: a new segment is begun, and the torn end goes.
     if (newest && newest.controlEnd < newest.controlBytes)
       cutFile(controlPath(this.folder, newest.segment), newest.controlEnd);
-    this.#segment = newest?.segment ?? 0;
   }
 
   #setHead(head: RecordingHead): void {
@@ -446,7 +440,7 @@ export class Recording {
   async #checkFiles(isDue: boolean): Promise<void> {
     // Open files would take everything where the storage is gone, or another's.
     if (!isRecording(this.folder)) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' });
-    await this.#present.checkOpen(this.#segment, [this.#control, this.#data]);
+    await this.#segment.check();
     if (isDue) this.#present.checkAll();
   }
 
@@ -458,7 +452,7 @@ export class Recording {
   }): Promise<void> {
     const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
     // All that a branch voids lies in segments before its own.
-    if (!this.#control || !this.#data || group.words.some(isBranch)) await this.#openSegment();
+    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#nextSegment();
     if (group.images.length > 0) await this.#writeImages(group.images);
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
@@ -468,17 +462,7 @@ export class Recording {
     records.unshift(...group.words.filter(isBranch).map(encoded));
     records.push(...group.words.filter((one) => !isBranch(one)).map(encoded));
     if (records.length === 0) return;
-    const frame = encodeControlFrame(records, {
-      sequence: this.#sequence + 1,
-      segment: this.#segment,
-      writtenAt: BigInt(Math.round(this.#options.nowMs())) * 1_000_000n,
-    });
-    await writeAll(this.#control, [frame], this.#controlEnd);
-    await this.#control?.datasync();
-    await this.#present.checkOpen(this.#segment, [this.#control, this.#data]);
-    this.#sequence++;
-    this.#controlEnd += frame.length;
-    this.#storedBytes += frame.length;
+    this.#storedBytes += await this.#segment.appendControl(records, this.#options.nowMs());
     done();
     for (const { branchedTo, mark } of group.words) if (branchedTo !== undefined) this.#branched(branchedTo, mark);
     for (const { mark, time } of wholes) {
@@ -492,7 +476,10 @@ export class Recording {
   #branched(generation: string, until: number): void {
     const { branches } = this.#head;
     const [oldest = 0] = segmentsIn(this.folder, 'control');
-    const more = branches && [...branches.filter(({ segment }) => segment > oldest), { segment: this.#segment, until }];
+    const more = branches && [
+      ...branches.filter(({ segment }) => segment > oldest),
+      { segment: this.#segment.number, until },
+    ];
     this.#setHead({ ...this.#head, generation, ...(more ? { branches: more } : {}) });
   }
 
@@ -525,50 +512,33 @@ export class Recording {
     const entries: Place[] = [];
     const images: Place[] = [];
     if (bodies.length === 0) return { entries, images };
-    let position = this.#dataEnd;
+    let position = this.#segment.dataBytes;
     for (const { body, arrived } of bodies) {
       for (const { header, offset } of arrived) {
-        const place = { segment: this.#segment, position: position + offset, header };
+        const place = { segment: this.#segment.number, position: position + offset, header };
         (header.kind === RECORD_KIND.image ? images : entries).push(place);
       }
       position += body.length;
     }
-    await writeAll(
-      this.#data,
-      bodies.map(({ body }) => body),
-      this.#dataEnd,
-    );
-    await this.#data?.datasync();
-    this.#storedBytes += position - this.#dataEnd;
-    this.#dataEnd = position;
+    this.#storedBytes += await this.#segment.appendData(bodies.map(({ body }) => body));
     return { entries, images };
   }
 
-  async #openSegment(): Promise<void> {
-    await this.#control?.close();
-    await this.#data?.close();
-    this.#segment++;
-    this.#control = await open(controlPath(this.folder, this.#segment), 'w', 0o600);
-    this.#data = await open(dataPath(this.folder, this.#segment), 'w', 0o600);
-    this.#present.add(this.#segment);
-    this.#controlEnd = 0;
-    this.#dataEnd = 0;
-    this.#segmentSinceMs = this.#options.nowMs();
-    flushFolder(this.folder);
+  async #nextSegment(): Promise<void> {
+    await this.#segment.next(this.#options.nowMs());
   }
 
   async #roll(): Promise<void> {
-    // What a start found and has not written to is full as well.
-    const isFound = this.#control === null && this.#segment > 0;
-    if (this.#controlEnd > 0 || isFound) await this.#openSegment();
+    if (this.#segment.isBegun) await this.#nextSegment();
   }
 
   /** Begins a segment when the present one is full, and drops the oldest when there is too much. */
   async #keepWithin(): Promise<void> {
     const { hours, bytes } = this.#options.retention;
     const nowMs = this.#options.nowMs();
-    const isOld = hours > 0 && nowMs - this.#segmentSinceMs > (hours * 3_600_000) / 16;
-    const isFull = this.#dataEnd >= this.#segmentBytes || this.#controlEnd >= this.#segmentBytes / 2;
+    const isOld = hours > 0 && nowMs - this.#segment.sinceMs > (hours * 3_600_000) / 16;
+    const isFull =
+      this.#segment.dataBytes >= this.#segmentBytes || this.#segment.controlBytes >= this.#segmentBytes / 2;
     try {
       if (isFull || isOld) await this.#roll();
       else return;
@@ -586,13 +556,13 @@ export class Recording {
   /** Whether all of the oldest segment was written before. */
   #isOldestBefore(us: number): boolean {
     const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment) return false;
+    if (oldest >= this.#segment.number) return false;
     return statSync(controlPath(this.folder, oldest)).mtimeMs * 1000 < us;
   }
 
   async #dropOldest(): Promise<{ readonly segments: number; readonly bytes: number } | null> {
     if (!this.#options.keepsBase) return this.#removeOldest();
-    const folded = await foldOldest(this.folder, this.#segment);
+    const folded = await foldOldest(this.folder, this.#segment.number);
     if (!folded) return null;
     this.#head = { ...this.#head, base: folded.base };
     this.#storedBytes -= folded.bytes;
@@ -602,7 +572,7 @@ export class Recording {
 
   #removeOldest(): { readonly segments: number; readonly bytes: number } | null {
     const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment) return null;
+    if (oldest >= this.#segment.number) return null;
     let bytes = 0;
     for (const path of [controlPath(this.folder, oldest), dataPath(this.folder, oldest)]) {
       if (existsSync(path)) bytes += statSync(path).size;

@@ -4,9 +4,11 @@ import {
   copyFileSync,
   cpSync,
   existsSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -364,6 +366,25 @@ test('files that are removed under the one who writes are told, and nothing behi
       expect(recording.prefix.mark).toBe(10);
     }
   }
+});
+
+test('a segment that cannot be begun is a fault while that lasts: what comes behind it is recorded', async () => {
+  const random = new Prng(31);
+  const sizes = [65_536];
+  const world = made(sizes);
+  const recording = await world.open();
+  fillBase(recording, [new Uint8Array(65_536)]);
+  const writes = randomWrites(random, 20, sizes);
+  feed(recording, random, writes.slice(0, 10));
+  await recording.settled();
+  const inTheWay = controlPath(world.folder, 2);
+  mkdirSync(inTheWay);
+  await expect(recording.prune(0, Infinity)).rejects.toThrow('EISDIR');
+  rmdirSync(inTheWay);
+  feed(recording, random, writes.slice(10));
+  await until('all is recorded', () => recording.prefix.mark === 20);
+  expect(recording.fault).toBeNull();
+  expect(world.at(20)).toEqual(replayed([new Uint8Array(65_536)], writes, 20));
 });
 
 test('retention by time goes on while nothing is written', async () => {
