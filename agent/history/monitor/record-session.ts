@@ -15,13 +15,7 @@ import { Sent } from '../../mirror/source/sent.ts';
 import type { SessionEvent } from '../../mirror/source/session-host.ts';
 import type { RingPlace } from '../../mirror/store/ring.ts';
 import { FRAME_KIND, type Frame, type FrameKind } from '../../mirror/wire/frame.ts';
-import {
-  decodeRecordingState,
-  encodeRecordHello,
-  encodeTake,
-  type RecordHello,
-  type Take,
-} from '../wire/greeting.ts';
+import { decodeRecordingState, encodeRecordHello, encodeTake, type RecordHello, type Take } from '../wire/greeting.ts';
 import { DataFolderWriter } from './data-folder.ts';
 import type { Follower } from './follower.ts';
 import type { LogCursor, Monitored } from './monitored.ts';

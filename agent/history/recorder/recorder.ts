@@ -55,7 +55,8 @@ export class Recorder {
   static async open(options: RecorderOptions): Promise<Recorder> {
     const recorder = new Recorder(options);
     // What is there is taken up at once: retention, and what a log device can give back, wait for no monitor.
-    for (const monitor of options.only === undefined ? recordingsIn(options.store) : []) await recorder.#takeUp(monitor);
+    for (const monitor of options.only === undefined ? recordingsIn(options.store) : [])
+      await recorder.#takeUp(monitor);
     if (options.only !== undefined && isRecording(options.store)) await recorder.#intake(options.only, null);
     const { listen, keys, log, name } = options;
     recorder.#listener =

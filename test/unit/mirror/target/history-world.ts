@@ -2,7 +2,7 @@
  * A target that keeps a history, on disks that crash: the session and the recorder that it has in its process, over the pipe that is
  * between its threads; and a source that fails over, comes back without its last writes, and compares its copy anew.
  */
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { MessageChannel } from 'node:worker_threads';
@@ -176,8 +176,7 @@ export class HistoryWorld extends TargetWorld {
   async kill(): Promise<void> {
     const { history, recorder, folder } = this.host;
     const next = join(this.root, `recording-${++this.#folders}`);
-    mkdirSync(folder, { recursive: true });
-    cpSync(folder, next, { recursive: true });
+    if (existsSync(folder)) copyAsItIs(folder, next);
     this.#left.push(history.close().then(() => rmSync(folder, { recursive: true, force: true })));
     void recorder;
     this.comparing = null;
@@ -466,6 +465,22 @@ export class HistoryWorld extends TargetWorld {
 
   #know(model: SourceModel): void {
     this.models.set(toHex(model.generation), model);
+  }
+}
+
+/**
+ * A folder that threads of this process write to, as it was at one moment as far as anybody can tell: what names something else is
+ * copied before that.
+ */
+function copyAsItIs(from: string, to: string): void {
+  mkdirSync(to);
+  const copied = new Set<string>();
+  for (const isNext of [/^known$/, /\.control$/, /^(?!known\.new$)/]) {
+    for (const name of readdirSync(from)) {
+      if (copied.has(name) || !isNext.test(name)) continue;
+      copied.add(name);
+      copyFileSync(join(from, name), join(to, name));
+    }
   }
 }
 

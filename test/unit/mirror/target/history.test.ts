@@ -6,6 +6,8 @@ import { HistoryWorld } from './history-world.ts';
 
 const SEEDS = Number(process.env['HISTORY_SEEDS'] ?? 40);
 const FIRST = Number(process.env['HISTORY_FIRST'] ?? 1);
+/** Its time passes by hand, and its files are written by other threads: these get so long. */
+const HANGS_MS = 30_000;
 /** Its flushes are no test of a disk. */
 const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
@@ -64,7 +66,8 @@ async function faults(world: HistoryWorld, what: string): Promise<void> {
 async function comesToRest(world: HistoryWorld): Promise<void> {
   world.settle();
   let joined = world.join('replay');
-  for (let i = 0; i < 400; i++) {
+  const endMs = performance.now() + HANGS_MS;
+  for (let i = 0; i < 400 || performance.now() < endMs; i++) {
     if (!joined || world.peers.some(({ stopped }) => stopped)) {
       world.settle();
       joined = world.join('replay');
@@ -93,7 +96,8 @@ async function untilKnown(world: HistoryWorld, seed: number): Promise<void> {
   world.sourceMs += 5000;
   world.tellKnown();
   const { wordMs } = world;
-  for (let i = 0; i < 200 && world.knownMs < wordMs; i++) await world.rest(1, 500);
+  for (const endMs = performance.now() + HANGS_MS; world.knownMs < wordMs && performance.now() < endMs;)
+    await world.rest(1, 500);
   expect(world.knownMs, `seed ${seed}: known until`).toBe(wordMs);
   world.sourceMs += 5000;
   await world.rest(5, 500);
