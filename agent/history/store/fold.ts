@@ -6,7 +6,7 @@ import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { setImmediate as breath } from 'node:timers/promises';
 import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
-import type { Span } from '../core/spans.ts';
+import { aheadUs, type Span } from '../core/spans.ts';
 import { basePath, controlPath, dataPath, flushFolder, writeHead, type Base } from './files.ts';
 import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
 import { State } from './state.ts';
@@ -46,8 +46,9 @@ export async function finishFold(folder: string): Promise<void> {
 export async function foldTo(loaded: Loaded, mark: number, current: number, span: Span): Promise<Folded> {
   const { folder, table, times, head } = loaded;
   const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
-  const base: Base = { mark, timeUs, over: head.base.over, state: 'folding' };
-  if (mark > head.base.mark || mark > head.base.over) await bring(loaded, base);
+  const base: Base = { mark, timeUs, over: head.base.over, aheadUs: aheadUs(table, mark), state: 'folding' };
+  const isNews = base.aheadUs !== (head.base.aheadUs ?? 0);
+  if (mark > head.base.mark || mark > head.base.over || isNews) await bring(loaded, base);
   const removed: number[] = [];
   let bytes = 0;
   for (const facts of loaded.segments) {

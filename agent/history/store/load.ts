@@ -47,7 +47,8 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
   // Without a list of them it is not known what a word behind those that are read voids.
   const { branches } = head;
   const some = branches ? all.slice(0, most) : all;
-  let count = 0;
+  if (head.base.aheadUs !== undefined) pieces.push(clockAt(head.base.mark, head.base.aheadUs));
+  let count = pieces.length;
   for (const segment of some) {
     const recordFrom = count;
     const put = (...more: readonly Uint8Array[]): void => {
@@ -81,6 +82,10 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
 /** What is being folded can be restored from where it will be. */
 export const basePoint = ({ base }: RecordingHead): WholePoint | null =>
   base.state === 'whole' || base.state === 'folding' ? { mark: base.mark, timeUs: base.timeUs } : null;
+
+/** A word of a segment that was folded, as the base has it. */
+const clockAt = (mark: number, aheadUs: number): Uint8Array =>
+  encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, time: BigInt(Math.round(aheadUs)) * 1000n });
 
 /** What of a segment's marks is void beyond: Infinity without. */
 export const voidBeyond = ({ branches = [] }: RecordingHead, segment: number): number =>
