@@ -1,7 +1,7 @@
 /** A target that keeps a history itself: real processes, real clients, and `stillbeat history` on its folder. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { EXIT } from '../../agent/base/errors.ts';
@@ -264,7 +264,7 @@ test(
     let last = 0;
     for (const { mark, content } of states(folder)) last = writes.cutOf(content[0] ?? Buffer.alloc(0), `mark ${mark}`);
     expect(last).toBe(writes.acked);
-    expect(loadRecording(folder).extent).toMatchObject({ spans: [{}], gaps: [] });
+    expect(loadRecording(folder).extent, pair.log('target')).toMatchObject({ spans: [{}], gaps: [] });
   },
 );
 
@@ -340,6 +340,30 @@ test('[OS5] its folder takes nothing: the mirror goes on and says it everywhere,
   await recorded(bed);
   const [last] = [...states(folder)].slice(-1);
   expect(last?.content[0]?.equals(Buffer.alloc(4 * MIB, 200))).toBe(true);
+});
+
+test('[OS5] what is wrong with its recording is told once, and keeps no target from running; in an empty folder it begins anew', async () => {
+  const bed = await started();
+  const { pair, folder } = bed;
+  await account(bed, 1);
+  await pair.end('target');
+  writeFileSync(join(folder, 'head'), 'x');
+  pair.start('target');
+  await untilInSync(pair);
+  const seen = await historyOf(pair);
+  expect(seen).toMatchObject({ state: 'away', isFailing: true });
+  expect(seen?.problem).toMatch(/head is damaged: .*; remove the folder$/);
+  // Each attempt is a thread; the pool of files may have begun four more.
+  const threads = new Set<string>();
+  const look = (): number => {
+    for (const id of readdirSync(`/proc/${pair.pid('target')}/task`)) threads.add(id);
+    return threads.size;
+  };
+  const present = look();
+  await eventually('it was tried again', SOON_MS, () => look() > present + 5);
+  expect(pair.log('target').match(/head is damaged/g)?.length).toBe(1);
+  rmSync(folder, { recursive: true });
+  await account(bed, 1, 2);
 });
 
 test('[OS5] a folder that cannot be its own is refused with one line', async () => {

@@ -1,7 +1,7 @@
-/** Whether a folder can hold the recording of a target: that, or nothing yet. */
+/** Whether a folder can hold the recording of a target: that, or nothing yet. One that is damaged is told by who opens it. */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { AgentError } from '../../base/errors.ts';
-import { isRecording, readHead } from '../store/files.ts';
+import { isRecording, readHead, type RecordingHead } from '../store/files.ts';
 import { checkOwner } from '../store/make.ts';
 import type { RecorderContext } from './recorder-context.ts';
 
@@ -26,8 +26,16 @@ export function checkFolder({ folder, monitor, volumes }: RecorderContext): void
       });
     throw error;
   }
-  if (!isRecording(folder)) return;
-  checkOwner(readHead(folder), { folder, monitor, volumes, generation: '', keepsBase: true });
+  const head = headOf(folder);
+  if (head) checkOwner(head, { folder, monitor, volumes, generation: '', keepsBase: true });
+}
+
+function headOf(folder: string): RecordingHead | null {
+  try {
+    return readHead(folder);
+  } catch {
+    return null;
+  }
 }
 
 /** What a crash leaves of a recording that was just being made. */

@@ -22,6 +22,7 @@ export class RecorderThread {
   #isClosing = false;
   #status: RecordingStatus | null = null;
   #problem: string | null = null;
+  #told = '';
   #pruneId = 0;
   readonly #pruning = new Map<number, (word: Extract<RecorderWord, { pruned: number }> | AgentError) => void>();
   #heard: () => void = () => {};
@@ -46,7 +47,7 @@ export class RecorderThread {
     clearTimeout(timer);
     this.#heard = () => {};
     if (refused !== null) throw new AgentError('volume', refused);
-    if (!this.#isOpen) this.#events.log(`${this.#why}: the mirror goes on without it meanwhile`);
+    if (!this.#isOpen) this.#tell();
   }
 
   get status(): RecordingStatus | null {
@@ -100,6 +101,7 @@ export class RecorderThread {
       if ('pruned' in word) return this.#pruned(word);
       this.#isOpen = word.isOpen;
       this.#problem = word.isOpen ? null : word.why;
+      if (word.isOpen) this.#told = '';
       if (!word.isOpen && word.isRefused) refused(word.why);
       return this.#heard();
     });
@@ -112,13 +114,19 @@ export class RecorderThread {
     this.#pruning.delete(word.pruned);
   }
 
+  /** Once, however often it is tried again. */
+  #tell(): void {
+    if (this.#why !== this.#told) this.#events.log(`${this.#why}: the mirror goes on without it`);
+    this.#told = this.#why;
+  }
+
   /** Whoever dials next starts another one. */
   #ended(): void {
     this.#worker = null;
     this.#isOpen = false;
     this.#status = null;
     this.#problem ??= 'its thread has ended';
-    if (!this.#isClosing) this.#events.log(this.#why);
+    if (!this.#isClosing) this.#tell();
     for (const done of this.#pruning.values()) done(new AgentError('died', this.#why));
     this.#pruning.clear();
   }

@@ -33,8 +33,10 @@ async function prune({ prune: pruned, beforeUs, bytes }: PruneWish): Promise<voi
 
 async function open(): Promise<void> {
   const { folder, monitor, retention } = context;
+  let isOurs = false;
   try {
     checkFolder(context);
+    isOurs = true;
     recorder = await Recorder.open({
       name: monitor,
       keys: () => [],
@@ -48,7 +50,8 @@ async function open(): Promise<void> {
   } catch (error) {
     const why = (error as Error).message;
     // The thread ends with its port.
-    say({ isOpen: false, why, isRefused: error instanceof AgentError });
+    const isRefused = error instanceof AgentError && (!isOurs || error.reason === 'taken');
+    say({ isOpen: false, why, isRefused });
     parentPort?.close();
     return;
   }

@@ -58,7 +58,8 @@ export class TargetHistory {
       },
       changed: () => this.#release(),
       tell: (event) => {
-        if (event.kind === 'recorder-lost') log(`history ${folder}: ${event.reason}`);
+        // That the recorder itself is not there it has told.
+        if (event.kind === 'recorder-lost' && recorder.problem === null) log(`history ${folder}: ${event.reason}`);
       },
     });
     this.#session = session;

@@ -36,10 +36,11 @@ export async function foldOldest(folder: string, current: number): Promise<Folde
   }
 }
 
-/** Goes on with a fold that a crash cut off. */
+/** Goes on with a fold that a crash cut off, if what it brings is still there. */
 export async function finishFold(folder: string): Promise<void> {
   const loaded = loadRecording(folder);
-  if (loaded.head.base.state === 'folding') await bring(loaded, loaded.head.base);
+  const isHere = loaded.extent.spans.length > 0;
+  if (loaded.head.base.state === 'folding' && isHere) await bring(loaded, loaded.head.base);
 }
 
 /** Folds everything up to `mark`, which can be restored; segments that hold nothing beyond it go, but for those from `current` on. */

@@ -4,7 +4,15 @@ import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
 import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
 import { encoded } from './joiner.ts';
-import { CONTROL_FRAME, EMPTY_RECORD, encodeRecord, readControlFrame, RECORD, RECORD_KIND } from '../wire/record.ts';
+import {
+  CONTROL_FRAME,
+  EMPTY_RECORD,
+  encodeRecord,
+  isEntry,
+  readControlFrame,
+  RECORD,
+  RECORD_KIND,
+} from '../wire/record.ts';
 import { controlPath, dataPath, readHead, segmentsIn, type RecordingHead } from './files.ts';
 import { readKnown } from './known.ts';
 
@@ -75,13 +83,26 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
   }
   const table = buildTable(joined(pieces), (segment) => data.has(segment));
   const times = correctedTimes(table, head.base.timeUs);
-  const extent = extentOf(table, basePoint(head), times, known);
+  const extent = extentOf(table, basePoint(head, table), times, known);
   return { folder, head, table, times, extent, segments, damage };
 }
 
-/** What is being folded can be restored from where it will be. */
-export const basePoint = ({ base }: RecordingHead): WholePoint | null =>
-  base.state === 'whole' || base.state === 'folding' ? { mark: base.mark, timeUs: base.timeUs } : null;
+/**
+ * What is being folded can be restored from where it will be. Null where an entry is not at hand that the base files may not have:
+ * one that came while they were taken, or is being brought in.
+ */
+function basePoint({ base }: RecordingHead, table: RecordTable): WholePoint | null {
+  const { state, mark, timeUs, over } = base;
+  if (state !== 'whole' && state !== 'folding') return null;
+  let upTo = over;
+  for (let place = table.placeOf(over) + 1; upTo < mark && place < table.count; place++) {
+    const record = table.order[place] ?? 0;
+    if (!isEntry(table.kind(record))) continue;
+    if (table.mark(record) !== upTo + 1 || !table.isComplete(record)) return null;
+    upTo++;
+  }
+  return upTo < mark ? null : { mark, timeUs };
+}
 
 /** A word of a segment that was folded, as the base has it. */
 const clockAt = (mark: number, aheadUs: number): Uint8Array =>

@@ -91,6 +91,8 @@ export class Recording {
   #lookedMs = 0;
   #isClosing = false;
   #isClosed = false;
+  /** The base stands. */
+  #hasStates: boolean;
   /** Of the last write; null while it is well. */
   #fault: string | null = null;
   /** Why there is more than is to be kept: told once, though each write that is well clears the fault. */
@@ -106,6 +108,7 @@ export class Recording {
     const wanted = bytes === 0 ? SEGMENT_BYTES_MAX : Math.floor(bytes / 8);
     this.#segmentBytes = Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, wanted));
     this.#present = new Present(options.folder);
+    this.#hasStates = loaded.extent.spans.length > 0;
     this.#segment = new OpenSegment(options.folder, this.#present, {
       segment: loaded.segments.at(-1)?.segment ?? 0,
       sequence: Math.max(0, ...loaded.segments.map(({ lastSequence }) => lastSequence)),
@@ -173,10 +176,13 @@ export class Recording {
     return this.#wholeFrom;
   }
 
-  /** It has a base. */
+  /** It has a base, and what that stands on. */
   get isWhole(): boolean {
     const { state } = this.#head.base;
-    return state === 'whole' || state === 'folding';
+    if (state !== 'whole' && state !== 'folding') return false;
+    // What a start did not find, a log device may have given back.
+    this.#hasStates ||= loadRecording(this.folder).extent.spans.length > 0;
+    return this.#hasStates;
   }
 
   /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap, until there is a whole mark. */
@@ -488,6 +494,7 @@ export class Recording {
     const { base } = this.#head;
     if (base.state !== 'filling') return;
     this.#setHead({ ...this.#head, base: { ...base, mark, timeUs, state: 'whole' } });
+    this.#hasStates = true;
   }
 
   async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {

@@ -404,39 +404,6 @@ test('a recording cut off at any byte, and a bit that turned over in it: states 
   }
 });
 
-test('[HI6] how far the monitor’s clock is ahead outlives the segment that says so', async () => {
-  const random = new Prng(34);
-  const sizes = [65_536];
-  const world = made(sizes);
-  world.nowMs -= 7_200_000;
-  const recording = await world.open();
-  fillBase(recording, contents(random, sizes));
-  const writes = randomWrites(random, 60, sizes);
-  const inSegment = async (words: () => void): Promise<void> => {
-    words();
-    await recording.settled();
-    await recording.prune(0, Infinity);
-  };
-  const hoursAhead = (mark: number): number => {
-    const { table, times } = loadRecording(world.folder);
-    return (Number((writes[mark - 1]?.timeNs ?? 0n) / 1000n) - (times[table.placeOf(mark)] ?? 0)) / 3.6e9;
-  };
-  await inSegment(() => {
-    recording.clock(0, 7_200_000_000_000n);
-    feed(recording, random, writes.slice(0, 20));
-  });
-  await inSegment(() => feed(recording, random, writes.slice(20, 40)));
-  expect(hoursAhead(40)).toBe(2);
-  await recording.prune(0, recording.storedBytes - 1);
-  expect([recording.base.mark, hoursAhead(40)]).toEqual([20, 2]);
-  await recording.prune(0, 0);
-  // A session that brings nothing, in a segment of its own.
-  await inSegment(() => recording.clock(40, 3_600_000_000_000n));
-  await inSegment(() => feed(recording, random, writes.slice(40)));
-  await recording.prune(0, recording.storedBytes - 1);
-  expect([recording.base.mark, hoursAhead(60)]).toEqual([40, 1]);
-});
-
 test('a fold that was cut off is done again, and the head is never between two', async () => {
   const random = new Prng(33);
   const sizes = [65_536];
