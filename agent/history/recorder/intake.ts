@@ -253,7 +253,7 @@ export class Intake {
       recording.startAt(from.mark, from.chain);
     }
     const aheadMs = Math.round(clockAhead(clockMs, this.#askedMs, this.#options.nowMs()));
-    recording.clock(from.mark, BigInt(aheadMs) * 1_000_000n);
+    recording.clock(from, BigInt(aheadMs) * 1_000_000n);
     this.#aheadUs = Math.abs(aheadMs * 1000) < CLOCK_NOISE_US ? 0 : aheadMs * 1000;
     this.#wholeAt = how === 'replay' ? 0 : Infinity;
     this.#known.begin();

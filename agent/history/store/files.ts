@@ -27,8 +27,11 @@ export interface Base {
   readonly timeUs: number;
   /** All entries up to this mark are in the base files; of those behind it any may be, which changes nothing. */
   readonly over: number;
-  /** By how much the monitor's clock was ahead at `mark`: the word that said so may be folded. Left out: no such word is. */
-  readonly aheadUs?: number;
+  /**
+   * What a session that began at `mark` would have noted: by how much the monitor's clock was ahead, and the chain in hexadecimal. The
+   * words and entries that said so may be folded. Left out: nothing is.
+   */
+  readonly clock?: { readonly aheadUs: number; readonly chain: string };
   /**
    * `none`: this recording has no base (a log device). `filling`: not all of it is there. `whole`: it is what the volumes were at
    * `mark`. `folding`: entries up to `mark` are being brought in; until that is done it is behind, and is brought there again.

@@ -7,6 +7,7 @@ import { setImmediate as breath } from 'node:timers/promises';
 import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
 import { aheadUs, type Span } from '../core/spans.ts';
+import type { RecordTable } from '../core/table.ts';
 import { basePath, controlPath, dataPath, flushFolder, writeHead, type Base } from './files.ts';
 import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
 import { State } from './state.ts';
@@ -47,8 +48,8 @@ export async function finishFold(folder: string): Promise<void> {
 export async function foldTo(loaded: Loaded, mark: number, current: number, span: Span): Promise<Folded> {
   const { folder, table, times, head } = loaded;
   const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
-  const base: Base = { mark, timeUs, over: head.base.over, aheadUs: aheadUs(table, mark), state: 'folding' };
-  const isNews = base.aheadUs !== (head.base.aheadUs ?? 0);
+  const base: Base = { mark, timeUs, over: head.base.over, clock: clockAt(table, mark), state: 'folding' };
+  const isNews = JSON.stringify(base.clock) !== JSON.stringify(head.base.clock);
   if (mark > head.base.mark || mark > head.base.over || isNews) await bring(loaded, base);
   const removed: number[] = [];
   let bytes = 0;
@@ -94,6 +95,15 @@ async function bring(loaded: Loaded, base: Base): Promise<void> {
 }
 
 const brought = (base: Base): Base => ({ ...base, over: base.mark, state: 'whole' });
+
+function clockAt(table: RecordTable, mark: number): NonNullable<Base['clock']> {
+  let chain = table.clocks.findLast((note) => note.mark === mark)?.chain ?? 0n;
+  for (let place = table.placeOf(mark - 1) + 1; place <= table.placeOf(mark); place++) {
+    const record = table.record(table.order[place] ?? 0);
+    if (isEntry(record.kind)) ({ chain } = record);
+  }
+  return { aheadUs: aheadUs(table, mark), chain: chain.toString(16) };
+}
 
 /** Neighbouring blocks in one piece, of a MiB at most. */
 function runs(blocks: readonly number[], bytes: number): { from: number; to: number }[] {

@@ -13,7 +13,7 @@ import {
   RECORD,
   RECORD_KIND,
 } from '../wire/record.ts';
-import { controlPath, dataPath, readHead, segmentsIn, type RecordingHead } from './files.ts';
+import { controlPath, dataPath, readHead, segmentsIn, type Base, type RecordingHead } from './files.ts';
 import { readKnown } from './known.ts';
 
 export interface Loaded {
@@ -55,7 +55,7 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
   // Without a list of them it is not known what a word behind those that are read voids.
   const { branches } = head;
   const some = branches ? all.slice(0, most) : all;
-  if (head.base.aheadUs !== undefined) pieces.push(clockAt(head.base.mark, head.base.aheadUs));
+  if (head.base.clock) pieces.push(clockAt(head.base.mark, head.base.clock));
   let count = pieces.length;
   for (const segment of some) {
     const recordFrom = count;
@@ -105,8 +105,14 @@ function basePoint({ base }: RecordingHead, table: RecordTable): WholePoint | nu
 }
 
 /** A word of a segment that was folded, as the base has it. */
-const clockAt = (mark: number, aheadUs: number): Uint8Array =>
-  encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, time: BigInt(Math.round(aheadUs)) * 1000n });
+const clockAt = (mark: number, { aheadUs, chain }: NonNullable<Base['clock']>): Uint8Array =>
+  encoded({
+    ...EMPTY_RECORD,
+    kind: RECORD_KIND.clock,
+    mark,
+    chain: BigInt(`0x${chain}`),
+    time: BigInt(Math.round(aheadUs)) * 1000n,
+  });
 
 /** What of a segment's marks is void beyond: Infinity without. */
 export const voidBeyond = ({ branches = [] }: RecordingHead, segment: number): number =>

@@ -237,8 +237,9 @@ export class Recording {
     }));
   }
 
-  clock(mark: number, aheadNs: bigint): void {
-    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, time: aheadNs });
+  /** What comes is behind that point, and stamped by a clock that is so far ahead. */
+  clock({ mark, chain }: Joiner['prefix'], aheadNs: bigint): void {
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, chain, time: aheadNs });
     this.#start();
   }
 

@@ -84,6 +84,37 @@ test('[HI1] a base that was taken while writes came is none when one of these is
   expect([again.isWhole, isSame(world.at(0), base)]).toEqual([true, true]);
 });
 
+test('[OS5] where it ends is known with its chain after a restart, though no entry of that mark is in it', async () => {
+  const random = new Prng(37);
+  const world = made();
+  let recording = await world.open();
+  const reopened = async (): Promise<object> => {
+    recording = await world.open();
+    return recording.standing;
+  };
+  recording.fill(5);
+  recording.startAt(5, 35n);
+  recording.clock({ mark: 5, chain: 35n }, 0n);
+  recording.whole(5);
+  await recording.settled();
+  expect(await reopened()).toEqual({ mark: 5, chain: 35n });
+  for (const end of [10, 15]) {
+    feed(recording, random, randomWrites(random, 5, SIZES, end - 4));
+    await recording.settled();
+    await recording.prune(0, 0);
+    expect(recording.base.mark).toBe(end);
+    expect(await reopened()).toEqual({ mark: end, chain: BigInt(end) * 7n });
+    // Once more, when there was nothing to fold.
+    await recording.prune(0, 0);
+    expect(await reopened()).toEqual({ mark: end, chain: BigInt(end) * 7n });
+  }
+  recording.startAt(30, 210n);
+  recording.clock({ mark: 30, chain: 210n }, 0n);
+  recording.whole(30);
+  await recording.settled();
+  expect(await reopened()).toEqual({ mark: 30, chain: 210n });
+});
+
 test('[HI6] how far the monitor’s clock is ahead outlives the segment that says so', async () => {
   const random = new Prng(34);
   const world = made();
@@ -96,7 +127,7 @@ test('[HI6] how far the monitor’s clock is ahead outlives the segment that say
     return (Number((writes[mark - 1]?.timeNs ?? 0n) / 1000n) - (times[table.placeOf(mark)] ?? 0)) / 3.6e9;
   };
   await inSegment(recording, () => {
-    recording.clock(0, 7_200_000_000_000n);
+    recording.clock({ mark: 0, chain: 0n }, 7_200_000_000_000n);
     feed(recording, random, writes.slice(0, 20));
   });
   await inSegment(recording, () => feed(recording, random, writes.slice(20, 40)));
@@ -105,7 +136,7 @@ test('[HI6] how far the monitor’s clock is ahead outlives the segment that say
   expect([recording.base.mark, hoursAhead(40)]).toEqual([20, 2]);
   await recording.prune(0, 0);
   // A session that brings nothing, in a segment of its own.
-  await inSegment(recording, () => recording.clock(40, 3_600_000_000_000n));
+  await inSegment(recording, () => recording.clock({ mark: 40, chain: 280n }, 3_600_000_000_000n));
   await inSegment(recording, () => feed(recording, random, writes.slice(40)));
   await recording.prune(0, recording.storedBytes - 1);
   expect([recording.base.mark, hoursAhead(60)]).toEqual([40, 1]);
