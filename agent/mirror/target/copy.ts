@@ -27,7 +27,7 @@ import type { JournalMemory } from '../store/journal-memory.ts';
 import type { ApplyCommand, ApplyReport } from '../threads/apply-loop.ts';
 import { chainAt, ENTRY, ENTRY_KIND, type Entry } from '../wire/entry.ts';
 import type { CheckpointBlock } from '../wire/checkpoint.ts';
-import type { Checkpoint } from './checkpoint-intake.ts';
+import { heldFrom, type Checkpoint } from './checkpoint-intake.ts';
 import { GENERATION_BYTES } from '../wire/layout.ts';
 import { Arrivals, type Kept } from './arrivals.ts';
 import { CutGate } from './cut-gate.ts';
@@ -521,7 +521,8 @@ export class Copy {
       });
     } else if (this.#checkpoint && this.#checkpoint.cut > cut.mark) {
       this.#isVerifying = true;
-      this.#parts.apply({ id: ++this.#applyId, blocks: this.#checkpoint.list, isVerify: true });
+      const blocks = heldFrom(this.#ownTail, this.#checkpoint);
+      this.#parts.apply({ id: ++this.#applyId, blocks, isVerify: true });
     } else this.#checkpoint = null;
   }
 
