@@ -107,6 +107,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   'agent/history/monitor': ['agent/base', 'agent/platform', 'agent/history', 'agent/mirror'],
   'agent/history/recorder': ['agent/base', 'agent/platform', 'agent/history', 'agent/mirror'],
+  'agent/history/host': ['agent/base', 'agent/platform', 'agent/history', 'agent/mirror'],
   'agent/history/serve': ['agent/nbd', 'agent/history/store'],
   'agent/mirror/target': ['agent/base', 'agent/platform', 'agent/nbd', 'agent/settings', 'agent/mirror'],
 };

@@ -5,7 +5,7 @@ import { aheadUs, gapText, timeText } from '../history/core/spans.ts';
 import { loadRecording, type Loaded } from '../history/store/load.ts';
 import { State, STEP_BYTES } from '../history/store/state.ts';
 import { isEntry, RECORD_KIND } from '../history/wire/record.ts';
-import { loadHistory } from '../settings/history.ts';
+import { loadHistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
 import { foldersOf, loadAll, momentOf, oneFolder, parse } from './history-open.ts';
 import { Walk } from './history-progress.ts';
@@ -16,7 +16,7 @@ type Document = Readonly<Record<string, unknown>>;
 /** Monitors, ranges, gaps and sizes. */
 export async function list(argv: string[]): Promise<number> {
   const { values } = parse(argv, {});
-  const asked = values.config === undefined ? null : loadHistory(values.config).retention;
+  const asked = values.config === undefined ? null : loadHistoryPlace(values.config).retention;
   const faults: unknown[] = [];
   const documents = loadAll(values, faults).map((loaded) => describe(loaded, asked));
   if (values.json === true) process.stdout.write(`${JSON.stringify({ recordings: documents })}\n`);

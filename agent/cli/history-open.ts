@@ -8,7 +8,7 @@ import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { readKnown } from '../history/store/known.ts';
 import { loadRecording, type Loaded } from '../history/store/load.ts';
 import { systemClock } from '../platform/clock.ts';
-import { loadHistory } from '../settings/history.ts';
+import { loadHistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
 
 /** Options of all of these commands. */
@@ -95,11 +95,12 @@ function foldersMeant({ config, store, monitor }: Common): string[] {
   if ((config === undefined) === (store === undefined)) {
     throw usageError('history', 'one of --config and --store is needed');
   }
-  const path = store ?? loadHistory(config ?? '').store;
+  const path = store ?? loadHistoryPlace(config ?? '').store;
   // A recording itself, as a log device or a copy of one is.
   if (isRecording(path)) return [path];
   const names = recordingsIn(path);
-  if (names.length === 0) throw new AgentError('volume', `${path} holds no recordings: name the recorder's store`);
+  if (names.length === 0)
+    throw new AgentError('volume', `${path} holds no recordings: name the recorder's store, or a target's history`);
   if (monitor === undefined) return names.map((name) => join(path, name));
   if (!names.includes(monitor)) {
     throw new AgentError('failed', `there is no recording of ${monitor} in ${path}, but of ${names.join(', ')}`);

@@ -10,13 +10,12 @@ import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { Recording, type Retention } from '../history/store/recording.ts';
 import { systemClock } from '../platform/clock.ts';
 import { createLog, logLevel } from '../platform/log.ts';
-import { loadHistory } from '../settings/history.ts';
+import { loadHistory, loadHistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
 import { parse } from './history-open.ts';
 import { MirrorKeys } from './mirror-keys.ts';
 import { bytesText } from './mirror-text.ts';
 
-const START = 'stillbeat history record';
 const PRUNE_MS_MAX = 600_000;
 const NO_BOUND: Retention = { hours: 0, bytes: 0 };
 
@@ -77,18 +76,18 @@ export async function prune(argv: string[]): Promise<number> {
     const what = when ? 'is a mark, and whole segments go by their time' : 'is no time';
     throw usageError('history', `--before ${values.before} ${what}: write for example ${TIME_EXAMPLES}`);
   }
-  const settings = values.config === undefined ? null : loadHistory(values.config);
-  const store = settings?.store ?? values.store ?? '';
+  const place = values.config === undefined ? null : loadHistoryPlace(values.config);
+  const store = place?.store ?? values.store ?? '';
   const { monitor } = values;
   const folders = recordingFolders(store).filter(([name]) => monitor === undefined || name === monitor);
   if (folders.length === 0) {
     const which = monitor === undefined ? 'recording' : `recording of ${monitor}`;
     throw new AgentError('failed', `there is no ${which} in ${store}: see stillbeat history list`);
   }
-  const here = async (): Promise<Pruned[]> => pruneStore(folders, settings?.retention ?? NO_BOUND, when.timeUs);
+  const here = async (): Promise<Pruned[]> => pruneStore(folders, place?.retention ?? NO_BOUND, when.timeUs);
   const request = { command: 'history-prune', monitor, beforeUs: when.timeUs };
-  const pruned = settings
-    ? await ask(settings.controlSocket, request, PRUNE_MS_MAX, START).then(
+  const pruned = place
+    ? await ask(place.controlSocket, request, PRUNE_MS_MAX, place.start).then(
         (answer) => answer['pruned'] as Pruned[],
         async (error: AgentError) => {
           if (!/no agent runs here/.test(error.message)) throw error;
@@ -105,7 +104,7 @@ export async function prune(argv: string[]): Promise<number> {
   return EXIT.ok;
 }
 
-/** By name; a store may be the recording itself. */
+/** By name; a store may be the recording itself, as a target's history is. */
 const recordingFolders = (store: string): [name: string, folder: string][] =>
   isRecording(store)
     ? [[readHead(store).monitor, store]]

@@ -25,6 +25,9 @@ const STATES = [
   'taking-over',
 ];
 
+/** Of what a target keeps itself. */
+const HISTORY = ['away', 'filling', 'recording'];
+
 const LISTS: Lists = {
   'targets[]': { label: 'target', key: 'name' },
   'volumes[]': { label: 'volume', key: 'name' },
@@ -48,6 +51,17 @@ const ROWS: readonly Row[] = [
   ['storage_hung_seconds', 'Since when a call to them has not come back; 0: none', 'storage.hungMs'],
   ['storage_unflushed_bytes', 'Not on the flushed volumes yet', 'storage.unflushedBytes'],
   ['volume_bytes', 'Size of the volume', 'volumes[].bytes'],
+  [
+    'history_state',
+    '1 for the state of a target’s history, 0 for the others',
+    'history.state',
+    oneOf('state', HISTORY),
+  ],
+  ['history_failing', '1 while nothing is recorded because something is wrong', 'history.isFailing'],
+  ['history_kept_mark', 'Recorded up to here', 'history.kept'],
+  ['history_lag_bytes', 'Shown, and not recorded yet', 'history.lagBytes'],
+  ['history_let_go_total', 'How often it did not keep up, and missed some', 'history.letGo'],
+  ['history_stored_bytes', 'What is recorded, beside the base', 'history.storedBytes'],
 
   ['target_state', '1 for the state of the target, 0 for the others', 'targets[].state', oneOf('state', COPY_STATES)],
   ['target_received_mark', 'In memory at the target', 'targets[].received'],

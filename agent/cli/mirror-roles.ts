@@ -6,6 +6,7 @@ import { AgentError } from '../base/errors.ts';
 import type { Diverged } from '../mirror/core/meeting.ts';
 import { doubts } from '../mirror/core/takeover.ts';
 import { DIVERGED_MAX } from '../mirror/link/greeting.ts';
+import { TargetHistory } from '../history/host/target-history.ts';
 import { claimRole, withdrawRole } from '../mirror/log/target-log.ts';
 import { GENERATION_BYTES } from '../mirror/wire/layout.ts';
 import { readJournalRole } from '../mirror/source/open-journal.ts';
@@ -177,7 +178,16 @@ async function targetRole(
   const { group, name, address, volumes, journal, listen } = settings;
   const { keys, log, fatal } = parts;
   const target = await Target.open(
-    { group, name, keys: keys.cluster, listen: address, volumes, journal, diverged },
+    {
+      group,
+      name,
+      keys: keys.cluster,
+      listen: address,
+      volumes,
+      journal,
+      diverged,
+      isFollowed: settings.history !== null,
+    },
     { log: (line) => log.log('info', line), fatal },
     machineOf(parts),
   );
@@ -187,20 +197,27 @@ async function targetRole(
   const warn = (line: string): void => void log.log('warn', line);
   const { network } = machineOf(parts);
   let server: Pick<NbdServer, 'close'> | null = null;
+  let history: TargetHistory | null = null;
   try {
+    history = await historyOf(settings, target, parts);
     server = listen && (await network.serve({ exports, listen, keys: keys.exports, log: warn }));
   } catch (error) {
     // Its threads are just starting: a process that ended now would be ended by them.
+    await history?.close();
     await target.close();
     throw error;
   }
   parts.opened?.(target);
   log.log('info', 'running', { group, name });
   return {
-    status: () => ({ role: 'target', ...target.status() }),
-    commands: { 'mirror-takeover': once(async (request) => takeOver(settings, target, server, request, parts)) },
+    status: () => ({ role: 'target', ...target.status(), history: history?.status() ?? null }),
+    commands: {
+      'mirror-takeover': once(async (request) => takeOver(settings, { target, server, history }, request, parts)),
+      ...(history && { 'history-prune': pruneBy(history, group) }),
+    },
     close: async () => {
       await server?.close(CLOSE_GRACE_MS);
+      await history?.close();
       await target.close();
     },
   };
@@ -221,10 +238,34 @@ function once(run: (request: Request) => Promise<Done>): (request: Request) => P
   };
 }
 
+/** What a target keeps itself; null where its settings say nothing of it. Throws an AgentError where the folder cannot be its own. */
+async function historyOf(
+  { history }: MirrorTargetSettings,
+  { shown }: Target,
+  parts: RoleParts,
+): Promise<TargetHistory | null> {
+  if (!history || !shown) return null;
+  const log = (line: string): void => void parts.log.log('warn', line);
+  return TargetHistory.open({ folder: history.path, retention: history.retention, shown, log }, machineOf(parts));
+}
+
+const pruneBy =
+  (history: TargetHistory, monitor: string) =>
+  async (request: Request): Promise<Done> => {
+    const asked = typeof request['monitor'] === 'string' ? request['monitor'] : monitor;
+    if (asked !== monitor) throw new AgentError('failed', `there is no recording of ${asked} here, but of ${monitor}`);
+    return { answer: { pruned: [await history.prune(Number(request['beforeUs']), Infinity)] } };
+  };
+
+interface TargetRun {
+  readonly target: Target;
+  readonly server: Pick<NbdServer, 'close'> | null;
+  readonly history: TargetHistory | null;
+}
+
 async function takeOver(
   settings: MirrorTargetSettings,
-  target: Target,
-  server: Pick<NbdServer, 'close'> | null,
+  { target, server, history }: TargetRun,
   request: Request,
   parts: RoleParts,
 ): Promise<Done> {
@@ -243,6 +284,8 @@ async function takeOver(
       `${found.join('; ')}; to take over all the same, say stillbeat mirror takeover --force`,
     );
   }
+  // It records what a source has committed, and no more; a storage of it that hangs holds up nothing.
+  const recorded = history?.close();
   await target.takeOver(generation);
   const { end } = target.lineage;
   const answer = {
@@ -256,6 +299,7 @@ async function takeOver(
   for (const doubt of found) log.log('warn', `forced: ${doubt}`);
   const next = async (): Promise<Role> => {
     await server?.close(CLOSE_GRACE_MS);
+    await recorded;
     return goOnAsSource(target, settings, parts);
   };
   return { answer, next };

@@ -68,6 +68,26 @@ function targetLines(document: Values): string[] {
     line('cut', `${text(document['cut'])}: what the volumes show`),
     ...volumeLines(document),
     ...storageLines(group(document['storage'])),
+    ...historyLines(group(document['history'])),
+  ];
+}
+
+/** What a target keeps itself, if it does. */
+function historyLines({ path, state, kept, storedBytes, letGo, images, problem }: Values): string[] {
+  if (path === undefined) return [];
+  const { done, total } = group(images);
+  const filled = typeof done === 'number' ? [`${done} of ${text(total)} MiB of the volumes taken`] : [];
+  const missed = typeof letGo === 'number' && letGo > 0 ? [`did not keep up ${letGo} times`] : [];
+  return [
+    line(
+      'history',
+      text(path),
+      `${text(state)}, up to mark ${text(kept)}`,
+      bytesText(storedBytes),
+      ...filled,
+      ...missed,
+    ),
+    ...(typeof problem === 'string' ? [line('', `last: ${problem}`)] : []),
   ];
 }
 

@@ -115,6 +115,7 @@ export class MirrorCopy implements CopyMethod {
         lagBytes: behindBytes,
         resync,
       })),
+      recorders: group.followers.map((follower) => follower.status()),
       receives: this.#targets.map((target) => {
         const { group: node, state, cut, received, links } = target.status();
         return { node, state, cut, received, linked: links.length > 0 };
@@ -214,7 +215,7 @@ async function openTarget({ node, listen, journal, volume }: MirrorPeer, parts: 
   } finally {
     device.close();
   }
-  const { journal: sized } = sourceSettings({ journal, peers: [] }, settings);
+  const { journal: sized } = sourceSettings({ journal, peers: [], recorders: [] }, settings);
   return Target.open(
     {
       group: node,
@@ -238,7 +239,7 @@ async function openSource(mirror: CopyMirror, { settings, tell, fatal }: MirrorC
       tell: ({ kind, target, ...rest }) => {
         const how = 'how' in rest ? `it goes on by ${rest.how}` : `after ${'ms' in rest ? rest.ms : 0} ms`;
         const reason = 'reason' in rest ? rest.reason : how;
-        tell({ kind: 'copy-link', peer: target, to: kind.replace('target-', ''), reason });
+        tell({ kind: 'copy-link', peer: target, to: kind.replace(/^(target|recorder)-/, ''), reason });
       },
       log: () => {},
       fatal,
@@ -261,7 +262,7 @@ async function openSource(mirror: CopyMirror, { settings, tell, fatal }: MirrorC
 
 /** The agent's settings as those of a source; what they do not say is as the replicator's own defaults are. */
 function sourceSettings(
-  { journal, peers }: CopyMirror,
+  { journal, peers, recorders }: CopyMirror,
   { storage, node, keyFile, file }: Settings,
 ): MirrorSourceSettings {
   const document = {
@@ -272,6 +273,7 @@ function sourceSettings(
     volumes: [{ name: VOLUME, path: storage.sendVolume }],
     export: { listen: 'unix:-' },
     targets: peers.map(({ node: name, connect }) => ({ name, connect })),
+    recorders,
     acknowledge: 'local',
     cycleMs: 50,
     // Packets wait for no checkpoint: each write is brought to the peers' volumes as soon as it is committed.

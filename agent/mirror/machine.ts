@@ -98,5 +98,5 @@ export interface Machine {
   readonly random: (bytes: number) => Uint8Array;
 }
 
-export const sleep = async ({ timers }: Machine, ms: number): Promise<void> =>
+export const sleep = async ({ timers }: Pick<Machine, 'timers'>, ms: number): Promise<void> =>
   new Promise((resolve) => timers.after(ms, resolve));

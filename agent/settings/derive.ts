@@ -89,7 +89,8 @@ function mirrorOf({ storage, peers }: SettingsFile): CopyMirror | null {
     const listen = known(parseEndpoint(mirror.listen));
     return [{ node, connect, listen, journal, volume: receive?.volume ?? storage.send.volume }];
   });
-  return { journal: storage.mirror.journal, peers: links };
+  const { journal, recorders } = storage.mirror;
+  return { journal, recorders, peers: links };
 }
 
 /** Two agents on one host have two control sockets; what lies beside them is apart as well. */

@@ -1,5 +1,6 @@
 /** The settings as the file has them, after the schema has checked each key and filled in defaults. */
 
+import type { RecorderFile } from './mirror.ts';
 import type { CopyKind } from './schema-copy.ts';
 
 type OneOrList = string | readonly string[];
@@ -41,7 +42,7 @@ export interface SettingsFile {
     readonly copy: CopyKind;
     readonly copyWithinMs: number;
     readonly local?: { readonly volume: string };
-    readonly mirror?: { readonly journal: JournalFile };
+    readonly mirror?: { readonly journal: JournalFile; readonly recorders: readonly RecorderFile[] };
     readonly command?: {
       readonly run: OneOrList;
       readonly intervalMs: number;

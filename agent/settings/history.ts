@@ -2,8 +2,9 @@
 import type { Given } from './given.ts';
 import { historySchema } from './history-schema.ts';
 import { readSettingsFile } from './load.ts';
-import { bytesOf, checkEndpoint, endpointOf } from './mirror.ts';
+import { bytesOf, checkEndpoint, endpointOf, loadMirrorTarget, roleIn } from './mirror.ts';
 import { Problems } from './problems.ts';
+import { AgentError } from '../base/errors.ts';
 import { applySchema, type FileKind } from './schema-problems.ts';
 import type { Endpoint } from './settings.ts';
 import { readSource } from './source.ts';
@@ -34,6 +35,24 @@ export const HISTORY_FILE: FileKind = { schema: historySchema, example: 'config/
 
 export const loadHistory = (path: string): HistorySettings =>
   parseHistory(readSettingsFile(path, HISTORY_FILE.example), path);
+
+/** Where recordings are kept, and who is asked to let go of some. */
+export type HistoryPlace = Pick<HistorySettings, 'store' | 'retention' | 'controlSocket'> & {
+  /** The command that runs it. */
+  readonly start: string;
+};
+
+/** Of a recorder's settings, or of a target's that keeps a history itself. */
+export function loadHistoryPlace(path: string): HistoryPlace {
+  if (roleIn(readSettingsFile(path, HISTORY_FILE.example), path) !== 'target')
+    return { ...loadHistory(path), start: 'stillbeat history record' };
+  const { history, controlSocket } = loadMirrorTarget(path);
+  if (history) return { store: history.path, ...history, controlSocket, start: 'stillbeat mirror target' };
+  throw new AgentError(
+    'usage',
+    `${path}: this target keeps no history: set history: { path }, or name a recorder's file`,
+  );
+}
 
 export function parseHistory(text: string, file: string): HistorySettings {
   const source = readSource(text, file);

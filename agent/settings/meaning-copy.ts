@@ -1,5 +1,6 @@
 /** What must hold of the way from the send volume to the peers' receive volume. */
 import { parseEndpoint } from './address.ts';
+import type { RecorderFile } from './mirror.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
 import type { Problems } from './problems.ts';
 
@@ -32,6 +33,17 @@ export function checkCopy(given: Given<SettingsFile>, problems: Problems): void 
 const LINK =
   'mirror: { connect: 192.168.60.2:7790, listen: 192.168.60.1:7790, journal: { path: /var/lib/stillbeat/from-b.journal } }';
 
+function checkRecorders(recorders: Given<readonly RecorderFile[]> | undefined, problems: Problems): void {
+  const names = recorders?.map((recorder) => recorder?.name);
+  recorders?.forEach((recorder, index) => {
+    const path = ['storage', 'mirror', 'recorders', index];
+    const { fault } = recorder?.connect === undefined ? {} : parseEndpoint(recorder.connect);
+    if (fault) problems.add([...path, 'connect'], fault.what, fault.mend);
+    if (recorder?.name !== undefined && names?.indexOf(recorder.name) !== index)
+      problems.add([...path, 'name'], `${recorder.name} is there twice`, 'give each its own');
+  });
+}
+
 function checkMirrors(
   { storage, peers, unauthenticated }: Given<SettingsFile>,
   isMirror: boolean,
@@ -41,6 +53,7 @@ function checkMirrors(
     problems.add(['unauthenticated'], 'true, and copy: mirror needs a key', 'write keyFile: instead');
   }
   const taken = new Map<string, string>();
+  checkRecorders(storage?.mirror?.recorders, problems);
   const own = storage?.mirror?.journal?.path;
   if (own !== undefined) taken.set(own, 'storage.mirror');
   for (const [index, peer] of (peers ?? []).entries()) {

@@ -145,6 +145,16 @@ const recorder = group(
   ['name', 'connect'],
 );
 
+/** Of a source, and of an agent whose send volume is mirrored. */
+export const recorders: Schema = {
+  description: 'Who keeps a history.',
+  title: 'a list of up to 4 recorders',
+  type: 'array',
+  items: recorder,
+  maxItems: 4,
+  default: [],
+};
+
 /** What a source is, and what a target will be when it has taken over. */
 const asSource: Properties = {
   targets: {
@@ -155,14 +165,7 @@ const asSource: Properties = {
     maxItems: 8,
     default: [],
   },
-  recorders: {
-    description: 'Who keeps a history.',
-    title: 'a list of up to 4 recorders',
-    type: 'array',
-    items: recorder,
-    maxItems: 4,
-    default: [],
-  },
+  recorders,
   acknowledge: {
     description:
       'When a write is answered: sync, durable at all targets that are in sync; receipt, in their memory; local, ' +
@@ -252,6 +255,17 @@ export const mirrorTargetSchema: Schema = {
         listen,
         keyFile: exportKeyFile,
       }),
+      history: group(
+        'It keeps a history of what its volumes show, without a recorder. Left out: none.',
+        {
+          path: path(
+            '/var/lib/stillbeat/erp-history',
+            'A folder of its own, best on a file system of its own: it may fill it. Made at the first start.',
+          ),
+          retention,
+        },
+        ['path'],
+      ),
       takeover: group('What it is as a source, when it has taken over.', asSource),
     },
     ['group', 'role', 'name', 'keyFile', 'listen', 'journal', 'volumes'],

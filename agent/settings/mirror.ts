@@ -35,7 +35,7 @@ interface CommonFile {
   readonly control: { readonly socket?: string };
 }
 
-interface RecorderFile {
+export interface RecorderFile {
   readonly name: string;
   readonly connect: string;
   readonly connections: number;
@@ -78,6 +78,10 @@ interface SourceFile extends CommonFile, AsSourceFile {
 interface TargetFile extends CommonFile, AsTargetFile {
   readonly role: 'target';
   readonly export: { readonly listen?: string; readonly keyFile?: string };
+  readonly history?: {
+    readonly path: string;
+    readonly retention: { readonly hours: number; readonly bytes: string | number };
+  };
   readonly takeover: AsSourceFile;
 }
 
@@ -111,6 +115,11 @@ interface CommonSettings {
   readonly log: {
     readonly path: string;
     readonly records: { readonly path: string; readonly bytes: number } | null;
+  } | null;
+  /** As a target: what it keeps itself; null: nothing. */
+  readonly history: {
+    readonly path: string;
+    readonly retention: { readonly hours: number; readonly bytes: number };
   } | null;
   /** Where figures for Prometheus are served; null: nowhere. */
   readonly metricsListen: Endpoint | null;
@@ -238,8 +247,13 @@ const roleOf = (value: unknown): unknown =>
 /** Either role's, by what the file says. */
 export function loadMirror(path: string): MirrorSourceSettings | MirrorTargetSettings {
   const text = readSettingsFile(path, SOURCE_FILE.example);
-  const { value } = readSource(text, path);
-  return roleOf(value) === 'target' ? parseMirrorTarget(text, path) : parseMirrorSource(text, path);
+  return roleIn(text, path) === 'target' ? parseMirrorTarget(text, path) : parseMirrorSource(text, path);
+}
+
+/** What a settings file says that it is for, whatever else is in it. */
+export function roleIn(text: string, file: string): unknown {
+  const { value } = readSource(text, file);
+  return roleOf(value);
 }
 
 export function parseMirrorSource(text: string, file: string): MirrorSourceSettings {
@@ -290,6 +304,7 @@ export function parseMirrorTarget(text: string, file: string): MirrorTargetSetti
   checkListen(given?.export?.listen, problems);
   checkTargets(given?.takeover?.targets, ['takeover', 'targets'], problems);
   checkTargets(given?.takeover?.recorders, ['takeover', 'recorders'], problems);
+  checkHistory(given, problems);
   problems.throwIfAny();
   const from = given as TargetFile;
   return {
@@ -299,7 +314,21 @@ export function parseMirrorTarget(text: string, file: string): MirrorTargetSetti
     address: endpointOf(from.listen),
     listen: from.export.listen === undefined ? null : listenOf(from.export.listen),
     takeover: asSource(from.takeover),
+    history: from.history ? historyOf(from.history) : null,
   };
+}
+
+const historyOf = ({ path, retention: { hours, bytes } }: NonNullable<TargetFile['history']>) => ({
+  path,
+  retention: { hours, bytes: bytesOf(bytes) },
+});
+
+function checkHistory(given: Given<TargetFile> | null, problems: Problems): void {
+  const path = given?.history?.path;
+  const { journal, volumes, log } = given ?? {};
+  const others = [journal?.path, log?.path, ...(volumes?.map((volume) => volume?.path) ?? [])];
+  if (path === undefined || !others.includes(path)) return;
+  problems.add(['history', 'path'], `${path} is something else too`, 'give the history a folder of its own');
 }
 
 function read<File extends CommonFile>(
@@ -414,6 +443,7 @@ function common(from: CommonFile, file: string, socketName: string): CommonSetti
     log: from.log ? { path: from.log.path, records: recordsOf(from.log.records) } : null,
     metricsListen: from.metrics.listen === undefined ? null : endpointOf(from.metrics.listen),
     controlSocket: from.control.socket ?? `/run/stillbeat/${socketName}.sock`,
+    history: null,
   };
 }
 

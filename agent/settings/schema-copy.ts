@@ -1,4 +1,5 @@
 /** The part of the settings' schema that says how the send volume becomes the peers' receive volume. */
+import { recorders } from './mirror-schema.ts';
 import { endpoint, group, oneOrList, path, wholeMilliseconds, type Properties, type Schema } from './schema-words.ts';
 
 export const COPY_KINDS = ['shared', 'local', 'command', 'mirror'] as const;
@@ -58,6 +59,7 @@ export const copyProperties: Properties = {
         '/var/lib/stillbeat/send-a.journal',
         'What this node writes is kept here until all peers have it.',
       ),
+      recorders,
     },
     ['journal'],
   ),

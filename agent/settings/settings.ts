@@ -2,6 +2,7 @@
  * The settings as the program uses them: every value present, every unit in its name, addresses taken apart.
  * `load.ts` makes this out of a file; nothing else does. What the operator writes is described by `schema.ts`.
  */
+import type { RecorderFile } from './mirror.ts';
 import type { TypeIndex } from '../base/packet-type.ts';
 import type { CopyKind } from './schema-copy.ts';
 
@@ -78,6 +79,8 @@ export interface MirrorPeer {
 
 export interface CopyMirror {
   readonly journal: CopyJournal;
+  /** Who keeps a history of the send volume: as a source's settings have them. */
+  readonly recorders: readonly RecorderFile[];
   readonly peers: readonly MirrorPeer[];
 }
 

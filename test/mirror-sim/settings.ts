@@ -121,6 +121,7 @@ export function siteSettings(index: number, settings: SimSettings): MirrorSource
     metricsListen: null,
     exportKeyFile: null,
     listen: { path: 'export' },
+    history: null,
   };
   if (index === 0) return { ...common, ...asSource, role: 'source', failback: addressOf(index) };
   return { ...common, ...addressOf(index), role: 'target', takeover: asSource };

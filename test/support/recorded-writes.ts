@@ -147,6 +147,22 @@ export function shuffled<T>(random: Prng, from: readonly T[], reach: number = In
   return to;
 }
 
+/** Control and data of these, apart and in any order. */
+export function feed(recording: Recording, random: Prng, writes: readonly RecordedWrite[], reach = Infinity): void {
+  const arrivals = shuffled(
+    random,
+    writes.flatMap((write) => {
+      const data = dataOf(write);
+      return [{ control: controlOf(write) }, ...(data ? [{ data }] : [])];
+    }),
+    reach,
+  );
+  for (const arrival of arrivals) {
+    const fault = 'control' in arrival ? recording.control(arrival.control) : recording.data(arrival.data);
+    if (fault !== null) throw new Error(fault);
+  }
+}
+
 /** Fills the base of a new recording with these volumes, at mark 0. */
 export function fillBase(recording: Recording, volumes: readonly Uint8Array[]): void {
   recording.fill(0);

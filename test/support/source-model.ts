@@ -1,7 +1,14 @@
 /** A source's order of writes as a test writes it: entries as they lie in its ring, and what volumes hold after each mark. */
 import { crc32 } from '../../agent/base/crc32.ts';
 import type { Point } from '../../agent/mirror/core/meeting.ts';
-import { encodeEntry, ENTRY, ENTRY_KIND, entryBytes, type EntryKind } from '../../agent/mirror/wire/entry.ts';
+import {
+  decodeEntry,
+  encodeEntry,
+  ENTRY,
+  ENTRY_KIND,
+  entryBytes,
+  type EntryKind,
+} from '../../agent/mirror/wire/entry.ts';
 import type { Prng } from '../../agent/base/prng.ts';
 
 export interface ModelEntry {
@@ -12,6 +19,8 @@ export interface ModelEntry {
   readonly offset: number;
   readonly length: number;
   readonly chain: bigint;
+  /** Its stamp, ns. */
+  readonly time: bigint;
   /** Header, payload, zeros. */
   readonly bytes: Uint8Array;
 }
@@ -25,6 +34,8 @@ export class SourceModel {
   /** The open cycle. */
   cycle = 1;
   #position = 0;
+  /** By which it stamps, ms; null: by marks. */
+  clockMs: (() => number) | null = null;
 
   constructor(random: Prng, volumeBytes: readonly number[], payloadMax = 5000, generation = 9) {
     this.random = random;
@@ -70,6 +81,32 @@ export class SourceModel {
     return sealed;
   }
 
+  /** Another generation that goes on behind a mark of this one: the same entries up to there, under its name. */
+  branch(until: number, generation: number): SourceModel {
+    const next = new SourceModel(this.random, this.volumeBytes, this.#payloadMax, generation);
+    let chain = 0n;
+    for (const entry of this.entries.slice(0, until)) {
+      const bytes = entry.bytes.slice();
+      const decoded = decodeEntry(bytes, 0);
+      if (!decoded.ok) throw new Error('an entry of our own');
+      chain = encodeEntry({ ...decoded.entry, generation: next.generation }, chain, bytes, 0);
+      next.entries.push({ ...entry, bytes });
+    }
+    next.loseBehind(until);
+    return next;
+  }
+
+  /** A range as it is behind the last entry, as an entry of a comparison. */
+  image(volume: number, offset: number, length: number): Uint8Array {
+    const payload = this.contentAt(this.mark)[volume]?.subarray(offset, offset + length) ?? new Uint8Array(length);
+    const bytes = new Uint8Array(entryBytes(length));
+    const place = { position: 0, generation: this.generation, chain: 0n, durableBack: 0 };
+    const facts = { payloadBytes: length, payloadCrc: crc32(payload), time: 0n, cycle: this.cycle, flags: 0 };
+    encodeEntry({ kind: ENTRY_KIND.image, volume, mark: this.mark, offset, length, ...facts, ...place }, 0n, bytes, 0);
+    bytes.set(payload, ENTRY.bytes);
+    return bytes;
+  }
+
   /** What a crash of the source took, answered to nobody: other writes will have these marks. */
   loseBehind(mark: number): void {
     this.entries.length = mark;
@@ -94,13 +131,14 @@ export class SourceModel {
     const position = this.#position;
     this.#position += bytes.length;
     const place = { position, generation, chain: 0n, durableBack: 0 };
+    const time = this.#nextTime(mark);
     const payloadFacts = { payloadBytes: payload.length, payloadCrc: crc32(payload) };
     const header = {
       kind,
       flags: 0,
       volume,
       mark,
-      time: BigInt(mark),
+      time,
       cycle,
       offset,
       length,
@@ -109,9 +147,16 @@ export class SourceModel {
     };
     const chain = encodeEntry(header, this.point(mark - 1).chain, bytes, 0);
     bytes.set(payload, ENTRY.bytes);
-    const entry = { kind, mark, cycle, volume, offset, length, chain, bytes };
+    const entry = { kind, mark, cycle, volume, offset, length, chain, time, bytes };
     this.entries.push(entry);
     return entry;
+  }
+
+  #nextTime(mark: number): bigint {
+    if (!this.clockMs) return BigInt(mark);
+    const now = BigInt(this.clockMs()) * 1_000_000n;
+    const last = this.entries.at(-1)?.time ?? 0n;
+    return now > last ? now : last + 1n;
   }
 }
 

@@ -273,7 +273,7 @@ test('versions apart: each side names both, and nothing is taken', async () => {
         frame: ({ kind }) => {
           if (kind !== FRAME_KIND.hello) return;
           const state = { hasCut: false, cut: point, prefix: point, isTakenOver: false, diverged: null };
-          const shape = { ...state, session: 0, roomBytes: MIB };
+          const shape = { ...state, session: 0, roomBytes: MIB, isFollowed: false };
           const welcome = encodeWelcome({ ...view, ...shape, ringBytes: 8 * MIB, windowBytes: 4 * MIB });
           peer.send(FRAME_KIND.welcome, 0, 0, 0, other(welcome));
         },

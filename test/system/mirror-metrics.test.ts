@@ -1,4 +1,5 @@
 /** The figures of the mirror's processes for Prometheus: those that README names, in each role, and true ones. */
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tool } from '../../agent/demo/shell.ts';
 import { eventually, SOON_MS } from '../support/cluster.ts';
@@ -16,9 +17,14 @@ beforeAll(async () => {
   const metrics = (side: Side) => ({ metrics: { listen: listen[side] } });
   const settings = { source: metrics('source'), target: metrics('target') };
   pair = await MirrorPair.make({ volumeBytes: 4 << 20, settings });
+  pair.configure('target', { history: { path: join(pair.folder, 'history') } });
   pair.start('target');
   pair.start('source');
   await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+  await eventually('its history records', SOON_MS, async () => {
+    const { history } = (await pair.status('target')) as { history?: { state: string; storedBytes: number | null } };
+    return history?.state === 'recording' && history.storedBytes !== null;
+  });
 });
 afterAll(async () => pair?.remove());
 

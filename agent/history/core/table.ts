@@ -9,6 +9,8 @@ import { decodeRecord, isEntry, RECORD, RECORD_KIND, type ControlRecord } from '
 export interface ClockNote {
   readonly mark: number;
   readonly aheadUs: number;
+  /** At that mark; 0 where an earlier program made the note. */
+  readonly chain: bigint;
 }
 
 const { at, bytes: STEP } = RECORD;
@@ -139,7 +141,7 @@ export function buildTable(bytes: Uint8Array, hasSegment: (segment: number) => b
     } else if (kind === RECORD_KIND.whole) wholes.push({ mark, timeUs: table.timeUs(record) });
     else if (kind === RECORD_KIND.clock) {
       const aheadUs = Number(view.getBigInt64(record * STEP + at.time, true)) / 1000;
-      clocks.push({ mark, aheadUs });
+      clocks.push({ mark, aheadUs, chain: view.getBigUint64(record * STEP + at.chain, true) });
     } else if (kind === RECORD_KIND.branch) {
       entries.cut(mark);
       for (const known of places.keys()) if (known > mark) places.delete(known);

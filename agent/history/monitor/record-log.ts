@@ -3,6 +3,7 @@
  * opened again when it was gone; what did not fit meanwhile is missing there, and nobody waits for it.
  */
 import { systemClock } from '../../platform/clock.ts';
+import { kinship } from '../../mirror/core/generation.ts';
 import { sleep } from '../../mirror/machine.ts';
 import type { SourceJournal } from '../../mirror/source/journal.ts';
 import { RingCursor } from '../../mirror/source/ring-cursor.ts';
@@ -122,8 +123,8 @@ export class RecordLog implements Follower {
     });
     this.#recording = recording;
     if (recording.generation !== generation) {
-      const until = this.#host.shape.ancestry.find((former) => former.generation === recording.generation)?.until;
-      if (until) recording.branch(generation, until);
+      const kin = kinship(this.#host.shape, { generation: recording.generation, ancestry: [] });
+      if (kin.kin === 'successor') recording.branch(generation, kin.until);
       else throw new Error(`${path} is of another generation of ${monitor}: remove the folder, or name another`);
     }
     await this.#begin(recording);

@@ -6,42 +6,42 @@ import { randomInt } from 'node:crypto';
 import { AgentError } from '../../base/errors.ts';
 import { RegionSet } from '../../mirror/core/region-set.ts';
 import type { Point } from '../../mirror/core/meeting.ts';
-import { LinkConnection } from '../../mirror/link/connection.ts';
-import { decodeStop, encodeStop, GreetingError } from '../../mirror/link/greeting.ts';
-import type { Address } from '../../mirror/link/tls.ts';
-import { sleep } from '../../mirror/machine.ts';
+import { LinkConnection, type LinkSocket } from '../../mirror/link/connection.ts';
+import { decodeStop, encodeKnown, encodeStop, GreetingError } from '../../mirror/link/greeting.ts';
+import { sleep, type Machine } from '../../mirror/machine.ts';
 import { Expected } from '../../mirror/source/expected.ts';
 import { ready } from '../../mirror/source/joined.ts';
-import type { SourceJournal } from '../../mirror/source/journal.ts';
-import { RingCursor } from '../../mirror/source/ring-cursor.ts';
 import { Sent } from '../../mirror/source/sent.ts';
-import type { SessionHost } from '../../mirror/source/session-host.ts';
+import type { SessionEvent } from '../../mirror/source/session-host.ts';
 import type { RingPlace } from '../../mirror/store/ring.ts';
 import { FRAME_KIND, type Frame, type FrameKind } from '../../mirror/wire/frame.ts';
-import {
-  decodeRecordingState,
-  encodeKnown,
-  encodeRecordHello,
-  encodeTake,
-  type RecordHello,
-  type Take,
-} from '../wire/greeting.ts';
+import { decodeRecordingState, encodeRecordHello, encodeTake, type RecordHello, type Take } from '../wire/greeting.ts';
 import { DataFolderWriter } from './data-folder.ts';
 import type { Follower } from './follower.ts';
-import { recorderLink } from '../wire/link-name.ts';
-import { durableRing, KEPT_SHARE, placeFor } from './ring.ts';
+import type { LogCursor, Monitored } from './monitored.ts';
+import { KEPT_SHARE } from './ring.ts';
 import { splitEntries } from './split.ts';
 import { sendImages, type ImageProgress } from './volume-images.ts';
 
 export interface RecordOptions {
   readonly name: string;
-  readonly address: Address;
   /** That carry data, beside the one for control. */
   readonly connections: number;
   /** Writers wait when the ring is full of what it lacks, as for a target. */
   readonly wait: boolean;
   /** Data goes into this folder instead: another way than control. */
   readonly dataFolder: string | null;
+}
+
+export interface RecordParts {
+  readonly machine: Pick<Machine, 'clock' | 'timers'>;
+  /** A connection to the recorder, ready at its `secureConnect`. Throws where there cannot be one now. */
+  dial(): LinkSocket;
+  /** Who that is, for messages. */
+  readonly where: string;
+  /** More of the ring may be free. */
+  changed(): void;
+  tell(event: SessionEvent): void;
 }
 
 const AGAIN_MS_MIN = 200;
@@ -56,8 +56,8 @@ const KNOWN_MS = 1000;
 export class RecordSession implements Follower {
   readonly name: string;
   readonly #options: RecordOptions;
-  readonly #host: SessionHost;
-  readonly #journal: SourceJournal;
+  readonly #monitored: Monitored;
+  readonly #parts: RecordParts;
   readonly #sent: Sent = new Sent();
   /** Written to since `#changedFrom`. */
   readonly #changed: RegionSet;
@@ -66,7 +66,7 @@ export class RecordSession implements Follower {
   #data: LinkConnection[] = [];
   #folder: DataFolderWriter | null = null;
   #turn = 0;
-  #cursor: RingCursor | null = null;
+  #cursor: LogCursor | null = null;
   #greeting: Expected;
   #freed: number;
   #kept = 0;
@@ -79,15 +79,17 @@ export class RecordSession implements Follower {
   #told = '';
   #isRefused = false;
   #gaps = 0;
+  /** All of the volumes is taken anew, whatever the recorder has. */
+  #isJumped = false;
 
-  constructor(options: RecordOptions, journal: SourceJournal, host: SessionHost) {
+  constructor(options: RecordOptions, monitored: Monitored, parts: RecordParts) {
     this.name = options.name;
     this.#options = options;
-    this.#host = host;
-    this.#journal = journal;
-    this.#greeting = new Expected(host.machine);
-    this.#changed = new RegionSet(journal.superblock.volumes);
-    this.#freed = journal.oldest.position;
+    this.#monitored = monitored;
+    this.#parts = parts;
+    this.#greeting = new Expected(parts.machine);
+    this.#changed = new RegionSet(monitored.volumes);
+    this.#freed = monitored.oldest.position;
     void this.#run();
   }
 
@@ -102,7 +104,7 @@ export class RecordSession implements Follower {
 
   progress(): void {
     this.#letGoIfBehind();
-    if (this.#state === 'recording' && this.#changed.count > 0 && this.#kept === this.#journal.end.mark)
+    if (this.#state === 'recording' && this.#changed.count > 0 && this.#kept === this.#monitored.end.mark)
       this.#restartChanged();
     this.#pump();
   }
@@ -112,7 +114,7 @@ export class RecordSession implements Follower {
       name: this.name,
       state: this.#state,
       kept: this.#kept,
-      lagBytes: this.#isLetGo ? null : Math.max(0, this.#journal.head - this.#freed),
+      lagBytes: this.#isLetGo ? null : Math.max(0, this.#monitored.end.position - this.#freed),
       images: this.#images,
       letGo: this.#gaps,
       problem: this.#control && this.#state !== 'away' ? null : this.#problem,
@@ -128,15 +130,35 @@ export class RecordSession implements Follower {
 
   /** The mirror never waits for who only records. */
   #letGoIfBehind(): void {
-    if (this.#options.wait || this.#isLetGo) return;
-    if (this.#journal.head - this.#freed <= this.#journal.ringBytes * KEPT_SHARE) return;
+    if (this.#options.wait) return;
+    const { end, ringBytes } = this.#monitored;
+    if (end.position - this.#freed > ringBytes * KEPT_SHARE) this.letGo('it is behind by half of the journal');
+  }
+
+  /** Nothing of the ring is kept for it any more, until it is met again. */
+  letGo(why: string): void {
+    if (this.#isLetGo) return;
     this.#isLetGo = true;
     this.#gaps++;
-    this.#end('it is behind by half of the journal: it is let go of, and what it misses is a gap');
+    this.#end(`${why}: it is let go of, and what it misses is a gap`);
+  }
+
+  /**
+   * The log went on from elsewhere. `isJump`: the volumes came there by what is no entry, so nothing is known of what changed; else
+   * only whose the entries are is not as it was.
+   */
+  broken(reason: string, isJump: boolean): void {
+    this.#freed = Math.max(this.#freed, this.#monitored.oldest.position);
+    if (isJump) {
+      this.#changed.clear();
+      this.#changedFrom = Infinity;
+      this.#isJumped = true;
+    }
+    this.#end(reason);
   }
 
   async #run(): Promise<void> {
-    const { machine } = this.#host;
+    const { machine } = this.#parts;
     let pauseMs = AGAIN_MS_MIN;
     while (!this.#isStopped) {
       const beganMs = machine.clock.monotonicMs();
@@ -161,7 +183,7 @@ export class RecordSession implements Follower {
     this.#problem = reason;
     if (this.#isStopped || reason === this.#told) return;
     this.#told = reason;
-    this.#host.tell({ kind: 'recorder-lost', target: this.name, reason });
+    this.#parts.tell({ kind: 'recorder-lost', target: this.name, reason });
   }
 
   #end(reason: string): void {
@@ -179,8 +201,8 @@ export class RecordSession implements Follower {
     const session = randomInt(1, 2 ** 47);
     const control = await this.#dial(ended);
     this.#control = control;
-    const looking = this.#host.machine.timers.every(LOOK_MS, () => this.progress());
-    const telling = this.#host.machine.timers.every(KNOWN_MS, () => this.#tellKnown());
+    const looking = this.#parts.machine.timers.every(LOOK_MS, () => this.progress());
+    const telling = this.#parts.machine.timers.every(KNOWN_MS, () => this.#tellKnown());
     try {
       await this.#greet(control, session, ended);
       return await closed;
@@ -192,17 +214,14 @@ export class RecordSession implements Follower {
   }
 
   async #dial(ended: (reason: string) => void): Promise<LinkConnection> {
-    const { machine } = this.#host;
-    const { address, name } = this.#options;
-    const socket = machine.network.dial(address, this.#host.key(), recorderLink(name));
+    const { machine, where } = this.#parts;
+    const socket = this.#parts.dial();
     const inTime = machine.timers.after(GREETING_MS, () => socket.destroy(new Error('no connection in time')));
     try {
       await ready(socket);
     } catch (error) {
       const { message } = error as Error;
-      throw new AgentError('primary', `recorder ${name} at ${address.host}:${address.port}: ${message}`, {
-        cause: error,
-      });
+      throw new AgentError('primary', `recorder ${where}: ${message}`, { cause: error });
     } finally {
       inTime();
     }
@@ -215,18 +234,16 @@ export class RecordSession implements Follower {
   }
 
   async #greet(control: LinkConnection, session: number, ended: (reason: string) => void): Promise<void> {
-    const host = this.#host;
+    const monitored = this.#monitored;
     // From here on the ring is kept for it again.
-    if (this.#isLetGo) this.#freed = this.#journal.head;
+    if (this.#isLetGo) this.#freed = monitored.end.position;
     this.#isLetGo = false;
-    const present = await host.durable();
-    const { oldest } = host;
+    const present = await monitored.durable();
     const hello: RecordHello = {
-      monitor: host.group,
-      volumes: host.shape.volumes,
-      generation: host.shape.generation,
-      ancestry: host.shape.ancestry,
-      tail: pointOf(oldest),
+      monitor: monitored.group,
+      volumes: monitored.volumes,
+      ...monitored.lineage,
+      tail: pointOf(monitored.oldest),
       durable: pointOf(present),
       session,
       carries: 'control',
@@ -237,20 +254,14 @@ export class RecordSession implements Follower {
     const { prefix, isWhole } = decodeRecordingState(await answer);
     const { take, cursor } = await this.#meet(prefix, isWhole, present);
     await this.#openData(hello, ended);
-    control.send(
-      FRAME_KIND.take,
-      session,
-      0,
-      0,
-      encodeTake({ ...take, clockMs: Math.round(host.machine.clock.wallMs()) }),
-    );
+    control.send(FRAME_KIND.take, session, 0, 0, encodeTake({ ...take, clockMs: Math.round(monitored.clockMs) }));
     this.#freed = cursor.place.position;
     this.#sent.begin(cursor.place);
     this.#kept = take.from.mark;
     this.#cursor = cursor;
     this.#told = '';
     this.#state = take.how === 'replay' ? 'recording' : 'filling';
-    host.tell({ kind: 'recorder-linked', target: this.name, how: take.how, from: take.from.mark });
+    this.#parts.tell({ kind: 'recorder-linked', target: this.name, how: take.how, from: take.from.mark });
     this.#pump();
     if (take.how !== 'replay')
       void this.#fill(control, take, present).catch((error: Error) => control.end(error.message));
@@ -262,18 +273,14 @@ export class RecordSession implements Follower {
     prefix: Point,
     isWhole: boolean,
     present: RingPlace,
-  ): Promise<{ readonly take: Omit<Take, 'clockMs'>; readonly cursor: RingCursor }> {
-    const { readFile } = this.#host;
-    const ring = durableRing(this.#journal);
-    const { oldest } = this.#journal;
-    if (isWhole && prefix.mark >= oldest.mark && prefix.mark <= present.mark) {
-      const cursor = new RingCursor(ring, placeFor(this.#journal, prefix.mark), readFile);
-      await cursor.seek(prefix.mark);
-      if (cursor.place.chain === prefix.chain) return { take: { how: 'replay', from: prefix }, cursor };
+  ): Promise<{ readonly take: Omit<Take, 'clockMs'>; readonly cursor: LogCursor }> {
+    if (isWhole && !this.#isJumped && prefix.mark <= present.mark) {
+      const cursor = await this.#monitored.find(prefix);
+      if (cursor) return { take: { how: 'replay', from: prefix }, cursor };
     }
     const isKnown = isWhole && prefix.mark >= this.#changedFrom;
     const how = isKnown ? 'changed' : 'base';
-    return { take: { how, from: pointOf(present) }, cursor: new RingCursor(ring, present, readFile) };
+    return { take: { how, from: pointOf(present) }, cursor: this.#monitored.from(present) };
   }
 
   async #openData(hello: RecordHello, ended: (reason: string) => void): Promise<void> {
@@ -293,25 +300,27 @@ export class RecordSession implements Follower {
 
   /** Sends the volumes, or what of them may have changed; whole with the mark at the end, once the recorder has all up to it. */
   async #fill(control: LinkConnection, { how }: Pick<Take, 'how'>, present: RingPlace): Promise<void> {
-    const { volumes } = this.#journal.superblock;
+    const { volumes } = this.#monitored;
     const regions = how === 'base' ? RegionSet.all(volumes) : new RegionSet(volumes);
     if (how === 'changed') regions.add(this.#changed);
-    await this.#host.stored(present.position);
+    await this.#monitored.stored(present);
     const isOver = (): boolean => this.#control !== control || !control.isOpen;
-    const isDone = await sendImages(this.#journal, regions, {
+    const isDone = await sendImages(this.#monitored, regions, {
       isOver,
       progress: (images) => (this.#images = images),
       send: async (data) => {
         control.send(FRAME_KIND.data, 0, 0, 1, data);
-        while (control.isFull && !isOver()) await sleep(this.#host.machine, LOOK_MS);
+        while (control.isFull && !isOver()) await sleep(this.#parts.machine, LOOK_MS);
       },
     });
     if (!isDone) return;
-    const { mark } = this.#journal.end;
-    while (this.#kept < mark && !isOver()) await sleep(this.#host.machine, LOOK_MS);
+    const { knownMs } = this.#monitored;
+    const { mark } = this.#monitored.end;
+    while (this.#kept < mark && !isOver()) await sleep(this.#parts.machine, LOOK_MS);
     if (isOver()) return;
-    control.send(FRAME_KIND.whole, 0, mark);
+    control.send(FRAME_KIND.whole, 0, mark, 0, encodeKnown(knownMs));
     this.#images = null;
+    this.#isJumped = false;
     this.#state = 'recording';
     this.#restartChanged();
   }
@@ -319,14 +328,14 @@ export class RecordSession implements Follower {
   /** What is written from now on is noted anew: who has everything up to here lacks nothing else. */
   #restartChanged(): void {
     this.#changed.clear();
-    this.#changedFrom = this.#journal.end.mark;
+    this.#changedFrom = this.#monitored.end.mark;
   }
 
-  /** [HI9] What is stamped later is stamped with a later time. */
+  /** [HI9] */
   #tellKnown(): void {
     if (this.#state === 'away') return;
-    const { clock } = this.#host.machine;
-    this.#control?.send(FRAME_KIND.known, 0, this.#journal.end.mark, 0, encodeKnown(Math.floor(clock.wallMs())));
+    const { end, knownMs } = this.#monitored;
+    this.#control?.send(FRAME_KIND.known, 0, end.mark, 0, encodeKnown(knownMs));
   }
 
   #frame({ kind, id }: Frame, body: Uint8Array): void {
@@ -334,7 +343,7 @@ export class RecordSession implements Follower {
     if (kind === FRAME_KIND.kept) {
       this.#kept = Math.max(this.#kept, id);
       this.#freed = Math.max(this.#freed, this.#sent.stored(id, id));
-      this.#host.changed();
+      this.#parts.changed();
       return undefined;
     }
     let reason = 'the recorder ended the session';
@@ -373,7 +382,7 @@ export class RecordSession implements Follower {
   }
 
   /** What the window has lost comes from the file. */
-  async #load(control: LinkConnection, cursor: RingCursor): Promise<void> {
+  async #load(control: LinkConnection, cursor: LogCursor): Promise<void> {
     this.#isLoading = true;
     try {
       const batch = await cursor.load(BATCH_BYTES);
@@ -387,7 +396,7 @@ export class RecordSession implements Follower {
     if (control === this.#control) this.#pump();
   }
 
-  #send(control: LinkConnection, { place }: RingCursor, bytes: Uint8Array): void {
+  #send(control: LinkConnection, { place }: LogCursor, bytes: Uint8Array): void {
     const split = splitEntries(bytes);
     control.send(FRAME_KIND.control, 0, 0, split.controlCount, split.control);
     if (split.dataCount > 0) this.#sendData(FRAME_KIND.data, split.dataCount, split.data);

@@ -3,13 +3,14 @@ import { DataFolderReader } from './data-folder.ts';
 import { storageFault } from './storage-fault.ts';
 import { clockAhead, CLOCK_NOISE_US } from '../core/clock.ts';
 import { kinship, short } from '../../mirror/core/generation.ts';
+import { decodeKnown } from '../../mirror/link/greeting.ts';
 import type { Peer } from '../../mirror/target/session.ts';
 import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
 import { isRecording, readHead } from '../store/files.ts';
 import { KnownUntil } from '../store/known.ts';
 import { Recording, type Retention } from '../store/recording.ts';
 import { restoreFrom, type Restored } from '../store/restore-from.ts';
-import { decodeKnown, decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
+import { decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
 
 export interface IntakeOptions {
   readonly folder: string;
@@ -23,6 +24,7 @@ export interface IntakeOptions {
   readonly nowMs: () => number;
 }
 
+const GONE = 'it was gone before it was answered';
 /** More is not read while so much is not written. */
 const PENDING_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -38,6 +40,10 @@ export class Intake {
   readonly #peers = new Set<Peer>();
   #isTaking = false;
   #isPaused = false;
+  /** What came behind a `take` that waits. */
+  #waiting: (() => void)[] | null = null;
+  /** Data that came before the `take` of its session. */
+  #early: (() => void)[] = [];
   #told = -1;
   /** From this whole mark on there are states of this session; of a replay from its begin. */
   #wholeAt = 0;
@@ -101,7 +107,7 @@ export class Intake {
     // What is tried to be written again and again would be waited for.
     if (recording.fault !== null && recording.isBusy)
       return storageFault(this.#options.folder, { code: recording.fault });
-    const fault = this.#kin(hello);
+    const fault = this.#stranger(hello);
     if (fault !== null) return fault;
     for (const former of this.#peers) former.stop({ reason: 'another session was begun', again: true });
     this.#peers.clear();
@@ -111,19 +117,35 @@ export class Intake {
     this.#peers.add(peer);
     const { dataFolder, session } = hello;
     this.#dataFolder = dataFolder === null ? null : new DataFolderReader(dataFolder, session, this.#options.log);
-    await this.recording.settled();
+    this.#waiting = null;
+    this.#early = [];
+    if (hello.generation !== recording.generation) {
+      this.#known.turn();
+      await this.#known.settled();
+    }
+    // A fold that is under way ends with the head that it began with.
+    while (recording.isBusy) await recording.settled();
+    if (this.#control !== peer) return GONE;
+    this.#takeGeneration(hello);
+    while (recording.isBusy) await recording.settled();
+    if (this.#control !== peer) return GONE;
     await this.#restore(false);
-    const { prefix, isWhole } = this.recording;
+    if (this.#control !== peer) return GONE;
+    const { standing: prefix, isWhole } = recording;
     this.#askedMs = this.#options.nowMs();
     peer.send(FRAME_KIND.recording, 0, 0, encodeRecordingState({ prefix, isWhole }));
     return null;
   }
 
-  frame(peer: Peer, { kind, id }: Frame, body: Uint8Array): void {
+  frame(peer: Peer, frame: Frame, body: Uint8Array): void {
     if (!this.#peers.has(peer)) return;
+    if (this.#waiting) return void this.#waiting.push(() => this.frame(peer, frame, body));
+    if (!this.#isTaking && peer !== this.#control) return this.#hold(peer, () => this.frame(peer, frame, body));
+    if (frame.kind === FRAME_KIND.take && this.recording.isBusy)
+      return void this.#later(() => this.frame(peer, frame, body));
     let fault: string | null;
     try {
-      fault = this.#take(peer, kind, id, body);
+      fault = this.#take(peer, frame.kind, frame.id, body);
     } catch (error) {
       const why = storageFault(this.#options.folder, error);
       if (why === null) throw error;
@@ -135,6 +157,24 @@ export class Intake {
       for (const one of this.#peers) one.pause();
     }
     return undefined;
+  }
+
+  /** Data may overtake the word that says what comes: it belongs behind that. */
+  #hold(peer: Peer, take: () => void): void {
+    peer.pause();
+    this.#early.push(take);
+  }
+
+  /** When nothing is being written: a base is not filled while a fold is brought into it. */
+  async #later(take: () => void): Promise<void> {
+    const waiting = [take];
+    this.#waiting = waiting;
+    for (const peer of this.#peers) peer.pause();
+    while (this.recording.isBusy) await this.recording.settled();
+    if (this.#waiting !== waiting) return;
+    this.#waiting = null;
+    for (const peer of this.#peers) peer.resume();
+    for (const next of waiting) next();
   }
 
   disconnected(peer: Peer, reason: string): void {
@@ -184,7 +224,7 @@ export class Intake {
     if (kind === FRAME_KIND.data) return recording.data(body);
     if (kind === FRAME_KIND.whole) {
       if (id > recording.prefix.mark) return `mark ${id} is whole, and ${recording.prefix.mark} is all that is here`;
-      recording.whole(id);
+      recording.whole(id, body.length === 0 ? undefined : decodeKnown(body) - this.#aheadUs / 1000);
       this.#wholeAt = id;
       return null;
     }
@@ -199,10 +239,11 @@ export class Intake {
   #begin(body: Uint8Array): string | null {
     const { how, from, clockMs } = decodeTake(body);
     const { recording } = this;
-    const { mark, chain } = recording.prefix;
+    const { mark, chain } = recording.standing;
     if (how === 'replay' && (from.mark !== mark || from.chain !== chain))
       return `mark ${from.mark} is not where it ends here`;
-    if (how !== 'replay') {
+    if (how === 'replay') recording.resume();
+    else {
       if (recording.isWhole && from.mark > mark) {
         this.#options.log(
           `marks ${mark + 1} to ${from.mark} were missed: they are a gap, until the volumes are compared`,
@@ -212,7 +253,7 @@ export class Intake {
       recording.startAt(from.mark, from.chain);
     }
     const aheadMs = Math.round(clockAhead(clockMs, this.#askedMs, this.#options.nowMs()));
-    recording.clock(from.mark, BigInt(aheadMs) * 1_000_000n);
+    recording.clock(from, BigInt(aheadMs) * 1_000_000n);
     this.#aheadUs = Math.abs(aheadMs * 1000) < CLOCK_NOISE_US ? 0 : aheadMs * 1000;
     this.#wholeAt = how === 'replay' ? 0 : Infinity;
     this.#known.begin();
@@ -222,26 +263,32 @@ export class Intake {
       `recording behind mark ${from.mark}${how === 'replay' ? '' : `, with ${how === 'base' ? 'all of the volumes' : 'what has changed'}`}`,
     );
     this.progress();
+    for (const peer of this.#peers) peer.resume();
+    for (const next of this.#early.splice(0)) next();
     return null;
   }
 
-  /** [HI5] */
-  #kin(hello: RecordHello): string | null {
+  /** Why it can be no monitor of this recording, or null. */
+  #stranger(hello: RecordHello): string | null {
+    const ours = { generation: this.recording.generation, ancestry: [] };
+    const { kin } = kinship(hello, ours);
+    if (kin === 'same' || kin === 'successor') return null;
+    return `the recording here is of generation ${short(ours.generation)}, and ${short(hello.generation)} does not come from it: remove the folder ${this.#options.folder}, or name another store`;
+  }
+
+  /** [HI5] Beyond the branch nothing counts that is here: behind a gap there may be marks that no prefix reaches. */
+  #takeGeneration(hello: RecordHello): void {
     const { recording } = this;
-    const ours = { generation: recording.generation, ancestry: [] };
-    const kin = kinship(hello, ours);
-    if (kin.kin === 'same') return null;
-    if (kin.kin !== 'successor') {
-      return `the recording here is of generation ${short(ours.generation)}, and ${short(hello.generation)} does not come from it: remove the folder ${this.#options.folder}, or name another store`;
-    }
-    if (recording.prefix.mark > kin.until.mark) {
+    const kin = kinship(hello, { generation: recording.generation, ancestry: [] });
+    if (kin.kin !== 'successor') return;
+    const { mark } = kin.until;
+    if (recording.prefix.mark > mark) {
       this.#options.log(
-        `marks ${kin.until.mark + 1} to ${recording.prefix.mark} were given up by a takeover: they can be restored no more`,
+        `marks ${mark + 1} to ${recording.prefix.mark} were given up by a takeover: they can be restored no more`,
       );
-      this.#known.cut(kin.until.mark);
-      recording.branch(hello.generation, kin.until);
-    } else recording.adopt(hello.generation);
-    return null;
+    }
+    this.#known.cut(mark);
+    recording.branch(hello.generation, kin.until);
   }
 
   /** `again`: at once; else when it has been seen to. */

@@ -14,15 +14,19 @@ import { cannotListen } from '../../platform/listen.ts';
 import { decodeRecordHello, type RecordHello } from '../wire/greeting.ts';
 import { recorderLink } from '../wire/link-name.ts';
 import type { Retention } from '../store/recording.ts';
-import { recordingsIn } from '../store/files.ts';
+import { isRecording, recordingsIn } from '../store/files.ts';
 import { Intake } from './intake.ts';
 import { storageFault } from './storage-fault.ts';
 
 export interface RecorderOptions {
   readonly name: string;
   readonly keys: () => readonly Uint8Array[];
-  readonly listen: Address;
+  /** Null: connections are brought to it. */
+  readonly listen: Address | null;
+  /** A folder with one for each monitor. */
   readonly store: string;
+  /** Of this monitor alone, whose recording the store itself is. */
+  readonly only?: string;
   readonly retention: Retention;
   /** A folder of log devices, one for each monitor; null without. */
   readonly logFolder: string | null;
@@ -52,17 +56,21 @@ export class Recorder {
   static async open(options: RecorderOptions): Promise<Recorder> {
     const recorder = new Recorder(options);
     // What is there is taken up at once: retention, and what a log device can give back, wait for no monitor.
-    for (const monitor of recordingsIn(options.store)) await recorder.#takeUp(monitor);
+    for (const monitor of options.only === undefined ? recordingsIn(options.store) : [])
+      await recorder.#takeUp(monitor);
+    if (options.only !== undefined && isRecording(options.store)) await recorder.#intake(options.only, null);
     const { listen, keys, log, name } = options;
-    recorder.#listener = await listenForLinks({
-      address: listen,
-      names: () => [recorderLink(name)],
-      keys,
-      onLink: (socket) => recorder.#connected(socket),
-      onRefused: (from, why) => log(`somebody at ${from} did not get in: ${why}`),
-    }).catch((error: Error) => {
-      throw cannotListen('listen', listen, error);
-    });
+    recorder.#listener =
+      listen &&
+      (await listenForLinks({
+        address: listen,
+        names: () => [recorderLink(name)],
+        keys,
+        onLink: (socket) => recorder.connected(socket),
+        onRefused: (from, why) => log(`somebody at ${from} did not get in: ${why}`),
+      }).catch((error: Error) => {
+        throw cannotListen('listen', listen, error);
+      }));
     recorder.#looking = setInterval(() => {
       for (const intake of recorder.#opened.values()) intake.look();
     }, LOOK_MS);
@@ -74,10 +82,15 @@ export class Recorder {
     try {
       await this.#intake(monitor, null);
     } catch (error) {
-      const why = storageFault(join(this.#options.store, monitor), error);
+      const why = storageFault(this.#folderOf(monitor), error);
       if (why === null || (error instanceof AgentError && error.reason === 'taken')) throw error;
       this.#options.log(`${monitor}: ${why}: it is passed over`);
     }
+  }
+
+  #folderOf(monitor: string): string {
+    const { store, only } = this.#options;
+    return only === undefined ? join(store, monitor) : store;
   }
 
   get port(): number {
@@ -117,9 +130,10 @@ export class Recorder {
   async #intake(monitor: string, hello: RecordHello | null): Promise<Intake> {
     const known = this.#intakes.get(monitor);
     if (known) return known;
-    const { store, retention, logFolder, log } = this.#options;
+    const { only, retention, logFolder, log } = this.#options;
+    if (only !== undefined && monitor !== only) throw new GreetingError(`it records ${only} alone`);
     const opening = Intake.open({
-      folder: join(store, monitor),
+      folder: this.#folderOf(monitor),
       logFolder: logFolder === null ? null : join(logFolder, monitor),
       monitor,
       hello,
@@ -138,7 +152,8 @@ export class Recorder {
     }
   }
 
-  #connected(socket: LinkSocket): void {
+  /** Somebody comes, who has to say who he is. */
+  connected(socket: LinkSocket): void {
     const peer = new LinkPeer(socket, systemMachine.timers, {
       frame: (one, frame, body) => this.#frame(one, frame, body),
       closed: (one, reason) => {
@@ -183,7 +198,7 @@ export class Recorder {
         if (this.#peers.has(peer)) this.#greeted(peer, intake);
       })
       .catch((error: Error) => {
-        const why = storageFault(join(this.#options.store, hello.monitor), error);
+        const why = storageFault(this.#folderOf(hello.monitor), error);
         this.#refuse(peer, why ?? error.message, false);
       });
   }

@@ -28,6 +28,11 @@ export interface Base {
   /** All entries up to this mark are in the base files; of those behind it any may be, which changes nothing. */
   readonly over: number;
   /**
+   * What a session that began at `mark` would have noted: by how much the monitor's clock was ahead, and the chain in hexadecimal. The
+   * words and entries that said so may be folded. Left out: nothing is.
+   */
+  readonly clock?: { readonly aheadUs: number; readonly chain: string };
+  /**
    * `none`: this recording has no base (a log device). `filling`: not all of it is there. `whole`: it is what the volumes were at
    * `mark`. `folding`: entries up to `mark` are being brought in; until that is done it is behind, and is brought there again.
    */
@@ -42,6 +47,11 @@ export interface RecordingHead {
   /** As hexadecimal text. */
   readonly generation: string;
   readonly base: Base;
+  /**
+   * Words that void marks: what lies in a segment before `segment` and bears a mark beyond `until` is void. Who reads some segments
+   * does not see the words in those behind them. Left out in one that an earlier program made.
+   */
+  readonly branches?: readonly { readonly segment: number; readonly until: number }[];
 }
 
 const HEAD = 'head';

@@ -6,10 +6,10 @@ import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { setImmediate as breath } from 'node:timers/promises';
 import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
-import type { Span } from '../core/spans.ts';
+import { aheadUs, type Span } from '../core/spans.ts';
 import type { RecordTable } from '../core/table.ts';
 import { basePath, controlPath, dataPath, flushFolder, writeHead, type Base } from './files.ts';
-import { loadRecording, type Loaded, type SegmentFacts } from './load.ts';
+import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
 import { State } from './state.ts';
 
 export interface Folded {
@@ -29,7 +29,7 @@ export async function foldOldest(folder: string, current: number): Promise<Folde
     const loaded = loadRecording(folder, most);
     const [oldest] = loaded.segments;
     if (!oldest || oldest.segment >= current) return null;
-    const wanted = lastMark(loaded.table, oldest);
+    const wanted = lastMark(loaded, oldest);
     const span = loaded.extent.spans.find(({ to }) => to >= wanted);
     const isAll = loaded.segments.length < most || (loaded.segments.at(-1)?.segment ?? current) >= current;
     if (span) return foldTo(loaded, Math.max(wanted, span.from), current, span);
@@ -37,22 +37,24 @@ export async function foldOldest(folder: string, current: number): Promise<Folde
   }
 }
 
-/** Goes on with a fold that a crash cut off. */
+/** Goes on with a fold that a crash cut off, if what it brings is still there. */
 export async function finishFold(folder: string): Promise<void> {
   const loaded = loadRecording(folder);
-  if (loaded.head.base.state === 'folding') await bring(loaded, loaded.head.base);
+  const isHere = loaded.extent.spans.length > 0;
+  if (loaded.head.base.state === 'folding' && isHere) await bring(loaded, loaded.head.base);
 }
 
 /** Folds everything up to `mark`, which can be restored; segments that hold nothing beyond it go, but for those from `current` on. */
 export async function foldTo(loaded: Loaded, mark: number, current: number, span: Span): Promise<Folded> {
   const { folder, table, times, head } = loaded;
   const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
-  const base: Base = { mark, timeUs, over: head.base.over, state: 'folding' };
-  if (mark > head.base.mark || mark > head.base.over) await bring(loaded, base);
+  const base: Base = { mark, timeUs, over: head.base.over, clock: clockAt(table, mark), state: 'folding' };
+  const isNews = JSON.stringify(base.clock) !== JSON.stringify(head.base.clock);
+  if (mark > head.base.mark || mark > head.base.over || isNews) await bring(loaded, base);
   const removed: number[] = [];
   let bytes = 0;
   for (const facts of loaded.segments) {
-    if (facts.segment >= current || lastMark(table, facts) > mark) break;
+    if (facts.segment >= current || lastMark(loaded, facts) > mark) break;
     rmSync(controlPath(folder, facts.segment), { force: true });
     rmSync(dataPath(folder, facts.segment), { force: true });
     removed.push(facts.segment);
@@ -94,6 +96,15 @@ async function bring(loaded: Loaded, base: Base): Promise<void> {
 
 const brought = (base: Base): Base => ({ ...base, over: base.mark, state: 'whole' });
 
+function clockAt(table: RecordTable, mark: number): NonNullable<Base['clock']> {
+  let chain = table.clocks.findLast((note) => note.mark === mark)?.chain ?? 0n;
+  for (let place = table.placeOf(mark - 1) + 1; place <= table.placeOf(mark); place++) {
+    const record = table.record(table.order[place] ?? 0);
+    if (isEntry(record.kind)) ({ chain } = record);
+  }
+  return { aheadUs: aheadUs(table, mark), chain: chain.toString(16) };
+}
+
 /** Neighbouring blocks in one piece, of a MiB at most. */
 function runs(blocks: readonly number[], bytes: number): { from: number; to: number }[] {
   const found: { from: number; to: number }[] = [];
@@ -107,14 +118,16 @@ function runs(blocks: readonly number[], bytes: number): { from: number; to: num
   return found;
 }
 
-/** The last mark that anything in a segment says something of: what it has control of, and what it has data of. */
-function lastMark(table: RecordTable, { segment, recordFrom, recordTo }: SegmentFacts): number {
+/** The last mark that anything in a segment says something of that is not void: what it has control of, and what it has data of. */
+function lastMark({ table, head }: Loaded, { segment, recordFrom, recordTo }: SegmentFacts): number {
+  const until = voidBeyond(head, segment);
   let last = 0;
   for (let record = recordFrom; record < recordTo; record++) {
     const kind = table.kind(record);
     const counts =
       isEntry(kind) || kind === RECORD_KIND.image || kind === RECORD_KIND.place || kind === RECORD_KIND.whole;
-    if (counts) last = Math.max(last, table.mark(record));
+    const mark = table.mark(record);
+    if (counts && mark <= until) last = Math.max(last, mark);
   }
   for (const record of table.order) {
     const { mark, segment: lies } = table.record(record);

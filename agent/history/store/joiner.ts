@@ -58,7 +58,8 @@ export class Joiner {
 
   /** What a recording holds, of which all is whole up to this mark. */
   takeOver(table: RecordTable, upTo: number): void {
-    this.startAt(upTo, 0n);
+    // Of what was begun at this mark, and has no entry of it, the word at its begin says the chain.
+    this.startAt(upTo, table.clocks.findLast(({ mark }) => mark === upTo)?.chain ?? 0n);
     for (const number of table.order) {
       const record = table.record(number);
       if (!isEntry(record.kind)) continue;

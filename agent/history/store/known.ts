@@ -75,6 +75,11 @@ export class KnownUntil {
     if (this.#known && this.#known.mark > until) this.#put({ ...this.#known, mark: until });
   }
 
+  /** Another generation goes on from there: it may have written by another clock, and before that time. Durable before its marks count. */
+  turn(): void {
+    if (this.#known && this.#known.timeUs > 0) this.#put({ ...this.#known, timeUs: 0 });
+  }
+
   end(): void {
     this.#word = null;
     if (this.#known?.isOpen === true) this.#put({ ...this.#known, isOpen: false });

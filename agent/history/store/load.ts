@@ -3,8 +3,17 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
 import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
-import { CONTROL_FRAME, EMPTY_RECORD, encodeRecord, readControlFrame, RECORD, RECORD_KIND } from '../wire/record.ts';
-import { controlPath, dataPath, readHead, segmentsIn, type RecordingHead } from './files.ts';
+import { encoded } from './joiner.ts';
+import {
+  CONTROL_FRAME,
+  EMPTY_RECORD,
+  encodeRecord,
+  isEntry,
+  readControlFrame,
+  RECORD,
+  RECORD_KIND,
+} from '../wire/record.ts';
+import { controlPath, dataPath, readHead, segmentsIn, type Base, type RecordingHead } from './files.ts';
 import { readKnown } from './known.ts';
 
 export interface Loaded {
@@ -43,8 +52,12 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
   const pieces: Uint8Array[] = [];
   const segments: SegmentFacts[] = [];
   const all = [...new Set([...control, ...data])].sort((a, b) => a - b);
-  let count = 0;
-  for (const segment of all.slice(0, most)) {
+  // Without a list of them it is not known what a word behind those that are read voids.
+  const { branches } = head;
+  const some = branches ? all.slice(0, most) : all;
+  if (head.base.clock) pieces.push(clockAt(head.base.mark, head.base.clock));
+  let count = pieces.length;
+  for (const segment of some) {
     const recordFrom = count;
     const put = (...more: readonly Uint8Array[]): void => {
       pieces.push(...more);
@@ -65,15 +78,45 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
       recordTo: count,
     });
   }
+  for (const { segment, until } of branches ?? []) {
+    if (segment > (some.at(-1) ?? 0)) pieces.push(encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
+  }
   const table = buildTable(joined(pieces), (segment) => data.has(segment));
   const times = correctedTimes(table, head.base.timeUs);
-  const extent = extentOf(table, basePoint(head), times, known);
+  const extent = extentOf(table, basePoint(head, table), times, known);
   return { folder, head, table, times, extent, segments, damage };
 }
 
-/** What is being folded can be restored from where it will be. */
-export const basePoint = ({ base }: RecordingHead): WholePoint | null =>
-  base.state === 'whole' || base.state === 'folding' ? { mark: base.mark, timeUs: base.timeUs } : null;
+/**
+ * What is being folded can be restored from where it will be. Null where an entry is not at hand that the base files may not have:
+ * one that came while they were taken, or is being brought in.
+ */
+function basePoint({ base }: RecordingHead, table: RecordTable): WholePoint | null {
+  const { state, mark, timeUs, over } = base;
+  if (state !== 'whole' && state !== 'folding') return null;
+  let upTo = over;
+  for (let place = table.placeOf(over) + 1; upTo < mark && place < table.count; place++) {
+    const record = table.order[place] ?? 0;
+    if (!isEntry(table.kind(record))) continue;
+    if (table.mark(record) !== upTo + 1 || !table.isComplete(record)) return null;
+    upTo++;
+  }
+  return upTo < mark ? null : { mark, timeUs };
+}
+
+/** A word of a segment that was folded, as the base has it. */
+const clockAt = (mark: number, { aheadUs, chain }: NonNullable<Base['clock']>): Uint8Array =>
+  encoded({
+    ...EMPTY_RECORD,
+    kind: RECORD_KIND.clock,
+    mark,
+    chain: BigInt(`0x${chain}`),
+    time: BigInt(Math.round(aheadUs)) * 1000n,
+  });
+
+/** What of a segment's marks is void beyond: Infinity without. */
+export const voidBeyond = ({ branches = [] }: RecordingHead, segment: number): number =>
+  branches.reduce((least, branch) => (branch.segment > segment ? Math.min(least, branch.until) : least), Infinity);
 
 interface ControlRead {
   readonly records: Uint8Array[];

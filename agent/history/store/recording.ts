@@ -8,7 +8,6 @@ import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.
 import {
   decodeRecord,
   EMPTY_RECORD,
-  encodeControlFrame,
   isEntry,
   isSane,
   RECORD,
@@ -19,7 +18,6 @@ import {
   basePath,
   controlPath,
   dataPath,
-  flushFolder,
   isRecording,
   makeFolder,
   readHead,
@@ -34,6 +32,7 @@ import { finishFold, foldOldest } from './fold.ts';
 import { encoded, Joiner, placeRecord, type Place } from './joiner.ts';
 import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
 import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, makeReserve, type Owner } from './make.ts';
+import { OpenSegment } from './open-segment.ts';
 import { Present } from './present.ts';
 
 export interface Retention {
@@ -59,6 +58,9 @@ interface Arrived {
   readonly offset: number;
 }
 
+/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
+type Word = ControlRecord & { readonly branchedTo?: string };
+
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = 256 * 1024;
 const AGAIN_MS = 1000;
@@ -70,29 +72,27 @@ export class Recording {
   readonly #sizes: readonly number[];
   readonly #segmentBytes: number;
   readonly #present: Present;
+  readonly #segment: OpenSegment;
   #head: RecordingHead;
-  #segment = 0;
-  #segmentSinceMs = 0;
-  #control: FileHandle | null = null;
-  #data: FileHandle | null = null;
-  #controlEnd = 0;
-  #dataEnd = 0;
-  #sequence = 0;
   readonly #joiner = new Joiner();
   /** Not written yet. */
   #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
   #records: Uint8Array[] = [];
-  #words: ControlRecord[] = [];
+  #words: Word[] = [];
   #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
   #pendingBytes = 0;
   #storedBytes = 0;
   #wholeFrom = 0;
+  /** While the volumes are being taken: where it ended before. */
+  #standing: Joiner['prefix'] | null = null;
   #isWriting = false;
   /** To be looked after, though nothing has come. */
   #isDue = false;
   #lookedMs = 0;
   #isClosing = false;
   #isClosed = false;
+  /** The base stands. */
+  #hasStates: boolean;
   /** Of the last write; null while it is well. */
   #fault: string | null = null;
   /** Why there is more than is to be kept: told once, though each write that is well clears the fault. */
@@ -107,8 +107,13 @@ export class Recording {
     const { bytes } = options.retention;
     const wanted = bytes === 0 ? SEGMENT_BYTES_MAX : Math.floor(bytes / 8);
     this.#segmentBytes = Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, wanted));
-    this.#segmentSinceMs = options.nowMs();
     this.#present = new Present(options.folder);
+    this.#hasStates = loaded.extent.spans.length > 0;
+    this.#segment = new OpenSegment(options.folder, this.#present, {
+      segment: loaded.segments.at(-1)?.segment ?? 0,
+      sequence: Math.max(0, ...loaded.segments.map(({ lastSequence }) => lastSequence)),
+      nowMs: options.nowMs(),
+    });
     this.#takeOver(loaded);
   }
 
@@ -171,15 +176,31 @@ export class Recording {
     return this.#wholeFrom;
   }
 
-  /** It has a base. */
+  /** It has a base, and what that stands on. */
   get isWhole(): boolean {
     const { state } = this.#head.base;
-    return state === 'whole' || state === 'folding';
+    if (state !== 'whole' && state !== 'folding') return false;
+    // What a start did not find, a log device may have given back.
+    this.#hasStates ||= loadRecording(this.folder).extent.spans.length > 0;
+    return this.#hasStates;
   }
 
-  /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap. */
+  /** What is recorded from now on stands behind this mark: what came before it and is missing is a gap, until there is a whole mark. */
   startAt(mark: number, chain: bigint): void {
+    this.#standing ??= this.prefix;
     this.#joiner.startAt(mark, chain);
+  }
+
+  /** How far there are states: what is recorded behind a gap, and has no whole mark yet, is none. */
+  get standing(): Joiner['prefix'] {
+    return this.#standing ?? this.prefix;
+  }
+
+  /** It goes on from there. */
+  resume(): void {
+    const { mark, chain } = this.standing;
+    if (this.#standing) this.#joiner.startAt(mark, chain);
+    this.#standing = null;
   }
 
   /** The base is filled by the images that come now. */
@@ -190,15 +211,19 @@ export class Recording {
     emptyBase(this.folder, this.#head.volumes);
   }
 
-  /** [HI5] Marks beyond it are another's. */
+  /**
+   * [HI5] Marks beyond it are another's. The word that voids them is durable before the head names the generation: a crash between the
+   * two is mended by saying it again.
+   */
   branch(generation: string, { mark: until, chain }: { readonly mark: number; readonly chain: bigint }): void {
     this.#dropPending(until);
-    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until });
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until, branchedTo: generation });
     const { base } = this.#head;
     // Folded into it, and void: there is no state that it is.
     const isVoid = base.state !== 'none' && Math.max(base.mark, base.over) > until;
-    this.#setHead({ ...this.#head, generation, base: isVoid ? { ...base, state: 'filling' } : base });
+    if (isVoid) this.#setHead({ ...this.#head, base: { ...base, state: 'filling' } });
     this.#joiner.cut(until, chain);
+    if (this.#standing && this.#standing.mark > until) this.#standing = { mark: until, chain };
     this.#start();
   }
 
@@ -212,12 +237,9 @@ export class Recording {
     }));
   }
 
-  adopt(generation: string): void {
-    this.#setHead({ ...this.#head, generation });
-  }
-
-  clock(mark: number, aheadNs: bigint): void {
-    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, time: aheadNs });
+  /** What comes is behind that point, and stamped by a clock that is so far ahead. */
+  clock({ mark, chain }: Joiner['prefix'], aheadNs: bigint): void {
+    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, chain, time: aheadNs });
     this.#start();
   }
 
@@ -266,9 +288,9 @@ export class Recording {
     return null;
   }
 
-  /** All of the volumes is known at this mark, when everything up to it is here. */
-  whole(mark: number): void {
-    const time = BigInt(Math.round(this.#options.nowMs())) * 1_000_000n;
+  /** All of the volumes is known at this mark, when everything up to it is here; at `ms` nothing was written behind it. */
+  whole(mark: number, ms = this.#options.nowMs()): void {
+    const time = BigInt(Math.round(ms)) * 1_000_000n;
     this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.whole, mark, time });
     this.#start();
   }
@@ -323,8 +345,7 @@ export class Recording {
     this.#isClosing = true;
     await this.settled();
     this.#isClosed = true;
-    await this.#control?.close();
-    await this.#data?.close();
+    await this.#segment.close();
     closeSync(this.#lock);
   }
 
@@ -335,12 +356,10 @@ export class Recording {
     this.#joiner.takeOver(table, upTo);
     this.#wholeFrom = last?.from ?? 0;
     this.#storedBytes = segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0);
-    this.#sequence = Math.max(0, ...segments.map(({ lastSequence }) => lastSequence));
     const newest = segments.at(-1);
     // What a crash cut off is written over by nothing: a new segment is begun, and the torn end goes.
     if (newest && newest.controlEnd < newest.controlBytes)
       cutFile(controlPath(this.folder, newest.segment), newest.controlEnd);
-    this.#segment = newest?.segment ?? 0;
   }
 
   #setHead(head: RecordingHead): void {
@@ -428,50 +447,55 @@ export class Recording {
   async #checkFiles(isDue: boolean): Promise<void> {
     // Open files would take everything where the storage is gone, or another's.
     if (!isRecording(this.folder)) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' });
-    await this.#present.checkOpen(this.#segment, [this.#control, this.#data]);
+    await this.#segment.check();
     if (isDue) this.#present.checkAll();
   }
 
   async #write(group: {
     readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
     readonly records: readonly Uint8Array[];
-    readonly words: readonly ControlRecord[];
+    readonly words: readonly Word[];
     readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
   }): Promise<void> {
-    if (!this.#control || !this.#data) await this.#openSegment();
+    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
+    // All that a branch voids lies in segments before its own.
+    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#nextSegment();
     if (group.images.length > 0) await this.#writeImages(group.images);
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
     for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
     const wholes = group.words.filter(({ kind }) => kind === RECORD_KIND.whole);
-    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
     // It voids what stands before it, and what came since is of the new generation.
     records.unshift(...group.words.filter(isBranch).map(encoded));
     records.push(...group.words.filter((one) => !isBranch(one)).map(encoded));
     if (records.length === 0) return;
-    const frame = encodeControlFrame(records, {
-      sequence: this.#sequence + 1,
-      segment: this.#segment,
-      writtenAt: BigInt(Math.round(this.#options.nowMs())) * 1_000_000n,
-    });
-    await writeAll(this.#control, [frame], this.#controlEnd);
-    await this.#control?.datasync();
-    await this.#present.checkOpen(this.#segment, [this.#control, this.#data]);
-    this.#sequence++;
-    this.#controlEnd += frame.length;
-    this.#storedBytes += frame.length;
+    this.#storedBytes += await this.#segment.appendControl(records, this.#options.nowMs());
     done();
-    for (const { mark } of wholes) {
+    for (const { branchedTo, mark } of group.words) if (branchedTo !== undefined) this.#branched(branchedTo, mark);
+    for (const { mark, time } of wholes) {
       this.#wholeFrom = mark;
-      this.#becomeWhole(mark);
+      this.#standing = null;
+      this.#becomeWhole(mark, Number(time / 1000n));
     }
   }
 
+  /** The word is durable. */
+  #branched(generation: string, until: number): void {
+    const { branches } = this.#head;
+    const [oldest = 0] = segmentsIn(this.folder, 'control');
+    const more = branches && [
+      ...branches.filter(({ segment }) => segment > oldest),
+      { segment: this.#segment.number, until },
+    ];
+    this.#setHead({ ...this.#head, generation, ...(more ? { branches: more } : {}) });
+  }
+
   /** The base files are what this mark and all behind it stand on. */
-  #becomeWhole(mark: number): void {
+  #becomeWhole(mark: number, timeUs: number): void {
     const { base } = this.#head;
     if (base.state !== 'filling') return;
-    this.#setHead({ ...this.#head, base: { ...base, mark, timeUs: this.#options.nowMs() * 1000, state: 'whole' } });
+    this.#setHead({ ...this.#head, base: { ...base, mark, timeUs, state: 'whole' } });
+    this.#hasStates = true;
   }
 
   async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {
@@ -496,50 +520,33 @@ export class Recording {
     const entries: Place[] = [];
     const images: Place[] = [];
     if (bodies.length === 0) return { entries, images };
-    let position = this.#dataEnd;
+    let position = this.#segment.dataBytes;
     for (const { body, arrived } of bodies) {
       for (const { header, offset } of arrived) {
-        const place = { segment: this.#segment, position: position + offset, header };
+        const place = { segment: this.#segment.number, position: position + offset, header };
         (header.kind === RECORD_KIND.image ? images : entries).push(place);
       }
       position += body.length;
     }
-    await writeAll(
-      this.#data,
-      bodies.map(({ body }) => body),
-      this.#dataEnd,
-    );
-    await this.#data?.datasync();
-    this.#storedBytes += position - this.#dataEnd;
-    this.#dataEnd = position;
+    this.#storedBytes += await this.#segment.appendData(bodies.map(({ body }) => body));
     return { entries, images };
   }
 
-  async #openSegment(): Promise<void> {
-    await this.#control?.close();
-    await this.#data?.close();
-    this.#segment++;
-    this.#control = await open(controlPath(this.folder, this.#segment), 'w', 0o600);
-    this.#data = await open(dataPath(this.folder, this.#segment), 'w', 0o600);
-    this.#present.add(this.#segment);
-    this.#controlEnd = 0;
-    this.#dataEnd = 0;
-    this.#segmentSinceMs = this.#options.nowMs();
-    flushFolder(this.folder);
+  async #nextSegment(): Promise<void> {
+    await this.#segment.next(this.#options.nowMs());
   }
 
   async #roll(): Promise<void> {
-    // What a start found and has not written to is full as well.
-    const isFound = this.#control === null && this.#segment > 0;
-    if (this.#controlEnd > 0 || isFound) await this.#openSegment();
+    if (this.#segment.isBegun) await this.#nextSegment();
   }
 
   /** Begins a segment when the present one is full, and drops the oldest when there is too much. */
   async #keepWithin(): Promise<void> {
     const { hours, bytes } = this.#options.retention;
     const nowMs = this.#options.nowMs();
-    const isOld = hours > 0 && nowMs - this.#segmentSinceMs > (hours * 3_600_000) / 16;
-    const isFull = this.#dataEnd >= this.#segmentBytes || this.#controlEnd >= this.#segmentBytes / 2;
+    const isOld = hours > 0 && nowMs - this.#segment.sinceMs > (hours * 3_600_000) / 16;
+    const isFull =
+      this.#segment.dataBytes >= this.#segmentBytes || this.#segment.controlBytes >= this.#segmentBytes / 2;
     try {
       if (isFull || isOld) await this.#roll();
       else return;
@@ -557,13 +564,13 @@ export class Recording {
   /** Whether all of the oldest segment was written before. */
   #isOldestBefore(us: number): boolean {
     const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment) return false;
+    if (oldest >= this.#segment.number) return false;
     return statSync(controlPath(this.folder, oldest)).mtimeMs * 1000 < us;
   }
 
   async #dropOldest(): Promise<{ readonly segments: number; readonly bytes: number } | null> {
     if (!this.#options.keepsBase) return this.#removeOldest();
-    const folded = await foldOldest(this.folder, this.#segment);
+    const folded = await foldOldest(this.folder, this.#segment.number);
     if (!folded) return null;
     this.#head = { ...this.#head, base: folded.base };
     this.#storedBytes -= folded.bytes;
@@ -573,7 +580,7 @@ export class Recording {
 
   #removeOldest(): { readonly segments: number; readonly bytes: number } | null {
     const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment) return null;
+    if (oldest >= this.#segment.number) return null;
     let bytes = 0;
     for (const path of [controlPath(this.folder, oldest), dataPath(this.folder, oldest)]) {
       if (existsSync(path)) bytes += statSync(path).size;

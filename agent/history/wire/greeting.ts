@@ -89,12 +89,6 @@ export function decodeRecordingState(body: Uint8Array): RecordingState {
   return { prefix: pointOf(from, 'prefix'), isWhole: flag(from, 'isWhole') };
 }
 
-/** By the monitor's clock, ms since 1970. */
-export const encodeKnown = (clockMs: number): Uint8Array => encode({ clockMs });
-
-/** Throws a GreetingError. */
-export const decodeKnown = (body: Uint8Array): number => count(parse(body), 'clockMs');
-
 export const encodeTake = ({ how, from, clockMs }: Take): Uint8Array => encode({ how, from: point(from), clockMs });
 
 /** Throws a GreetingError. */

@@ -35,8 +35,16 @@ export function kinship(ours: Lineage, theirs: Lineage): Kinship {
   return { kin: 'none' };
 }
 
-const untilIn = ({ ancestry }: Lineage, wanted: string): Point | null =>
-  ancestry.find(({ generation }) => generation === wanted)?.until ?? null;
+/**
+ * The lowest branch on the way there: a generation may have been begun before the point where its parent was, by one who had not got
+ * so far.
+ */
+function untilIn({ ancestry }: Lineage, wanted: string): Point | null {
+  const index = ancestry.findIndex(({ generation }) => generation === wanted);
+  if (index < 0) return null;
+  const points = ancestry.slice(0, index + 1).map(({ until }) => until);
+  return points.reduce((low, point) => (point.mark < low.mark ? point : low));
+}
 
 /** What each side of a split brain holds that the other has not, and what an operator can do. */
 export function splitText(

@@ -44,6 +44,8 @@ export interface Welcome extends TargetView {
   /** Of its journal: no cycle, and no entry, may be larger than these can hold. */
   readonly ringBytes: number;
   readonly windowBytes: number;
+  /** It keeps a history, and wants to hear until when what it was sent is all. */
+  readonly isFollowed: boolean;
 }
 
 /** Source to target: RESYNC-BEGIN. */
@@ -100,6 +102,12 @@ export const encodeWelcome = (welcome: Omit<Welcome, 'version'>): Uint8Array =>
 
 export const encodeBegin = (begin: Begin): Uint8Array => encode({ ...begin, from: point(begin.from) });
 export const encodeStop = (stop: Stop): Uint8Array => encode(stop);
+
+/** By the clock of who stamps, ms since 1970. */
+export const encodeKnown = (clockMs: number): Uint8Array => encode({ clockMs });
+
+/** Throws a GreetingError. */
+export const decodeKnown = (body: Uint8Array): number => count(parse(body), 'clockMs');
 
 /** A body that cannot be read. The message says what is wrong with it. */
 export class GreetingError extends Error {}
@@ -215,6 +223,7 @@ export function decodeWelcome(body: Uint8Array): Welcome {
     roomBytes: count(from, 'roomBytes'),
     ringBytes: count(from, 'ringBytes'),
     windowBytes: count(from, 'windowBytes'),
+    isFollowed: from['isFollowed'] === true,
   };
 }
 

@@ -73,6 +73,7 @@ function answer(options: DoorOptions, peer: Peer, frame: Frame, body: Uint8Array
       roomBytes: 0,
       ringBytes: 0,
       windowBytes: 0,
+      isFollowed: false,
     }),
   );
   try {

@@ -5,7 +5,7 @@ import type { NbdServer } from '../../nbd/server.ts';
 import type { PreSharedKeys } from '../../nbd/tls.ts';
 import type { AsTarget, MirrorSourceSettings, MirrorVolume } from '../../settings/mirror.ts';
 import { RecordLog } from '../../history/monitor/record-log.ts';
-import { RecordSession } from '../../history/monitor/record-session.ts';
+import { recordJournal } from '../../history/monitor/record-journal.ts';
 import { OutOfSync } from '../core/out-of-sync.ts';
 import { sleep, type FileReader, type Files, type Machine } from '../machine.ts';
 import { systemMachine } from '../system-machine.ts';
@@ -160,7 +160,7 @@ function followAll(
   host: SessionHost,
   say: (line: string) => void,
 ): void {
-  for (const recorder of recorders) monitor.group.follow(new RecordSession(recorder, monitor.journal, host));
+  for (const recorder of recorders) monitor.group.follow(recordJournal(recorder, monitor.journal, host));
   if (log?.records) monitor.group.follow(new RecordLog({ ...log.records, monitor: group, say }, monitor.journal, host));
 }
 

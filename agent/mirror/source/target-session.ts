@@ -10,7 +10,7 @@ import { Pace } from '../core/pace.ts';
 import { RegionSet } from '../core/region-set.ts';
 import type { TargetLink } from '../core/target-link.ts';
 import type { LinkConnection } from '../link/connection.ts';
-import { decodeStop, encodeBegin, encodeHello, encodeStop, GreetingError } from '../link/greeting.ts';
+import { decodeStop, encodeBegin, encodeHello, encodeKnown, encodeStop, GreetingError } from '../link/greeting.ts';
 import type { RingPlace } from '../store/ring.ts';
 import type { TargetOrder } from '../store/orders.ts';
 import { decodeAnswer } from '../target/reports.ts';
@@ -35,6 +35,8 @@ const AGAIN_MS_MAX = 1000;
 const REFUSED_AGAIN_MS = 3000;
 /** Much more seldom one that broke off what it had begun for such a reason: to begin it again may mean to read whole volumes. */
 const BROKEN_AGAIN_MS = 600_000;
+/** How often one that keeps a history is told how far everything was written. */
+const KNOWN_MS = 1000;
 
 export class TargetSession {
   readonly link: TargetLink;
@@ -82,6 +84,8 @@ export class TargetSession {
   #view: Parameters<typeof encodeHello>[0] | null = null;
   #health: TargetHealth = { journalErrno: 0, volumesErrno: 0 };
   #ringBytes = Infinity;
+  /** Of the session: the target keeps a history. */
+  #isFollowed = false;
   /** The target has said that it will not have us. */
   #isRefused = false;
 
@@ -384,14 +388,24 @@ export class TargetSession {
     this.#dialled = connection;
     const { timers } = this.#host.machine;
     const stopInquiries = timers.every(this.#options.inquiry.intervalMs, () => this.#inquire());
+    let stopTelling = (): void => {};
     try {
       this.#checkWanted();
       await this.#greet(connection);
+      if (this.#isFollowed) stopTelling = timers.every(KNOWN_MS, () => this.#tellKnown());
       return await closed;
     } finally {
       stopInquiries();
+      stopTelling();
       connection.end('the session is over');
     }
+  }
+
+  /** What is stamped from now on is stamped later. */
+  #tellKnown(): void {
+    const { newest, machine } = this.#host;
+    const now = Math.floor(machine.clock.wallMs());
+    this.#connection?.send(FRAME_KIND.known, this.link.session, newest, 0, encodeKnown(now));
   }
 
   /** Hello, welcome, begin: afterwards entries flow. Throws when they cannot. */
@@ -409,6 +423,7 @@ export class TargetSession {
     this.#view = view;
     this.#ringBytes = welcome.ringBytes || Infinity;
     this.#outflow.roomBytes = welcome.roomBytes;
+    this.#isFollowed = welcome.isFollowed;
     if (meeting.how === 'refuse') {
       connection.send(FRAME_KIND.stop, 0, 0, 0, encodeStop({ reason: meeting.reason, again: false }));
       this.link.met(meeting);

@@ -108,6 +108,17 @@ export class CheckpointIntake {
   }
 }
 
+/**
+ * The list, without references to what the ring does not hold any more: to entries that were shown before its turn came. Such blocks are asked for:
+ * what is verified there now might be written over before it is brought.
+ */
+export function heldFrom(tail: number, { list, blocks }: Checkpoint): CheckpointList {
+  const isLost = (place: number, i: number): boolean =>
+    blocks[i]?.how === CHECKPOINT_HOW.reference && place >= 0 && place < tail;
+  if (!list.places.some(isLost)) return list;
+  return { ...list, places: list.places.map((place, i) => (isLost(place, i) ? NO_PLACE : place)) };
+}
+
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
   let at = 0;

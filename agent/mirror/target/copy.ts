@@ -27,11 +27,12 @@ import type { JournalMemory } from '../store/journal-memory.ts';
 import type { ApplyCommand, ApplyReport } from '../threads/apply-loop.ts';
 import { chainAt, ENTRY, ENTRY_KIND, type Entry } from '../wire/entry.ts';
 import type { CheckpointBlock } from '../wire/checkpoint.ts';
-import type { Checkpoint } from './checkpoint-intake.ts';
+import { heldFrom, type Checkpoint } from './checkpoint-intake.ts';
 import { GENERATION_BYTES } from '../wire/layout.ts';
 import { Arrivals, type Kept } from './arrivals.ts';
 import { CutGate } from './cut-gate.ts';
 import type { Found, HeldArrival } from './recover.ts';
+import type { ShownLog } from './shown-log.ts';
 import type { TransferFacts } from './transfer.ts';
 
 export interface CopyParts {
@@ -75,6 +76,10 @@ export class Copy {
   readonly volumes: readonly JournalVolume[];
   readonly ring: RingSize;
   readonly #parts: CopyParts;
+  /** Who records what is shown; null: nobody. */
+  #log: ShownLog | null;
+  /** The last arrival found no room in the file. */
+  #isCramped = false;
   readonly #payloadBytesMax: number;
   /** The copy's own. */
   #receiver: Receiver;
@@ -104,8 +109,14 @@ export class Copy {
   #volumesErrno = 0;
   #isHung = { journal: false, volumes: false };
 
-  constructor(memory: JournalMemory, { superblock, end, arrivals, staged }: Found, parts: CopyParts) {
+  constructor(
+    memory: JournalMemory,
+    { superblock, end, arrivals, staged }: Found,
+    parts: CopyParts,
+    log: ShownLog | null = null,
+  ) {
     this.#parts = parts;
+    this.#log = log;
     this.volumes = superblock.volumes;
     this.ring = { ringBytes: superblock.ringBytes, windowBytes: superblock.windowBytes };
     this.#payloadBytesMax = payloadBytesMax(memory);
@@ -223,6 +234,7 @@ export class Copy {
     const { session, from, how } = begin;
     this.#session = session;
     this.#dropCheckpoint();
+    this.#log?.session();
     this.#policy = begin.policy;
     if (how === 'staged') this.#stage(begin);
     else this.#beginOwn(begin);
@@ -235,6 +247,8 @@ export class Copy {
   }
 
   #beginOwn({ session, generation, ancestry, from, how }: NewSession): void {
+    if (how === 'in place') this.#log?.breaks('the volumes are compared in place');
+    else if (!sameBytes(generation, 0, this.#generation, 0, generation.length)) this.#log?.turn();
     this.#generation = generation;
     this.#ancestry = ancestry;
     if (how === 'in place') {
@@ -250,6 +264,7 @@ export class Copy {
     const isSame = sameBytes(generation, 0, this.#generation, 0, generation.length);
     // Entries of two generations cannot lie behind one another: the cut stays, what is not applied yet goes.
     if (!isSame) {
+      this.#log?.forget();
       const { cut } = this.#receiver;
       this.#receiver = new Receiver({ session: session - 1, cut, committed: cut.mark }, chainOf);
     }
@@ -279,6 +294,8 @@ export class Copy {
    * the prefix is not on the receive volumes is brought there now, or at the next start.
    */
   takeOver(generation: Uint8Array, done: () => void): void {
+    this.#log?.breaks('it is taken over');
+    this.#log = null;
     const until = this.#receiver.takeOver();
     const isFirst = this.#generation.every((byte) => byte === 0);
     if (!isFirst) this.#ancestry = [{ generation: this.#generation, until }, ...this.#ancestry];
@@ -298,18 +315,56 @@ export class Copy {
     const { mark, cycle, kind, chain, time } = entry;
     const { receiver } = this;
     if (!receiver.wants(this.#session, mark)) return true;
-    const placed = this.arrivals.place(entry, body, offset);
+    const placed = this.#place(entry, body, offset);
     if (!placed) return false;
     const header = body.slice(offset, offset + ENTRY.at.position);
     const isSeal = kind === ENTRY_KIND.seal;
-    const arrival: HeldArrival = { isImage: false, mark, cycle, isSeal, chain, ...placed, header, time };
+    const range = { volume: entry.volume, offset: entry.offset, length: entry.length };
+    const arrival: HeldArrival = { isImage: false, mark, cycle, isSeal, chain, ...placed, header, time, ...range };
     receiver.placed(arrival);
     return true;
   }
 
+  #place(entry: Entry, body: Uint8Array, offset: number): ReturnType<Arrivals['place']> {
+    const placed = this.arrivals.place(entry, body, offset);
+    this.#isCramped = placed === null && this.arrivals.lacksRoom(entry.payloadBytes);
+    return placed;
+  }
+
+  /** Somebody records what is shown. */
+  get isFollowed(): boolean {
+    return this.#log !== null;
+  }
+
+  /** The source of the session had given no mark beyond this one by then, ms by its clock. Of a comparison nothing is shown yet. */
+  heard(mark: number, ms: number): void {
+    if (!this.#staged) this.#log?.heard(mark, ms);
+  }
+
+  /** Whether an arrival waits for room in the file. */
+  get isCramped(): boolean {
+    return this.#isCramped;
+  }
+
+  /** By how much the ring's tail lies further back for who records what is shown. */
+  get heldBack(): number {
+    const own = this.#ownTail;
+    return Math.max(0, own - (this.#log?.tail(own) ?? own));
+  }
+
+  /** Gives the ring the room that who records does not need any more. */
+  moveTail(): void {
+    const own = this.#ownTail;
+    if ((this.#log?.tail(own) ?? own) > this.arrivals.tail) this.arrivals.put(() => {});
+  }
+
+  get #ownTail(): number {
+    return this.#receiver.tail(this.#staged?.position ?? this.arrivals.head);
+  }
+
   /** Puts an image of a staged comparison into the journal: false when there is no room for it now. */
   takeImage(entry: Entry, body: Uint8Array, offset: number): boolean {
-    const placed = this.arrivals.place(entry, body, offset);
+    const placed = this.#place(entry, body, offset);
     if (placed) this.receiver.placedImage({ isImage: true, mark: entry.mark, ...placed });
     return placed !== null;
   }
@@ -317,7 +372,9 @@ export class Copy {
   /** Whether it would wait for room for ever: nothing of a staged comparison leaves the ring before all of it is there. */
   isFullFor({ payloadBytes }: Entry): boolean {
     const isAllHere = this.#wholeAt !== null && this.receiver.received >= this.#wholeAt;
-    return this.#staged !== null && !isAllHere && this.arrivals.lacksRoom(payloadBytes);
+    const isFull = this.#staged !== null && !isAllHere && this.arrivals.lacksRoom(payloadBytes);
+    // Else who records what is shown is let go of first.
+    return isFull && this.heldBack === 0;
   }
 
   /**
@@ -350,7 +407,7 @@ export class Copy {
     if (this.#isConsistent) return;
     this.#wholeAt = mark;
     this.#becomeWhole();
-    this.arrivals.put(() => {});
+    this.arrivals.put(() => this.#beginLog());
   }
 
   /** Brings the receive volumes to `mark`, or as far as is committed, now or later. */
@@ -401,16 +458,30 @@ export class Copy {
     this.#applyJournalErrno = journalErrno;
     if (!isDone) return;
     this.#noteCut(cut);
+    if (this.#staged) this.#log?.breaks('a comparison brings the volumes to another cut');
+    else this.#log?.add(this.receiver.toApply(cut).filter((one): one is HeldArrival => !one.isImage));
     this.receiver.applied(cut);
     if (this.#staged) this.#becomeStaged(this.#staged);
     this.#isMixed = false;
     this.#becomeWhole();
     this.arrivals.put(() => {
       this.#applyingTo = null;
+      if (this.#log?.isWhole === true) this.#log.shown(this.shownCut);
+      else this.#beginLog();
       this.gate.open();
       this.#parts.applied(cut);
       this.#applyNext();
     });
+  }
+
+  /** That the volumes are a copy is durable. */
+  #beginLog(): void {
+    if (this.#isConsistent && this.#log?.isWhole === false) this.#log.begin(this.shownCut);
+  }
+
+  /** What the volumes show, when nothing is being brought in. */
+  get shownCut(): Point & { readonly time: bigint } {
+    return { ...this.#receiver.cut, time: this.#cutTime };
   }
 
   /** What was staged is the copy now. */
@@ -450,7 +521,8 @@ export class Copy {
       });
     } else if (this.#checkpoint && this.#checkpoint.cut > cut.mark) {
       this.#isVerifying = true;
-      this.#parts.apply({ id: ++this.#applyId, blocks: this.#checkpoint.list, isVerify: true });
+      const blocks = heldFrom(this.#ownTail, this.#checkpoint);
+      this.#parts.apply({ id: ++this.#applyId, blocks, isVerify: true });
     } else this.#checkpoint = null;
   }
 
@@ -494,7 +566,7 @@ export class Copy {
     const base = staged?.receiver.cut ?? { mark: 0, chain: 0n };
     return {
       isApplying: this.#isMixed,
-      tailPosition: this.#receiver.tail(staged?.position ?? this.arrivals.head),
+      tailPosition: this.#log?.tail(this.#ownTail) ?? this.#ownTail,
       tailTime: this.#cutTime,
       tailCycle: this.#cutCycle,
       generation: this.#generation,

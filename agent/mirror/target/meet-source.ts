@@ -39,6 +39,7 @@ export function welcomeTo(hello: Hello, copy: Copy, { group, diverged }: TargetF
     isTakenOver: false,
     session,
     roomBytes: arrivals.roomBytes,
+    isFollowed: copy.isFollowed,
     ...copy.ring,
   });
 }
@@ -87,6 +88,8 @@ export function beginFault(
       `a source of generation ${here} is here, and ${other} does not come after it: two sources must not run`,
     );
   }
+  // What a comparison has brought is the copy's when all of it is there: nothing goes on behind another cut before.
+  if (copy.isStaged && copy.isApplying) return again('a comparison is still being brought in');
   if (begin.how === 'replay') return hasCut ? replayFault(copy, hello, begin.from) : again('there is no cut here');
   if (copy.isApplying) return again('a cut is still being brought in');
   if (!begin.isFirst) return hasCut ? null : again('there is no cut here');

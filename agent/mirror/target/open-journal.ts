@@ -25,11 +25,12 @@ export function openTargetJournal(
   device: VolumeDevice | number,
   group: string,
   volumes: readonly JournalVolume[],
+  isFollowed = false,
 ): Found {
   if (typeof device === 'number') throw refused(path, `cannot be opened (errno ${-device}): check the path`);
   try {
     const superblock = readOwn(path, device, group, volumes);
-    const recovered = recoverArrivals(device, superblock);
+    const recovered = recoverArrivals(device, superblock, isFollowed);
     if (recovered.ok) return recovered.found;
     const place = `at position ${recovered.position} of its ring`;
     if (recovered.fault === 'unreadable') {

@@ -9,6 +9,10 @@ export interface HeldArrival extends Arrival {
   /** What the chain goes over, until the chain is verified. */
   header: Uint8Array | null;
   readonly time: bigint;
+  /** Bytes of a volume; no length of a seal. */
+  readonly volume: number;
+  readonly offset: number;
+  readonly length: number;
 }
 
 export interface Found {
@@ -17,15 +21,18 @@ export interface Found {
   readonly end: number;
   /** By mark, each once, in any order. */
   readonly arrivals: readonly HeldArrival[];
+  /** Up to the cut, as they lie in the ring: some may have been dropped, and their marks brought again. */
+  readonly passed: readonly HeldArrival[];
   /** A comparison was committed, and may be half applied: what it brought. Null when there is none. */
   readonly staged: { readonly arrivals: readonly HeldArrival[]; readonly images: readonly Image[] } | null;
 }
 
 export type Recovered = { readonly ok: true; readonly found: Found } | Extract<Recovery, { ok: false }>;
 
-/** Reads the ring, and overwrites what a crash left behind its end. */
-export function recoverArrivals(disk: Disk, superblock: JournalSuper): Recovered {
-  const { basePosition, baseMark, sequence } = superblock;
+/** Reads the ring, and overwrites what a crash left behind its end. `isFollowed`: what is passed is wanted too. */
+export function recoverArrivals(disk: Disk, superblock: JournalSuper, isFollowed = false): Recovered {
+  const { basePosition, baseMark, sequence, cut } = superblock;
+  const passed: HeldArrival[] = [];
   const byMark = new Map<number, HeldArrival>();
   const stagedByMark = new Map<number, HeldArrival>();
   const images: Image[] = [];
@@ -36,6 +43,7 @@ export function recoverArrivals(disk: Disk, superblock: JournalSuper): Recovered
     else if (isStaged && entry.mark > baseMark) stagedByMark.set(entry.mark, arrivalOf(entry));
     // A later session brings a mark again that was dropped at its begin.
     else if (!isStaged && !isImage && !isPassed(entry, superblock)) byMark.set(entry.mark, arrivalOf(entry));
+    else if (isFollowed && !isStaged && !isImage && entry.mark <= cut) passed.push(arrivalOf(entry));
   });
   if (!recovery.ok) return recovery;
   const { position } = recovery.end;
@@ -44,7 +52,7 @@ export function recoverArrivals(disk: Disk, superblock: JournalSuper): Recovered
   // A comparison that broke off begins anew; one that is being brought in, goes on.
   const isCommitted = basePosition > 0 && sequence % 2 === 1;
   const staged = isCommitted ? { arrivals: [...stagedByMark.values()], images } : null;
-  return { ok: true, found: { superblock, end: position, arrivals: [...byMark.values()], staged } };
+  return { ok: true, found: { superblock, end: position, arrivals: [...byMark.values()], passed, staged } };
 }
 
 /** On the receive volumes already, or dropped when the session began. */
@@ -60,7 +68,8 @@ function imageOf(entry: Entry): Image {
 function arrivalOf(entry: Entry): HeldArrival {
   const header = new Uint8Array(ENTRY.bytes);
   encodeEntry(entry, 0n, header, 0);
-  const { mark, cycle, kind, chain, position, time } = entry;
+  const { mark, cycle, kind, chain, position, time, volume, offset, length } = entry;
   const end = position + ringBytesOf(entry);
-  return { isImage: false, mark, cycle, isSeal: kind === ENTRY_KIND.seal, chain, position, end, header, time };
+  const isSeal = kind === ENTRY_KIND.seal;
+  return { isImage: false, mark, cycle, isSeal, chain, position, end, header, time, volume, offset, length };
 }

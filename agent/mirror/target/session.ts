@@ -11,6 +11,7 @@ import {
   ancestryKept,
   decodeBegin,
   decodeHello,
+  decodeKnown,
   decodeStop,
   generationBytes,
   GreetingError,
@@ -214,6 +215,8 @@ export class Sessions {
         return undefined;
       case FRAME_KIND.roll:
         return this.#copy.roll(id);
+      case FRAME_KIND.known:
+        return this.#copy.heard(id, decodeKnown(body));
       case FRAME_KIND.checkpoint:
         return this.#checkpoint(frame, body);
       case FRAME_KIND.regions:

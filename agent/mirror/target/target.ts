@@ -9,11 +9,11 @@ import type { CopyFacts } from '../core/takeover.ts';
 import { generationText } from '../link/greeting.ts';
 import type { LinkSocket } from '../link/connection.ts';
 import type { Address } from '../link/tls.ts';
-import { sleep, type Files, type Machine, type Network } from '../machine.ts';
+import { sleep, type FileReader, type Files, type Machine, type Network } from '../machine.ts';
 import { becomeSource } from '../source/turn-journal.ts';
 import { allocateJournal, JournalMemory } from '../store/journal-memory.ts';
 import type { RingSize } from '../store/ring.ts';
-import type { JournalVolume } from '../store/superblock.ts';
+import { JOURNAL_STATE, type JournalVolume } from '../store/superblock.ts';
 import { systemMachine } from '../system-machine.ts';
 import type { Scanner } from '../threads/scan-context.ts';
 import type { ServedVolume } from '../../nbd/volume.ts';
@@ -21,8 +21,14 @@ import { cannotListen } from '../../platform/listen.ts';
 import { Copy } from './copy.ts';
 import { emptyTargetSuper } from './format.ts';
 import { openTargetJournal } from './open-journal.ts';
+import type { ReadFile } from '../source/ring-cursor.ts';
+import type { Found } from './recover.ts';
+import type { ApplyCommand } from '../threads/apply-loop.ts';
+import type { WantedBlock } from '../wire/checkpoint.ts';
 import { LinkPeer } from './peer.ts';
 import { ReceiveVolume } from './receive-volume.ts';
+import { ShownCopy, type ShownParts } from './shown-copy.ts';
+import { ShownLog } from './shown-log.ts';
 import { Sessions } from './session.ts';
 import { TargetThreads } from './threads.ts';
 
@@ -46,6 +52,8 @@ export interface TargetOptions {
   readonly journal: RingSize & { readonly path: string };
   /** It was a source: what its volumes hold beyond what its successor has. */
   readonly diverged?: Diverged | null;
+  /** Somebody records what is shown: the ring holds it for that one, within bounds. */
+  readonly isFollowed?: boolean;
 }
 
 export interface TargetEvents {
@@ -98,6 +106,9 @@ export class Target {
   readonly #lock: ReturnType<Files['lock']>;
   readonly #machine: Machine;
   readonly #volumes: readonly ReceiveVolume[];
+  /** What is shown, for who records it; null: nobody does. */
+  readonly shown: ShownCopy | null;
+  readonly #readers: readonly FileReader[];
   #listener: Awaited<ReturnType<Network['listen']>> | null = null;
   #closed: Promise<void> | null = null;
 
@@ -107,17 +118,22 @@ export class Target {
     this.#lock = lock;
     const { path } = options.journal;
     const shapes = options.volumes.map((volume) => shapeOf(volume, machine.files));
-    const found = openTargetJournal(path, machine.files.open(path), options.group, shapes);
+    const { isFollowed = false } = options;
+    const found = openTargetJournal(path, machine.files.open(path), options.group, shapes, isFollowed);
     const { superblock, end } = found;
     this.#ringBytes = superblock.ringBytes;
     const shared = allocateJournal(superblock);
-    this.#copy = new Copy(new JournalMemory(shared), found, {
-      apply: (command) => this.#threads.apply(command),
-      applied: (cut) => this.#sessions.applied(cut),
-      wanted: (cut, blocks) => this.#sessions.wanted(cut, blocks),
+    const followed = isFollowed ? followedLog(options, found, machine) : null;
+    this.#readers = followed?.readers ?? [];
+    const copyParts = {
+      apply: (command: ApplyCommand) => this.#threads.apply(command),
+      applied: (cut: number) => this.#sessions.applied(cut),
+      wanted: (cut: number, blocks: readonly WantedBlock[]) => this.#sessions.wanted(cut, blocks),
       imagesLost: () => this.#sessions.imagesLost(),
       log: events.log,
-    });
+    };
+    this.#copy = new Copy(new JournalMemory(shared), found, copyParts, followed?.log);
+    this.shown = followed && new ShownCopy({ ...followed, group: options.group, copy: this.#copy });
     const { group } = options;
     this.#scanner = machine.threads.scanner({
       volumes: superblock.volumes.map(({ bytes }, i) => ({ path: options.volumes[i]?.path ?? '', bytes })),
@@ -294,7 +310,7 @@ export class Target {
     await this.#threads.close();
     // Last: it destroys the connections, which meanwhile take their `stop` away.
     this.#listener?.close();
-    for (const volume of this.#volumes) volume.close();
+    for (const volume of [...this.#volumes, ...this.#readers]) volume.close();
     this.#lock.close();
   }
 
@@ -348,6 +364,28 @@ const DURABLE_MS = 10_000;
 const POLICY_WORDS = ['degrade', 'strict', 'logged', 'released'] as const;
 
 const ringOf = ({ ringBytes, windowBytes }: RingSize): RingSize => ({ ringBytes, windowBytes });
+
+/** What a start finds of what is shown, and how it is read; null after a takeover: that is another role's. */
+function followedLog(
+  { journal, volumes }: TargetOptions,
+  { superblock, passed }: Found,
+  { files, clock }: Machine,
+): (Pick<ShownParts, 'log' | 'volumes' | 'wallMs'> & { readonly readers: readonly FileReader[] }) | null {
+  const { state, cut: mark, cutChain: chain, tailTime: time } = superblock;
+  if (state === JOURNAL_STATE.takenOver) return null;
+  const ring = files.reader(journal.path);
+  const readFile: ReadFile = async (offset, into) =>
+    new Promise((resolve, reject) => {
+      ring.read(offset, into, (errno) => {
+        if (errno === 0) resolve();
+        else reject(new AgentError('volume', `journal ${journal.path} cannot be read (errno ${errno})`));
+      });
+    });
+  const cut = state === JOURNAL_STATE.consistent ? { mark, chain, time } : null;
+  const log = new ShownLog(ringOf(superblock), readFile, cut, passed);
+  const readers = volumes.map(({ path }) => files.reader(path));
+  return { log, volumes: readers, wallMs: () => clock.wallMs(), readers: [ring, ...readers] };
+}
 
 /** The volume as a source must have it. Throws an AgentError that says what to do. */
 function shapeOf({ name, path, bytes }: TargetVolume, files: Files): JournalVolume {

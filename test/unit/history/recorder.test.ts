@@ -2,10 +2,12 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { Intake } from '../../../agent/history/recorder/intake.ts';
 import type { Recorder } from '../../../agent/history/recorder/recorder.ts';
 import { dataFileName } from '../../../agent/history/wire/data-file.ts';
-import { encodeTake } from '../../../agent/history/wire/greeting.ts';
-import { FRAME_KIND } from '../../../agent/mirror/wire/frame.ts';
+import { decodeRecordHello, encodeTake } from '../../../agent/history/wire/greeting.ts';
+import type { Peer } from '../../../agent/mirror/target/session.ts';
+import { FRAME_KIND, type FrameKind } from '../../../agent/mirror/wire/frame.ts';
 import { controlOf, dataOf, RecordedWorld } from '../../support/recorded-writes.ts';
 import { openRecorder, ScriptedMonitor, writeOf } from '../../support/scripted-monitor.ts';
 import { until } from '../../support/until.ts';
@@ -120,4 +122,38 @@ test('a recording whose head is damaged is passed over, and said; the others are
   await until('the other one is served', () => crm.kept === 1);
   await erp.meet();
   expect([erp.met, erp.stopped]).toEqual([null, expect.stringMatching(/head is damaged: .* remove the folder/)]);
+});
+
+test('data that overtakes the word that says what comes is taken behind it', async () => {
+  const { store, monitor } = await made();
+  const erp = monitor('erp');
+  const hello = (carries: 'control' | 'data') => decodeRecordHello(erp.hello(carries));
+  const intake = await Intake.open({
+    folder: join(store, '..', 'apart'),
+    logFolder: null,
+    monitor: 'erp',
+    hello: hello('control'),
+    retention: { hours: 0, bytes: 0 },
+    log: () => {},
+    nowMs: () => 1,
+  });
+  ends.push(async () => intake.close());
+  let kept = -1;
+  const peer = (): Peer => ({
+    address: 'here',
+    send: (kind, _session, id) => kind === FRAME_KIND.kept && (kept = id),
+    stop: () => {},
+    pause: () => {},
+    resume: () => {},
+  });
+  const [control, data] = [peer(), peer()];
+  const frame = (kind: FrameKind, count = 0) => ({ kind, count, bodyBytes: 0, session: SESSION, id: 0, bodyCrc: 0 });
+  expect(await intake.greet(control, hello('control'))).toBeNull();
+  expect(await intake.greet(data, hello('data'))).toBeNull();
+  const whole = writeOf(1);
+  intake.frame(data, frame(FRAME_KIND.data, 1), dataOf(whole) ?? new Uint8Array(0));
+  await intake.recording.settled();
+  intake.frame(control, frame(FRAME_KIND.take), encodeTake({ how: 'base', from: { mark: 0, chain: 0n }, clockMs: 1 }));
+  intake.frame(control, frame(FRAME_KIND.control, 1), controlOf(whole));
+  await until('mark 1 is kept', () => kept === 1);
 });

@@ -18,16 +18,15 @@ import { Prng } from '../../../agent/base/prng.ts';
 import { findMark, gapText } from '../../../agent/history/core/spans.ts';
 import { controlPath, dataPath, segmentsIn } from '../../../agent/history/store/files.ts';
 import { loadRecording } from '../../../agent/history/store/load.ts';
-import type { Recording } from '../../../agent/history/store/recording.ts';
 import { until } from '../../support/until.ts';
 import {
   controlOf,
   dataOf,
+  feed,
   fillBase,
   randomWrites,
   RecordedWorld,
   replayed,
-  shuffled,
   START_NS,
   type RecordedWrite,
 } from '../../support/recorded-writes.ts';
@@ -49,21 +48,6 @@ function contents(random: Prng, sizes: readonly number[]): Uint8Array[] {
     random.fill(content);
     return content;
   });
-}
-
-/** Control and data of these, apart and in any order. */
-function feed(recording: Recording, random: Prng, writes: readonly RecordedWrite[], reach = Infinity): void {
-  const arrivals = shuffled(
-    random,
-    writes.flatMap((write) => {
-      const data = dataOf(write);
-      return [{ control: controlOf(write) }, ...(data ? [{ data }] : [])];
-    }),
-    reach,
-  );
-  for (const arrival of arrivals) {
-    expect('control' in arrival ? recording.control(arrival.control) : recording.data(arrival.data)).toBeNull();
-  }
 }
 
 test('[OS4] [OS5] [I5] 1,000 states at random marks are those of an independent replay, over orders, restarts and folds', async () => {
@@ -242,6 +226,53 @@ test('[HI5] a branch below what was folded leaves no base: of what is void there
   expect(loadRecording(world.folder).extent.spans).toEqual([]);
 });
 
+test('[HI4] [HI5] a fold of old segments brings nothing into the base that a word in a later one voids', async () => {
+  const random = new Prng(12);
+  const sizes = [65_536];
+  const world = made(sizes);
+  const base = contents(random, sizes);
+  let recording = await world.open();
+  fillBase(recording, base);
+  const former = randomWrites(random, 24, sizes);
+  for (const from of [0, 8, 16]) {
+    feed(recording, random, former.slice(from, from + 8));
+    // Begins a segment.
+    await recording.prune(0, Infinity);
+  }
+  recording.branch('22'.repeat(16), { mark: 4, chain: 28n });
+  await recording.settled();
+  const writes = [...former.slice(0, 4), ...randomWrites(random, 3, sizes, 5)];
+  feed(recording, random, writes.slice(4));
+  await recording.settled();
+  for (let i = 0; i < 4; i++) await recording.prune(Infinity, Infinity);
+  recording = await world.open();
+  const { extent, head } = loadRecording(world.folder);
+  expect([recording.prefix.mark, extent.gaps, extent.spans.at(-1)?.to]).toEqual([7, [], 7]);
+  // And what is void keeps no segment from being folded.
+  expect(head.base.mark).toBe(7);
+  expect(world.at(7)).toEqual(replayed(base, writes, 7));
+});
+
+test('[OS5] a session that is lost while the volumes are being taken: it ends where it ended before', async () => {
+  const random = new Prng(13);
+  const sizes = [65_536];
+  const world = made(sizes);
+  const recording = await world.open();
+  fillBase(recording, contents(random, sizes));
+  const writes = randomWrites(random, 40, sizes);
+  feed(recording, random, writes.slice(0, 10));
+  await recording.settled();
+  const before = recording.standing;
+  recording.startAt(20, 140n);
+  feed(recording, random, writes.slice(20, 30));
+  await recording.settled();
+  expect([recording.prefix.mark, recording.standing]).toEqual([30, before]);
+  recording.startAt(32, 224n);
+  recording.whole(32);
+  await recording.settled();
+  expect(recording.standing.mark).toBe(32);
+});
+
 test('[OS5] what is missing is a gap: no state in it, the ones around it as they were', async () => {
   const random = new Prng(9);
   const sizes = [65_536];
@@ -295,30 +326,6 @@ test('[OS5] what is missing is a gap: no state in it, the ones around it as they
   ).toBe(0);
 });
 
-test('files that are removed under the one who writes are told, and nothing behind them counts as kept', async () => {
-  const random = new Prng(19);
-  const sizes = [65_536];
-  const writes = randomWrites(random, 20, sizes);
-  const removals = [controlPath, dataPath].map((pathOf) => (folder: string) => pathOf(folder, 1));
-  for (const pathOf of [...removals, (folder: string) => join(folder, 'base-0')]) {
-    for (const isSilent of [true, false]) {
-      const world = made(sizes);
-      const recording = await world.open();
-      fillBase(recording, [new Uint8Array(65_536)]);
-      feed(recording, random, writes.slice(0, 10));
-      await recording.settled();
-      const path = pathOf(world.folder);
-      rmSync(path);
-      if (isSilent || path.includes('base')) recording.look();
-      else feed(recording, random, writes.slice(10));
-      await until(`${path} is missed`, () => recording.fault !== null);
-      expect(recording.fault).toBe(`${path} was removed: what was in it is lost here; start the recorder again`);
-      expect(world.said).toEqual([expect.stringContaining(`cannot be written (${path} was removed`)]);
-      expect(recording.prefix.mark).toBe(10);
-    }
-  }
-});
-
 test('retention by time goes on while nothing is written', async () => {
   const random = new Prng(23);
   const sizes = [65_536];
@@ -340,32 +347,6 @@ test('retention by time goes on while nothing is written', async () => {
   }
   expect(world.at(20)).toEqual(replayed([new Uint8Array(65_536)], writes, 20));
   expect(segmentsIn(world.folder, 'control').length).toBe(1);
-});
-
-test('a fold that damage keeps from being done is told once, and recording goes on', async () => {
-  const random = new Prng(29);
-  const sizes = [65_536];
-  const world = made(sizes);
-  world.nowMs = Date.now();
-  const recording = await world.open({ hours: 1, bytes: 0 });
-  fillBase(recording, [new Uint8Array(65_536)]);
-  const payload = new Uint8Array(65_536).fill(7);
-  const whole = { kind: 1, volume: 0, offset: 0, length: 65_536, payload, timeNs: START_NS };
-  feed(recording, random, [{ ...whole, mark: 1 }]);
-  await recording.settled();
-  const fd = openSync(dataPath(world.folder, 1), 'r+');
-  writeSync(fd, Uint8Array.of(1), 0, 1, 1000);
-  closeSync(fd);
-  for (const hours of [2, 3, 4]) {
-    world.nowMs = Date.now() + hours * 3_600_000;
-    recording.look();
-    await recording.settled();
-    expect(recording.fault).toMatch(/^mark 1: its data is damaged/);
-  }
-  expect(world.said).toEqual([expect.stringContaining('mark 1: its data is damaged')]);
-  feed(recording, random, [{ ...whole, mark: 2 }]);
-  await recording.settled();
-  expect(recording.prefix.mark).toBe(2);
 });
 
 test('a recording cut off at any byte, and a bit that turned over in it: states are right, or are refused', async () => {

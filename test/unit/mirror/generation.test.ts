@@ -13,6 +13,8 @@ test('MI13: kinship of two histories', () => {
   expect(kinship(of('b', ['a', 7]), of('a'))).toEqual({ kin: 'successor', until: point(7) });
   expect(kinship(of('a'), of('c', ['b', 9], ['a', 7]))).toEqual({ kin: 'overtaken', until: point(7) });
   expect(kinship(of('a'), of('b'))).toEqual({ kin: 'none' });
+  // Who began c had not got to where b began.
+  expect(kinship(of('c', ['b', 5], ['a', 7]), of('a'))).toEqual({ kin: 'successor', until: point(5) });
 });
 
 test('MI13: two of one parent are split, by their nearest common one', () => {

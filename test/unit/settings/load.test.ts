@@ -99,6 +99,7 @@ test('config/two-sites.yaml loads: each peer with its storage link', () => {
     'mirror',
     {
       journal: { path: '/var/lib/stillbeat/send-a.journal', size: '64M' },
+      recorders: [],
       peers: [
         {
           node: 'b',

@@ -30,6 +30,7 @@ test('the samples are settings', () => {
     failback: { name: 'west', address: { host: '192.168.60.1', port: 7790 } },
     log: null,
     metricsListen: null,
+    history: null,
     controlSocket: '/run/stillbeat/erp.sock',
   });
   expect(parseMirrorTarget(TARGET, 'f')).toMatchObject({
@@ -68,14 +69,19 @@ role: target
 name: east
 keyFile: /etc/stillbeat/cluster.key
 listen: 192.168.60.2:7790
-journal: { path: /var/lib/stillbeat/erp.journal, size: 1G }
+journal: { path: /var/lib/stillbeat/erp-east.journal, size: 1G }
 volumes: [{ name: data, path: /dev/vg/data-copy }]
 export: { listen: 127.0.0.1:10809 }
+history: { path: /var/lib/stillbeat/erp-history, retention: { hours: 24, bytes: 100G } }
 log: { path: /mnt/third/erp-log }
 control: { socket: /run/stillbeat/erp-east.sock }
 `;
   const settings = parseMirrorTarget(target, 'f');
-  expect(settings).toMatchObject({ name: 'east', log: { path: '/mnt/third/erp-log' } });
+  expect(settings).toMatchObject({
+    name: 'east',
+    log: { path: '/mnt/third/erp-log' },
+    history: { path: '/var/lib/stillbeat/erp-history', retention: { hours: 24, bytes: 100 * 2 ** 30 } },
+  });
 });
 test('what may be left out has its default, and each role a control socket of its own', () => {
   const source = SOURCE.replace(/^(acknowledge|cycleMs|control):.*\n/gm, '');

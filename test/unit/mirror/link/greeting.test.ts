@@ -37,6 +37,7 @@ const WELCOME = {
   roomBytes: 1 << 20,
   ringBytes: 1 << 22,
   windowBytes: 1 << 20,
+  isFollowed: true,
 };
 
 test('what is said is understood', () => {

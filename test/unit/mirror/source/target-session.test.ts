@@ -131,7 +131,16 @@ class World {
   async welcomes(): Promise<void> {
     const at = { mark: 0, chain: 0n };
     const view = { group: 'group', volumes: VOLUMES, generation: GENERATION, ancestry: [], diverged: null };
-    const here = { hasCut: true, cut: at, prefix: at, isTakenOver: false, session: 7, roomBytes: 65_536, ...RING };
+    const here = {
+      hasCut: true,
+      cut: at,
+      prefix: at,
+      isTakenOver: false,
+      session: 7,
+      roomBytes: 65_536,
+      isFollowed: false,
+      ...RING,
+    };
     this.target.send(welcome, 0, 0, 0, encodeWelcome({ ...view, ...here }));
     await this.settle();
   }

@@ -116,6 +116,32 @@ test('[I11] a reference whose content does not hold is wanted, no volume is touc
   expect(asked).toBe(seeds.length);
 });
 
+test('[I11] a reference to an entry that is shown before the list’s turn comes is wanted: the ring does not hold it any more', () => {
+  for (const seed of seeds) {
+    const world = begun(300 + seed);
+    const entry = world.model.appendBlocks();
+    const first = world.model.seal();
+    world.unsent.push(entry, first);
+    world.send(10);
+    world.unsent.push(world.model.seal());
+    world.send(10);
+    world.settle();
+    const [peer] = world.peers;
+    if (!peer) throw new Error('its source is there');
+    // It begins at the cut before, and waits for this one.
+    world.frame(peer, FRAME_KIND.roll, world.session, first.mark);
+    world.checkpoint();
+    world.settle();
+    expect(world.cut).toBe(first.mark);
+    expect(world.wanted.length).toBeGreaterThan(0);
+    world.expectContent(first.mark, `seed ${seed}, asked`);
+    world.checkpoint((list) => ({ ...list, asData: world.wanted }));
+    world.settle();
+    expect(world.cut).toBe(world.committed);
+    world.expectContent(world.cut, `seed ${seed}`);
+  }
+});
+
 test('[MI5] a place of an earlier session, or of no transfer at all, is wanted', () => {
   const world = begun(300);
   const entry = world.model.appendBlocks();

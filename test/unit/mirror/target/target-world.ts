@@ -22,7 +22,13 @@ import { Copy } from '../../../../agent/mirror/target/copy.ts';
 import { recoverArrivals, type Found } from '../../../../agent/mirror/target/recover.ts';
 import { decodeStored } from '../../../../agent/mirror/target/reports.ts';
 import { Sessions, type Peer } from '../../../../agent/mirror/target/session.ts';
-import { ApplyLoop, type ApplyReport } from '../../../../agent/mirror/threads/apply-loop.ts';
+import type { ShownLog } from '../../../../agent/mirror/target/shown-log.ts';
+import {
+  ApplyLoop,
+  type ApplyCommand,
+  type ApplyReport,
+  type ImageWrite,
+} from '../../../../agent/mirror/threads/apply-loop.ts';
 import { JournalLoop } from '../../../../agent/mirror/threads/journal-loop.ts';
 import type { TransferPlace } from '../../../../agent/mirror/core/transfers.ts';
 import { decodeWanted, type WantedBlock } from '../../../../agent/mirror/wire/checkpoint.ts';
@@ -100,7 +106,7 @@ export const stopOf = (body: Uint8Array): Stop => decodeStop(body);
 
 export class TargetWorld {
   readonly random: Prng;
-  readonly model: SourceModel;
+  model: SourceModel;
   readonly disk = new CrashDisk(JOURNAL_RING_OFFSET + SIZE.ringBytes);
   readonly volumes = VOLUMES.map(({ bytes }) => new CrashDisk(bytes));
   memory!: JournalMemory;
@@ -129,8 +135,13 @@ export class TargetWorld {
   policy: 'degrade' | 'strict' = 'degrade';
   /** Blocks that the target asked for. */
   wanted: WantedBlock[] = [];
+  /** Processes that began. */
+  #run = 0;
   #reports: ApplyReport[] = [];
-  #transfer = 0;
+  #images: ImageWrite[] = [];
+  /** Onto the volumes, by this process. */
+  imagesWritten = 0;
+  transfer = 0;
   #told = false;
 
   constructor(seed: number, superblock: JournalSuper = targetSuper()) {
@@ -150,20 +161,24 @@ export class TargetWorld {
 
   /** A process begins on what is there. */
   start(): void {
-    const recovered = recoverArrivals(this.disk, this.superblock());
+    const recovered = recoverArrivals(this.disk, this.superblock(), true);
     if (!recovered.ok) throw new Error(`cannot start: ${recovered.fault} at ${recovered.position}`);
     this.found = recovered.found;
     const { end, superblock } = recovered.found;
     this.memory = new JournalMemory(allocateJournal(SIZE));
     this.#reports = [];
+    this.#images = [];
     this.peers = [];
-    this.copy = new Copy(this.memory, recovered.found, {
-      apply: (command) => this.applyLoop.take(command),
-      applied: (cut) => this.sessions.applied(cut),
-      wanted: (cut, blocks) => this.sessions.wanted(cut, blocks),
+    const run = ++this.#run;
+    const parts = {
+      // A reader of a process that is gone may yet let its gate be shut.
+      apply: (command: ApplyCommand) => run === this.#run && this.applyLoop.take(command),
+      applied: (cut: number) => this.sessions.applied(cut),
+      wanted: (cut: number, blocks: readonly WantedBlock[]) => this.sessions.wanted(cut, blocks),
       imagesLost: () => this.sessions.imagesLost(),
-      log: (line) => this.lines.push(line),
-    });
+      log: (line: string) => void this.lines.push(line),
+    };
+    this.copy = new Copy(this.memory, recovered.found, parts, this.followed(recovered.found));
     const log = (line: string) => this.lines.push(line);
     this.sessions = new Sessions(this.copy, {
       group: 'group',
@@ -172,7 +187,7 @@ export class TargetWorld {
       look: () => {},
       soon: (action) => action(),
       digests: async () => Promise.reject(new Error('no comparison here')),
-      write: (image) => this.sessions.written(this.applyLoop.write(image)),
+      write: (image) => void this.#images.push(image),
     });
     this.loop = new JournalLoop(this.memory, end, superblock.generation, {
       open: () => this.disk,
@@ -189,6 +204,11 @@ export class TargetWorld {
       tell: (report) => this.#reports.push(report),
     });
     this.copy.start();
+  }
+
+  /** Who records what is shown: nobody here. */
+  followed(_found: Found): ShownLog | null {
+    return null;
   }
 
   crash(): void {
@@ -208,6 +228,10 @@ export class TargetWorld {
 
   /** The apply thread, then main hears of it. */
   stepApply(): void {
+    for (const image of this.#images.splice(0)) {
+      this.imagesWritten++;
+      this.sessions.written(this.applyLoop.write(image));
+    }
     this.applyLoop.step();
     for (const report of this.#reports.splice(0)) this.copy.report(report);
   }
@@ -257,7 +281,7 @@ export class TargetWorld {
     const { hasCut, prefix, session } = peer.welcome;
     const from = hasCut ? prefix : this.model.point(0);
     this.session = session + 1 + this.random.below(3);
-    peer.onSaid = (said) => this.#hear(peer, said);
+    peer.onSaid = (said) => this.hear(peer, said);
     const how = hasCut ? 'replay' : 'scan';
     this.frame(
       peer,
@@ -272,7 +296,7 @@ export class TargetWorld {
       this.frame(peer, FRAME_KIND.resynced, this.session, 0);
     }
     this.unsent = this.model.entries.slice(from.mark);
-    this.#transfer = 0;
+    this.transfer = 0;
     this.places = new Map();
     const second = this.greet(this.session);
     expect(second.stopped).toBeNull();
@@ -288,10 +312,10 @@ export class TargetWorld {
     while (some.length > 0) {
       const transfer = some.splice(0, 1 + random.below(4));
       if (random.below(5) === 0) some.push(random.pick(transfer));
-      this.#transfer++;
-      transfer.forEach(({ mark }, index) => this.places.set(mark, { transfer: this.#transfer, index }));
+      this.transfer++;
+      transfer.forEach(({ mark }, index) => this.places.set(mark, { transfer: this.transfer, index }));
       const peer = random.pick(this.peers);
-      this.frame(peer, FRAME_KIND.entries, this.session, this.#transfer, transferOf(transfer), transfer.length);
+      this.frame(peer, FRAME_KIND.entries, this.session, this.transfer, transferOf(transfer), transfer.length);
     }
   }
 
@@ -320,7 +344,7 @@ export class TargetWorld {
     }
   }
 
-  #hear(peer: FakePeer, { kind, session, id, body }: Said): void {
+  hear(peer: FakePeer, { kind, session, id, body }: Said): void {
     if (session !== this.session) return;
     if (kind === FRAME_KIND.stored) this.durable = Math.max(this.durable, decodeStored(body)?.durable ?? 0);
     if (kind === FRAME_KIND.applied) {

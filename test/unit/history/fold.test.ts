@@ -1,0 +1,143 @@
+/** What is folded into a base, and what a base stands on that was taken while writes came. */
+import { rmSync } from 'node:fs';
+import { afterEach, expect, test } from 'vitest';
+import { Prng } from '../../../agent/base/prng.ts';
+import { findMark } from '../../../agent/history/core/spans.ts';
+import { controlPath, segmentsIn } from '../../../agent/history/store/files.ts';
+import { loadRecording } from '../../../agent/history/store/load.ts';
+import type { Recording } from '../../../agent/history/store/recording.ts';
+import { RECORD_KIND } from '../../../agent/history/wire/record.ts';
+import { dataOf, feed, fillBase, randomWrites, RecordedWorld, replayed } from '../../support/recorded-writes.ts';
+
+const SIZES = [65_536];
+const worlds: RecordedWorld[] = [];
+afterEach(async () => {
+  for (const world of worlds.splice(0)) await world.remove();
+});
+
+function made(): RecordedWorld {
+  const world = new RecordedWorld(SIZES);
+  worlds.push(world);
+  return world;
+}
+
+function content(random: Prng): Uint8Array[] {
+  return SIZES.map((bytes) => {
+    const volume = new Uint8Array(bytes);
+    random.fill(volume);
+    return volume;
+  });
+}
+
+const isSame = (found: readonly Uint8Array[], wanted: readonly Uint8Array[]): boolean =>
+  found.every((volume, i) => Buffer.compare(volume, wanted[i] ?? new Uint8Array(0)) === 0);
+
+/** In a segment that nothing else is written to. */
+async function inSegment(recording: Recording, words: () => void): Promise<void> {
+  words();
+  await recording.settled();
+  await recording.prune(0, Infinity);
+}
+
+/** The volumes are taken at mark 0 while 60 writes come, over three segments; whole behind the last. */
+async function filledWhileWritten(world: RecordedWorld, random: Prng) {
+  const recording = await world.open();
+  const [base, writes] = [content(random), randomWrites(random, 60, SIZES)];
+  recording.fill(0);
+  await inSegment(recording, () => {
+    base.forEach((payload, volume) => {
+      const place = { kind: RECORD_KIND.image, mark: 1, timeNs: 0n, volume, offset: 0, length: payload.length };
+      recording.data(dataOf({ ...place, payload }) ?? new Uint8Array(0));
+    });
+  });
+  for (const from of [0, 20, 40])
+    await inSegment(recording, () => feed(recording, random, writes.slice(from, from + 20)));
+  await inSegment(recording, () => recording.whole(60));
+  return { recording, base, writes };
+}
+
+test('[HI4] a base that was taken while writes came is brought to no mark before all of these are at hand', async () => {
+  const random = new Prng(35);
+  const world = made();
+  const { recording, base, writes } = await filledWhileWritten(world, random);
+  expect([recording.base.mark, recording.base.over]).toEqual([60, 0]);
+  expect(isSame(world.at(60), replayed(base, writes, 60))).toBe(true);
+  await recording.prune(0, recording.storedBytes - 1);
+  expect(isSame(world.at(60), replayed(base, writes, 60))).toBe(true);
+  expect(recording.base).toMatchObject({ mark: 60, over: 60, state: 'whole' });
+});
+
+test('[HI1] a base that was taken while writes came is none when one of these is lost: the volumes are taken anew', async () => {
+  const random = new Prng(36);
+  const world = made();
+  const { base } = await filledWhileWritten(world, random);
+  await world.close();
+  const [, second = 0] = segmentsIn(world.folder, 'control');
+  rmSync(controlPath(world.folder, second));
+  const { table, extent, times } = loadRecording(world.folder);
+  expect(extent.spans).toEqual([]);
+  expect(findMark(table, extent, times, { mark: 60 }, Infinity)).toMatchObject({ ok: false });
+  const again = await world.open();
+  expect(again.isWhole).toBe(false);
+  fillBase(again, base);
+  await again.settled();
+  expect([again.isWhole, isSame(world.at(0), base)]).toEqual([true, true]);
+});
+
+test('[OS5] where it ends is known with its chain after a restart, though no entry of that mark is in it', async () => {
+  const random = new Prng(37);
+  const world = made();
+  let recording = await world.open();
+  const reopened = async (): Promise<object> => {
+    recording = await world.open();
+    return recording.standing;
+  };
+  recording.fill(5);
+  recording.startAt(5, 35n);
+  recording.clock({ mark: 5, chain: 35n }, 0n);
+  recording.whole(5);
+  await recording.settled();
+  expect(await reopened()).toEqual({ mark: 5, chain: 35n });
+  for (const end of [10, 15]) {
+    feed(recording, random, randomWrites(random, 5, SIZES, end - 4));
+    await recording.settled();
+    await recording.prune(0, 0);
+    expect(recording.base.mark).toBe(end);
+    expect(await reopened()).toEqual({ mark: end, chain: BigInt(end) * 7n });
+    // Once more, when there was nothing to fold.
+    await recording.prune(0, 0);
+    expect(await reopened()).toEqual({ mark: end, chain: BigInt(end) * 7n });
+  }
+  recording.startAt(30, 210n);
+  recording.clock({ mark: 30, chain: 210n }, 0n);
+  recording.whole(30);
+  await recording.settled();
+  expect(await reopened()).toEqual({ mark: 30, chain: 210n });
+});
+
+test('[HI6] how far the monitor’s clock is ahead outlives the segment that says so', async () => {
+  const random = new Prng(34);
+  const world = made();
+  world.nowMs -= 7_200_000;
+  const recording = await world.open();
+  fillBase(recording, content(random));
+  const writes = randomWrites(random, 60, SIZES);
+  const hoursAhead = (mark: number): number => {
+    const { table, times } = loadRecording(world.folder);
+    return (Number((writes[mark - 1]?.timeNs ?? 0n) / 1000n) - (times[table.placeOf(mark)] ?? 0)) / 3.6e9;
+  };
+  await inSegment(recording, () => {
+    recording.clock({ mark: 0, chain: 0n }, 7_200_000_000_000n);
+    feed(recording, random, writes.slice(0, 20));
+  });
+  await inSegment(recording, () => feed(recording, random, writes.slice(20, 40)));
+  expect(hoursAhead(40)).toBe(2);
+  await recording.prune(0, recording.storedBytes - 1);
+  expect([recording.base.mark, hoursAhead(40)]).toEqual([20, 2]);
+  await recording.prune(0, 0);
+  // A session that brings nothing, in a segment of its own.
+  await inSegment(recording, () => recording.clock({ mark: 40, chain: 280n }, 3_600_000_000_000n));
+  await inSegment(recording, () => feed(recording, random, writes.slice(40)));
+  await recording.prune(0, recording.storedBytes - 1);
+  expect([recording.base.mark, hoursAhead(60)]).toEqual([40, 1]);
+});
