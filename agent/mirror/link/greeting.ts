@@ -223,7 +223,7 @@ export function decodeWelcome(body: Uint8Array): Welcome {
     roomBytes: count(from, 'roomBytes'),
     ringBytes: count(from, 'ringBytes'),
     windowBytes: count(from, 'windowBytes'),
-    isFollowed: from['isFollowed'] === true,
+    isFollowed: flag(from, 'isFollowed'),
   };
 }
 

@@ -98,6 +98,9 @@ test('[OS5] where it ends is known with its chain after a restart, though no ent
   recording.whole(5);
   await recording.settled();
   expect(await reopened()).toEqual({ mark: 5, chain: 35n });
+  // The word goes with its segment.
+  await recording.prune(0, 0);
+  expect(await reopened()).toEqual({ mark: 5, chain: 35n });
   for (const end of [10, 15]) {
     feed(recording, random, randomWrites(random, 5, SIZES, end - 4));
     await recording.settled();
