@@ -62,6 +62,7 @@ class Session {
   readonly freed = 0;
   readonly kept = 0;
   isShortOfRoom = false;
+  inSyncTold = 0;
   told: Told[] = [];
 
   constructor() {
@@ -73,6 +74,10 @@ class Session {
 
   commit(cycle: number): void {
     this.told.push({ commit: cycle });
+  }
+
+  tellInSync(): void {
+    this.inSyncTold++;
   }
 
   roll(mark: number): void {
@@ -167,4 +172,5 @@ test('[MI8] a target that was brought beyond the cut before, for want of room, r
   world.write(4);
   const last = await world.cut();
   expect(session.told.filter((told) => !('commit' in told))).toEqual([{ list: last, base: next }]);
+  expect(session.inSyncTold).toBe(1);
 });
