@@ -30,7 +30,7 @@ export class SourceSide {
     if (!history) throw new Error('a generation that came from nowhere');
     this.history = history;
     this.oldestAtStart = journal.oldest.mark;
-    const sealed = site.machine?.threads.takeStart()?.entries ?? [];
+    const sealed = site.machine?.threads.takeStart(journal.end.position)?.entries ?? [];
     began(history, sealed, journal.end.mark);
     world.note(`${site.name} is a source, behind mark ${journal.end.mark}: ${source.succession.standing}`);
     this.#watch(source, history);

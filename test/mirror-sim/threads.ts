@@ -70,13 +70,17 @@ export class SimThreads implements Threads {
     for (const actor of this.#actors) actor.wake();
   }
 
-  /** What a source has appended in its start, and of which generation; null when that was asked before, or there was no start. */
-  takeStart(): { readonly generation: Uint8Array; readonly entries: readonly Entry[] } | null {
+  /**
+   * What a source has appended in its start, and of which generation; null when that was asked before, or there was no start.
+   * `end`: of it, where that is known; else as far as the threads were shown.
+   */
+  takeStart(end?: number): { readonly generation: Uint8Array; readonly entries: readonly Entry[] } | null {
     if (!this.#started) return null;
-    const { memory, end, generation } = this.#started;
+    const { memory, end: begin, generation } = this.#started;
     this.#started = null;
     const entries: Entry[] = [];
-    for (let at = end; at < memory.position(JOURNAL_WORD.appended, end);) {
+    const until = end ?? memory.position(JOURNAL_WORD.appended, begin);
+    for (let at = begin; at < until;) {
       const decoded = decodeEntry(memory.window, at % memory.windowBytes);
       if (!decoded.ok) throw new Error(`what was appended is no entry: ${decoded.fault}`);
       if (decoded.entry.kind !== ENTRY_KIND.skip) entries.push(decoded.entry);
