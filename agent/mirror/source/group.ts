@@ -148,6 +148,11 @@ export class SourceGroup {
     this.#isFrozen = true;
   }
 
+  /** After all: cycles are ended again. */
+  thaw(): void {
+    this.#isFrozen = this.#isFailed;
+  }
+
   /** Another generation has taken over: nobody is answered any more, and no target is told anything. */
   fail(reason: string): void {
     this.#isFrozen = true;

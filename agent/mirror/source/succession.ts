@@ -31,6 +31,7 @@ export class Succession {
   readonly #machine: Machine;
   #split: { readonly rival: Rival; readonly reason: string } | null = null;
 
+
   constructor(monitor: Monitor, log: (line: string) => void, machine: Machine) {
     this.#monitor = monitor;
     this.#machine = machine;
@@ -122,7 +123,10 @@ export class Succession {
       await until(() => sessions.every(({ link }, i) => link.session > (before[i] ?? 0) && link.state === 'in-sync'));
       return { mark };
     } catch (error) {
-      if (!journal.down) monitor.serve();
+      if (!journal.down) {
+        monitor.serve();
+        group.thaw();
+      }
       throw error;
     }
   }

@@ -201,3 +201,11 @@ test('[CY4] what a target lacks that returns while no cycle is begun any more is
   }
   expect(session.told).toContainEqual({ commit: last?.cycle });
 });
+
+test('cycles are ended again when it was for nothing that none was begun any more', async () => {
+  const { group, journal } = new World();
+  group.freeze();
+  await expect(group.cut()).rejects.toThrow('no cycle is begun here any more');
+  group.thaw();
+  expect(await group.cut()).toEqual({ mark: journal.end.mark, cycle: journal.end.cycle });
+});
