@@ -32,3 +32,18 @@ test('[MI14] a target does not get there in time: the source goes on, and what i
   expect(sim.oracle.violations).toEqual([]);
   expect(target.target?.status().cut).toBeGreaterThan(written);
 });
+
+test('[MI14] a handover is asked for once more while it takes its time: one is done, and the other is refused', async () => {
+  const { sim, source, target } = await pair();
+  sim.network.change(target.name, { delayMs: 20 });
+  const said: (string | null)[] = [];
+  void source.command('mirror-handover', {}).then((answer) => said.push(answer));
+  await sim.run(30);
+  void source.command('mirror-handover', {}).then((answer) => said.push(answer));
+  await sim.run(HANG_MS, () => said.length === 2);
+  expect(said).toEqual([expect.stringContaining('a handover is under way here'), null]);
+  expect([source.source?.succession.standing, sim.oracle.violations]).toEqual(['released', []]);
+  await sim.run(100);
+  // Nothing was written behind the mark that it was given up at.
+  expect(source.source?.succession.status().beyond).toBe(0);
+});
