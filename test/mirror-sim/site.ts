@@ -190,6 +190,7 @@ export class Site {
     const { world, network } = this.parts;
     world.note(`${this.name} ${power ? 'loses power' : 'is killed'}`);
     machine.end();
+    this.asSource.ended(machine);
     this.machine = null;
     this.commands = 0;
     this.#leave();

@@ -1,9 +1,10 @@
 /** A site as a source: its clients, and what each entry and answer means to the oracle. */
 import { toHex } from '../../agent/base/bytes.ts';
 import type { MirrorSource } from '../../agent/mirror/source/source.ts';
-import { decodeEntry, ENTRY_KIND, ringBytesOf, type Entry, type EntryKind } from '../../agent/mirror/wire/entry.ts';
+import { decodeEntry, ENTRY_KIND, type Entry, type EntryKind } from '../../agent/mirror/wire/entry.ts';
 import { Client } from './client.ts';
 import type { History } from './history.ts';
+import type { SimMachine } from './machine.ts';
 import type { Site } from './site.ts';
 
 export class SourceSide {
@@ -29,9 +30,8 @@ export class SourceSide {
     if (!history) throw new Error('a generation that came from nowhere');
     this.history = history;
     this.oldestAtStart = journal.oldest.mark;
-    const sealed = this.#sinceStart(source);
-    history.restarted(sealed[0] ? sealed[0].mark - 1 : journal.end.mark);
-    for (const entry of sealed) history.admitted({ ...entry, bytes: null });
+    const sealed = site.machine?.threads.takeStart(journal.end.position)?.entries ?? [];
+    began(history, sealed, journal.end.mark);
     world.note(`${site.name} is a source, behind mark ${journal.end.mark}: ${source.succession.standing}`);
     this.#watch(source, history);
     site.sourceOpened(source);
@@ -45,16 +45,14 @@ export class SourceSide {
     this.clients = [];
   }
 
-  /** Ends of cycles, which need no client, may have come before the start was over. */
-  #sinceStart({ monitor: { journal } }: MirrorSource): Entry[] {
-    const entries: Entry[] = [];
-    for (let at = this.#site.machine?.threads.journalEnd ?? 0; at < journal.end.position;) {
-      const decoded = decodeEntry(journal.windowFrom(at) ?? new Uint8Array(0), 0);
-      if (!decoded.ok) throw new Error(`what was appended is no entry: ${decoded.fault}`);
-      if (decoded.entry.kind !== ENTRY_KIND.skip) entries.push(decoded.entry);
-      at += ringBytesOf(decoded.entry);
-    }
-    return entries;
+  /** Its machine ends, maybe in the middle of a start: the next one may find what this one has sealed. */
+  ended({ threads }: SimMachine): void {
+    const start = threads.takeStart();
+    if (!start?.entries[0]) return;
+    const history = this.#site.historyOf(toHex(start.generation));
+    if (!history) throw new Error('a generation that came from nowhere');
+    began(history, start.entries);
+    this.#site.parts.oracle.count('starts that sealed, and ended');
   }
 
   /** Every entry is told to the oracle, and which mark each client waits for. */
@@ -77,4 +75,10 @@ export class SourceSide {
       admitted(put, bytes, isFlush, done);
     };
   }
+}
+
+/** A start found the journal to end at `end`, or before `sealed`: ends of cycles, which need no client, may come before it is over. */
+function began(history: History, sealed: readonly Entry[], end = 0): void {
+  history.restarted(sealed[0] ? sealed[0].mark - 1 : end);
+  for (const entry of sealed) history.admitted({ ...entry, bytes: null });
 }

@@ -10,6 +10,7 @@ import type { ApplyContext } from '../../agent/mirror/threads/apply-context.ts';
 import { teller, type JournalContext, type VolumeContext } from '../../agent/mirror/threads/context.ts';
 import { JournalLoop } from '../../agent/mirror/threads/journal-loop.ts';
 import { VolumeLoop, type ImageCommand, type VolumeDevice } from '../../agent/mirror/threads/volume-loop.ts';
+import { decodeEntry, ENTRY_KIND, ringBytesOf, type Entry } from '../../agent/mirror/wire/entry.ts';
 import { Actor } from '../sim/world.ts';
 import type { SimDisk } from './disk.ts';
 import type { SimMachine } from './machine.ts';
@@ -24,12 +25,20 @@ interface Sleeper {
   readonly actor: Actor;
 }
 
+/** A journal, and where it ended. */
+interface Opened {
+  readonly memory: JournalMemory;
+  readonly end: number;
+  readonly generation: Uint8Array;
+}
+
 export class SimThreads implements Threads {
   readonly #machine: SimMachine;
   readonly #sleepers: Sleeper[] = [];
   readonly #actors: Actor[] = [];
-  /** Where the journal ended that was opened last. */
-  journalEnd = 0;
+  /** The journal that was opened last, and what a source's start has put behind its end; null when that is told. */
+  #journal: Opened | null = null;
+  #started: Opened | null = null;
 
   constructor(machine: SimMachine) {
     this.#machine = machine;
@@ -39,7 +48,9 @@ export class SimThreads implements Threads {
     return this.#journalThread(context);
   }
 
+  /** A source's alone. */
   volume(context: VolumeContext): Thread {
+    this.#started = this.#journal;
     return this.#volumeThread(context);
   }
 
@@ -57,6 +68,25 @@ export class SimThreads implements Threads {
 
   wake(): void {
     for (const actor of this.#actors) actor.wake();
+  }
+
+  /**
+   * What a source has appended in its start, and of which generation; null when that was asked before, or there was no start.
+   * `end`: of it, where that is known; else as far as the threads were shown.
+   */
+  takeStart(end?: number): { readonly generation: Uint8Array; readonly entries: readonly Entry[] } | null {
+    if (!this.#started) return null;
+    const { memory, end: begin, generation } = this.#started;
+    this.#started = null;
+    const entries: Entry[] = [];
+    const until = end ?? memory.position(JOURNAL_WORD.appended, begin);
+    for (let at = begin; at < until;) {
+      const decoded = decodeEntry(memory.window, at % memory.windowBytes);
+      if (!decoded.ok) throw new Error(`what was appended is no entry: ${decoded.fault}`);
+      if (decoded.entry.kind !== ENTRY_KIND.skip) entries.push(decoded.entry);
+      at += ringBytesOf(decoded.entry);
+    }
+    return { generation, entries };
   }
 
   /** Wakes those whose bells were rung. */
@@ -97,7 +127,7 @@ export class SimThreads implements Threads {
   #journalThread({ shared, journalPath, generation, end }: JournalContext): Thread {
     const memory = new JournalMemory(shared);
     const emitter = new EventEmitter();
-    this.journalEnd = end;
+    this.#journal = { memory, end, generation };
     const loop = new JournalLoop(memory, end, generation, {
       open: () => this.#machine.open(journalPath),
       nowMs: () => this.#machine.world.nowMs,

@@ -148,6 +148,11 @@ export class SourceGroup {
     this.#isFrozen = true;
   }
 
+  /** After all: cycles are ended again. */
+  thaw(): void {
+    this.#isFrozen = this.#isFailed;
+  }
+
   /** Another generation has taken over: nobody is answered any more, and no target is told anything. */
   fail(reason: string): void {
     this.#isFrozen = true;
@@ -364,7 +369,9 @@ export class SourceGroup {
       // Sealed at once: what it lacks comes as one cycle, also when nobody writes any more.
       // What its journal could not hold as one comes cycle by cycle.
       const isTooMuch = session.behindBytes > session.roomBytes / 2;
-      member.joinCycle = this.#isFrozen || isTooMuch ? 0 : this.#cycles.open;
+      // No cycle comes any more: the last one has its seal.
+      const last = this.#isFrozen ? this.#cycles.open - 1 : this.#cycles.open;
+      member.joinCycle = isTooMuch ? 0 : last;
       this.#seal();
     }
     const nowMs = this.#machine.clock.monotonicMs();

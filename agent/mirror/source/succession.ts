@@ -31,6 +31,8 @@ export class Succession {
   readonly #machine: Machine;
   #split: { readonly rival: Rival; readonly reason: string } | null = null;
 
+  #isHandingOver = false;
+
   constructor(monitor: Monitor, log: (line: string) => void, machine: Machine) {
     this.#monitor = monitor;
     this.#machine = machine;
@@ -93,12 +95,16 @@ export class Succession {
     const monitor = this.#monitor;
     const { group, journal } = monitor;
     if (this.standing !== 'source') throw new AgentError('failed', `it is ${this.standing}: ${this.#reason()}`);
+    // The one that gives up takes writes again, which the other one would not count.
+    if (this.#isHandingOver)
+      throw new AgentError('failed', 'a handover is under way here: see stillbeat mirror status');
     const sessions = group.sessions;
     const away = sessions.filter(({ link }) => link.state !== 'in-sync').map(({ link }) => link.name);
     if (sessions.length === 0) throw new AgentError('failed', 'there is no target to hand over to');
     if (away.length > 0) {
       throw new AgentError('failed', `not in sync: ${away.join(', ')}; wait, or take it out of the settings`);
     }
+    this.#isHandingOver = true;
     monitor.refuse();
     const endMs = this.#machine.clock.monotonicMs() + boundMs;
     const until = async (isDone: () => boolean): Promise<void> => {
@@ -122,8 +128,13 @@ export class Succession {
       await until(() => sessions.every(({ link }, i) => link.session > (before[i] ?? 0) && link.state === 'in-sync'));
       return { mark };
     } catch (error) {
-      if (!journal.down) monitor.serve();
+      if (!journal.down) {
+        monitor.serve();
+        group.thaw();
+      }
       throw error;
+    } finally {
+      this.#isHandingOver = false;
     }
   }
 

@@ -52,7 +52,7 @@ type Told = { readonly commit: number } | { readonly roll: number } | { readonly
 class Session {
   readonly link = new TargetLink('t', 0, 0);
   readonly cuts = new SessionCuts(true);
-  readonly begun = 1;
+  begun = 1;
   readonly isMet = true;
   readonly behindBytes = 0;
   readonly roomBytes = 1 << 20;
@@ -66,10 +66,14 @@ class Session {
   told: Told[] = [];
 
   constructor() {
-    this.link.nextSession();
-    this.link.met({ how: 'replay', from: { mark: 0, chain: 0n } } as unknown as Parameters<TargetLink['met']>[0]);
+    this.begin(0);
     this.cuts.begin(0, this.roomBytes);
     this.cuts.list = (cut: number, base: number) => void this.told.push({ list: cut, base });
+  }
+
+  begin(from: number): void {
+    this.begun = this.link.nextSession();
+    this.link.met({ how: 'replay', from } as Parameters<TargetLink['met']>[0]);
   }
 
   commit(cycle: number): void {
@@ -173,4 +177,35 @@ test('[MI8] a target that was brought beyond the cut before, for want of room, r
   const last = await world.cut();
   expect(session.told.filter((told) => !('commit' in told))).toEqual([{ list: last, base: next }]);
   expect(session.inSyncTold).toBe(1);
+});
+
+test('[CY4] what a target lacks that returns while no cycle is begun any more is committed as one', () => {
+  const world = new World();
+  const { session, group, journal } = world;
+  const before = journal.end.mark;
+  session.link.lost();
+  const ends = [1, 2].map((block) => {
+    world.write(block);
+    world.seal();
+    return journal.end;
+  });
+  group.freeze();
+  session.begin(before);
+  group.progress();
+  const [first, last] = ends;
+  for (const end of ends) {
+    session.link.stored(end.mark, end.mark);
+    session.link.sealedUpTo(end.cycle);
+    group.progress();
+    if (end === first) expect(session.told).toEqual([]);
+  }
+  expect(session.told).toContainEqual({ commit: last?.cycle });
+});
+
+test('cycles are ended again when it was for nothing that none was begun any more', async () => {
+  const { group, journal } = new World();
+  group.freeze();
+  await expect(group.cut()).rejects.toThrow('no cycle is begun here any more');
+  group.thaw();
+  expect(await group.cut()).toEqual({ mark: journal.end.mark, cycle: journal.end.cycle });
 });
