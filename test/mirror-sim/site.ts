@@ -57,6 +57,7 @@ export class Site {
   #isMadeTarget = false;
   /** The last takeover that an operator asked for here was forced. */
   #isForced = false;
+  #isTakingOver = false;
   /** That were said to it and are not done. */
   commands = 0;
   /** Its volumes lie: what they show is compared when all is mended. */
@@ -162,7 +163,9 @@ export class Site {
     const { world } = this.parts;
     this.commands++;
     const said = `${name}${request.force === true || request.discard === true ? ', by force' : ''}`;
-    this.#isForced = request.force === true;
+    // Of takeovers one is done at a time, and whoever asks for another one meanwhile is refused.
+    const isTakeover = name === 'mirror-takeover' && !this.#isTakingOver;
+    if (isTakeover) [this.#isTakingOver, this.#isForced] = [true, request.force === true];
     try {
       const { next } = await run(request);
       if (this.machine !== machine) return null;
@@ -179,7 +182,10 @@ export class Site {
       else this.#ended(machine, `could not change its role: ${message}`, error as Error);
       return message;
     } finally {
-      if (this.machine === machine) this.commands--;
+      if (this.machine === machine) {
+        this.commands--;
+        if (isTakeover) this.#isTakingOver = false;
+      }
     }
   }
 
@@ -193,6 +199,7 @@ export class Site {
     this.asSource.ended(machine);
     this.machine = null;
     this.commands = 0;
+    this.#isTakingOver = false;
     this.#leave();
     if (power) for (const disk of this.disks) disk.losePower();
     network.ended(machine, !power);

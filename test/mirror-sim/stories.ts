@@ -206,8 +206,13 @@ export function takenTwice(sim: Simulation): void {
         () => source.source?.succession.standing === 'overtaken',
         () => void source.command('mirror-failback', { discard: true }),
       );
+      // As soon as it is a target, the second one could have it first.
+      const follows = (): boolean =>
+        first.source?.monitor.group.sessions.some(
+          ({ link }) => link.name === source.name && link.state === 'in-sync',
+        ) === true;
       once(
-        () => isCopy(source),
+        () => isCopy(source) && follows(),
         () => void second.command('mirror-takeover', { force: true }),
       );
     },

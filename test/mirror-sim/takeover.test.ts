@@ -12,9 +12,10 @@ test('[MI14] a takeover is asked for once more while the log device takes its ti
   expect(await sim.run(60_000, () => isCopy(target))).toBe(true);
   sim.log.delayMs = 200;
   const said: (string | null)[] = [];
-  for (let i = 0; i < 2; i++)
-    void target.command('mirror-takeover', { force: true }).then((answer) => said.push(answer));
+  for (const force of [true, false])
+    void target.command('mirror-takeover', { force }).then((answer) => said.push(answer));
   expect(await sim.run(60_000, () => said.length === 2)).toBe(true);
   expect(said).toEqual([expect.stringContaining('a takeover is under way here'), null]);
   expect([target.source?.succession.standing, sim.oracle.violations]).toEqual(['source', []]);
+  expect([sim.oracle.counts['takeovers by force'], sim.oracle.counts['takeovers in order']]).toEqual([1, undefined]);
 });
