@@ -104,7 +104,10 @@ export class TargetSide {
   /** It is a copy of another generation now; where that is one that came from the former, what it showed still counts. */
   #turned(history: History, cut: number): void {
     const { parent } = history;
-    const isChild = parent !== null && parent.history === this.#history && this.#cut <= parent.mark;
+    const former = this.#history?.entry(this.#cut);
+    // Of a parent whose end a crash took, the child may come from the line that was before.
+    const isOnLine = this.#cut === 0 || former?.chain === history.entry(this.#cut)?.chain;
+    const isChild = parent !== null && parent.history === this.#history && this.#cut <= parent.mark && isOnLine;
     this.#history = history;
     if (isChild && this.#site.asSource.history === history) {
       // What it wrote itself as the source of that generation nobody told it to apply, and the end of it may be no seal: it

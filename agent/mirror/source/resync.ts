@@ -26,8 +26,8 @@ export interface ResyncParts {
   readonly isFull: boolean;
   /** What was appended so far, when it is durable. */
   durable(): Promise<RingPlace>;
-  /** Resolves when all before this position is on the send volumes. */
-  stored(position: number): Promise<void>;
+  /** Resolves when all before this position is on the flushed send volumes. */
+  flushed(position: number): Promise<void>;
   /** Ends the open cycle; its last mark and its number. Resolves when there was room for that. */
   cut(): Promise<{ readonly mark: number; readonly cycle: number }>;
   /** Entries are sent from this place on, and none before it. */
@@ -179,10 +179,13 @@ export class Resync {
     void this.#goOn(place, dirty);
   }
 
-  /** A digest of what is not there yet could be equal to the copy's, and what was written since would be missing. */
+  /**
+   * A digest of what is not there yet could be equal to the copy's, and what was written since would be missing. Not there is also
+   * what a failed flush takes back.
+   */
   async #goOn({ position }: RingPlace, regions: RegionSet): Promise<void> {
     try {
-      await this.#parts.stored(position);
+      await this.#parts.flushed(position);
     } catch (error) {
       return this.#fail(error as Error);
     }
@@ -230,7 +233,7 @@ export const resyncOn = (
         return connection.isFull;
       },
       durable: async () => host.durable(),
-      stored: async (position) => host.stored(position),
+      flushed: async (position) => host.flushed(position),
       cut: async () => host.cut(),
       failed: (error) => connection.end(error.message),
     },

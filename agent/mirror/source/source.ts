@@ -247,6 +247,10 @@ function hostOf(
     stored: async (position) => {
       while (journal.stored < position) await sleep(machine, 20);
     },
+    flushed: async (position) => {
+      journal.flushVolumes(position);
+      while (journal.flushed < position) await sleep(machine, 5);
+    },
     cut: async () => group.cut(),
     changed: () => group.progress(),
     // Forgotten, it costs a comparison more.
