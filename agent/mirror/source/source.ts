@@ -244,6 +244,17 @@ function hostOf(
       digests: async (volume, wish) => scanner.digests(volume, wish),
       image: (volume, offset, length, done) => journal.imageNow(volume, offset, length, done),
     },
+    ...storageOf(monitor, machine),
+    cut: async () => group.cut(),
+    changed: () => group.progress(),
+    // Forgotten, it costs a comparison more.
+    ordered: () => void group.keepOrders().catch((error: Error) => parts.log(error.message)),
+    tell: parts.tell,
+  };
+}
+
+function storageOf({ journal }: Monitor, machine: Machine): Pick<SessionHost, 'stored' | 'flushed'> {
+  return {
     stored: async (position) => {
       while (journal.stored < position) await sleep(machine, 20);
     },
@@ -251,11 +262,6 @@ function hostOf(
       journal.flushVolumes(position);
       while (journal.flushed < position) await sleep(machine, 5);
     },
-    cut: async () => group.cut(),
-    changed: () => group.progress(),
-    // Forgotten, it costs a comparison more.
-    ordered: () => void group.keepOrders().catch((error: Error) => parts.log(error.message)),
-    tell: parts.tell,
   };
 }
 
