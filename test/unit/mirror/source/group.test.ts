@@ -73,7 +73,7 @@ class Session {
 
   begin(from: number): void {
     this.begun = this.link.nextSession();
-    this.link.met({ how: 'replay', from } as Parameters<TargetLink['met']>[0]);
+    this.link.met({ how: 'replay', from });
   }
 
   commit(cycle: number): void {
