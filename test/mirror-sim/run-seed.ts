@@ -111,7 +111,8 @@ async function mendUnsound(sim: Simulation, winner: Site, others: readonly Site[
     const session = winner.source?.monitor.group.sessions.find(({ link }) => link.name === site.name);
     if (oracle.violations.length > 0 || !session || (!site.isUnsound && !winner.isUnsound)) continue;
     for (const { asSource } of sim.sites) asSource.pace = Infinity;
-    const isQuiet = (): boolean => session.link.applied === winner.asSource.history?.mark;
+    const isQuiet = (): boolean =>
+      session.link.applied === winner.asSource.history?.mark && session.link.state === 'in-sync';
     await sim.run(REST_MS, isQuiet);
     const isDone = (): boolean => session.verified?.state === 'done';
     session.verify();

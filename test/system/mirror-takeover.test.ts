@@ -274,6 +274,9 @@ describe('an old source', () => {
     await eventually('both are equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
     expect(pair.content('target')[0]).toBe(0xaa);
     expect(pair.content('target').at(-1)).not.toBe(0xbb);
+    // Who gave up the last side as well would have nothing.
+    expect((await standing(pair, 'source'))['standing']).toBe('source');
+    expect(await refusal(pair.command('source', 'failback', '--discard'))).toMatch(/no other side has taken over/);
   });
 });
 

@@ -59,6 +59,11 @@ export class TargetLink {
     return this.#session;
   }
 
+  /** A session with it runs: it is a target, of this source. */
+  get isLinked(): boolean {
+    return this.#isLinked;
+  }
+
   get received(): number {
     return this.#received;
   }

@@ -249,7 +249,10 @@ function hostOf(
     changed: () => group.progress(),
     // Forgotten, it costs a comparison more.
     ordered: () => void group.keepOrders().catch((error: Error) => parts.log(error.message)),
-    tell: parts.tell,
+    tell: (event) => {
+      parts.tell(event);
+      if (event.kind === 'target-linked') succession.followed();
+    },
   };
 }
 

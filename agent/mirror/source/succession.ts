@@ -87,6 +87,13 @@ export class Succession {
       .catch((error: Error) => this.#log(`that it is overtaken could not be kept: ${error.message}`));
   }
 
+  /** A target follows. When all do, none is left that could be the other side: to give up this one would give up everything. */
+  followed(): void {
+    if (!this.#split || !this.#monitor.group.sessions.every(({ link }) => link.isLinked)) return;
+    this.#split = null;
+    this.#log('split brain is over: every target follows this side');
+  }
+
   /**
    * Gives up the role in order: takes no more writes, waits until every target shows all of it, and says so to each. Rejects,
    * and takes writes again, when a target does not get there in time.
