@@ -43,6 +43,8 @@ export class Reconciliation {
     if (this.#isOver) return;
     this.#sim.world.after(LOOK_MS, () => this.#look());
     const { sites } = this.#sim;
+    // What was said to one side may change what is to be said to the other: two that give up at once leave nobody.
+    if (sites.some(({ commands }) => commands > 0)) return;
     const standingOf = ({ source }: Site): string | null => source?.succession.standing ?? null;
     const serving = sites.filter((site) => standingOf(site) === 'source' || standingOf(site) === 'split-brain');
     // The newest generation has overtaken whatever it meets.

@@ -242,7 +242,7 @@ export class Site {
   #refused({ message }: Error): void {
     const { oracle } = this.parts;
     if (/volume .*\d+ bytes/.test(message)) oracle.count('resized volumes refused');
-    else if (!message.includes('errno') && !(this.isUnsound && message.includes('is damaged')))
+    else if (!message.includes('errno') && !(this.isUnsound && message.includes('damaged')))
       oracle.violate('MI13', `${this.name} has a volume of another size, and says: ${message}`);
   }
 

@@ -372,6 +372,7 @@ export class SourceGroup {
       // No cycle comes any more: the last one has its seal.
       const last = this.#isFrozen ? this.#cycles.open - 1 : this.#cycles.open;
       member.joinCycle = isTooMuch ? 0 : last;
+      this.#askToShow(session);
       this.#seal();
     }
     const nowMs = this.#machine.clock.monotonicMs();
@@ -391,6 +392,17 @@ export class SourceGroup {
     if (!done || this.unmet.length > 0) return;
     this.#whenMet = null;
     done();
+  }
+
+  /**
+   * What it committed in an earlier session and does not show yet can fill its ring: nothing would come in any more, so no cycle
+   * would be sealed, and with none committed nobody would ask for it. It brings no more than it has committed.
+   */
+  #askToShow(session: TargetSession): void {
+    const { link } = session;
+    if (link.state !== 'replicating' || !session.isShortOfRoom) return;
+    if (this.#checkpoints) this.#checkpoints.catchUp(session, link.durable);
+    else session.roll(link.durable);
   }
 
   /** Nobody is answered without a target before it is said elsewhere that it is outdated. */
