@@ -167,7 +167,9 @@ export class Way {
     world.after(0.005 + frame.length / faults.bytesPerMs, () => {
       this.#isSending = false;
       const sent = this.#queue.shift();
-      if (!sent || this.#isOver) return;
+      // Abandoned meanwhile: the other end is still to be told.
+      if (!sent) return this.#deliver();
+      if (this.#isOver) return;
       this.queuedBytes -= sent.length;
       if (this.#needsDrain && this.queuedBytes === 0) {
         this.#needsDrain = false;

@@ -20,10 +20,13 @@ export class DataLink {
   #waitingBytes = 0;
   /** Where in the source's ring the last transfer ends that it was given. */
   end = 0;
+  readonly #unaskedBytes: number;
 
-  constructor(connection: LinkConnection, isOneOfSeveral: boolean) {
+  /** `unaskedBytes`: as many may lie before a question, beside transfers that have questions of their own. */
+  constructor(connection: LinkConnection, isOneOfSeveral: boolean, unaskedBytes = 0) {
     this.connection = connection;
     this.#isOneOfSeveral = isOneOfSeveral;
+    this.#unaskedBytes = unaskedBytes;
   }
 
   /** Given to it, and not known to have arrived. */
@@ -51,15 +54,20 @@ export class DataLink {
   ask(session: number, afterMs: number, isBusy: boolean): boolean {
     if (isBusy) this.#inVainMs = 0;
     this.connection.send(FRAME_KIND.inquiry, session, this.#transfer);
-    const longest = Math.max(0, ...this.#underWay.map(({ bytes }) => bytes));
+    const longest = Math.max(this.#unaskedBytes, ...this.#underWay.map(({ bytes }) => bytes));
     const isSilent = this.#inVainMs > SILENT_MS + (1000 * longest) / SLOWEST;
     this.#inVainMs += afterMs;
     return isSilent;
   }
 
+  /** It has brought something. */
+  heard(): void {
+    this.#inVainMs = 0;
+  }
+
   /** The answer to a question that was asked behind this transfer. */
   answered(transfer: number): void {
-    this.#inVainMs = 0;
+    this.heard();
     const count = this.#underWay.findIndex((one) => one.transfer > transfer);
     const arrived = this.#underWay.splice(0, count < 0 ? this.#underWay.length : count);
     for (const { bytes } of arrived) this.#waitingBytes -= bytes;

@@ -16,6 +16,8 @@ import type { SessionCuts } from './session-cuts.ts';
 import type { SessionHost } from './session-host.ts';
 
 const BATCH_BYTES = 256 * 1024;
+/** What the first connection may hold before a question: lists and images, in its socket and in the kernels. */
+const UNASKED_BYTES = 8 * 1024 * 1024;
 
 export interface SessionBegin {
   readonly connection: LinkConnection;
@@ -75,7 +77,7 @@ export class Outflow {
   }
 
   begin({ connection, session, cursor, windowBytes, isOneOfSeveral }: SessionBegin): void {
-    const first = new DataLink(connection, isOneOfSeveral);
+    const first = new DataLink(connection, isOneOfSeveral, UNASKED_BYTES);
     const nothing = { next: null, longest: 0, spreadEnd: 0 };
     this.#running = { session, first, extras: new Set(), cursor, windowBytes, ...nothing };
     this.#transfer = 0;
@@ -119,10 +121,14 @@ export class Outflow {
   ask(afterMs: number, isBusy: boolean): void {
     if (!this.#running) return;
     const { first, extras, session } = this.#running;
-    first.ask(session, afterMs, isBusy);
-    for (const link of extras) {
+    for (const link of [first, ...extras]) {
       if (link.ask(session, afterMs, isBusy)) link.connection.end('it has brought no answer for too long');
     }
+  }
+
+  /** The first connection has brought something: it is not only the inquiry's that lives. */
+  heard(): void {
+    this.#running?.first.heard();
   }
 
   /** On the first connection, to a question behind this transfer. */

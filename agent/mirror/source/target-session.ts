@@ -498,6 +498,7 @@ export class TargetSession {
     if (frame.kind === FRAME_KIND.stop) return this.#stopped(body);
     // A late word of an earlier session says nothing of this one.
     if (frame.session !== this.link.session) return;
+    this.#outflow.heard();
     switch (frame.kind) {
       case FRAME_KIND.stored:
         return this.#stored(frame.id, body);

@@ -179,7 +179,7 @@ describe('[CY2] a connection that is lost', () => {
     expect(all()).toEqual([[1], [2], [3]]);
   });
 
-  test('one that answers nothing for ten seconds is lost, the first is not judged here, and not while the target takes nothing', () => {
+  test('one that answers nothing for ten seconds is lost, and not while the target takes nothing', () => {
     const [one, two] = extras;
     const ask = (isBusy = false): void => {
       outflow.ask(1000, isBusy);
@@ -193,6 +193,19 @@ describe('[CY2] a connection that is lost', () => {
     for (let i = 0; i < 2; i++) ask();
     expect([first, two?.connection].map((connection) => connection?.ended)).toEqual([null, null]);
     expect(one?.connection.ended).toMatch(/no answer for too long/);
+  });
+
+  test('the first, which carries more than transfers, is given longer; whatever it brings shows that it lives', () => {
+    const ask = (seconds: number): void => {
+      for (let i = 0; i < seconds; i++) outflow.ask(1000, false);
+    };
+    // Ten seconds, and what 8 MiB take at 64 KiB a second.
+    ask(138);
+    outflow.heard();
+    ask(138);
+    expect(first.ended).toBeNull();
+    ask(2);
+    expect(first.ended).toMatch(/no answer for too long/);
   });
 
   test('one with much to carry is given the time for it', () => {
