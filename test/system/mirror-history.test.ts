@@ -1,25 +1,15 @@
 /** What was written to a mirrored volume is recorded, and any earlier state is there again. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { crc32 } from '../../agent/base/crc32.ts';
-import { run, TOOL_PATH } from '../../agent/demo/shell.ts';
+import { run, tool } from '../../agent/demo/shell.ts';
 import { findMark, gapText } from '../../agent/history/core/spans.ts';
 import { segmentsIn } from '../../agent/history/store/files.ts';
 import { eventually } from '../support/cluster.ts';
 import { Account, HistoryBed, sha256, SOON_MS, type BedOptions } from '../support/history-bed.ts';
+import { mountExt4, replayExt4 } from '../support/mounted-ext4.ts';
 
 const MIB = 1 << 20;
 const ends: (() => unknown)[] = [];
@@ -239,49 +229,24 @@ test('times that cannot be: in the future, before the beginning, none at all; a 
 test('[OS8] a file that was deleted from an ext4 on a mirrored volume is copied out of the state before', async () => {
   const bed = await made({ volumeBytes: 16 * MIB });
   await bed.start();
-  const [disk, mounted] = [join(bed.pair.folder, 'fuse', 'disk'), join(bed.pair.folder, 'mounted')];
-  mkdirSync(join(bed.pair.folder, 'fuse'));
-  mkdirSync(mounted);
-  const fuse = spawn('nbdfuse', [disk, bed.pair.uri('source')], {
-    stdio: 'ignore',
-    env: { ...process.env, PATH: TOOL_PATH },
-  });
-  const gone = once(fuse, 'exit');
-  let isMounted = false;
-  ends.push(async () => {
-    if (isMounted) await run(['umount', mounted]);
-    const free = async (): Promise<boolean> =>
-      (await run(['fusermount3', '-u', join(bed.pair.folder, 'fuse')])).status === 0;
-    await eventually('nbdfuse lets go', SOON_MS, free);
-    await gone;
-  });
-  await eventually('nbdfuse shows it', SOON_MS, () => existsSync(disk));
-  const done = async (...argv: string[]): Promise<void> => {
-    const { status, stderr } = await run(argv, { timeoutMs: SOON_MS });
-    expect([argv[0], status, stderr]).toEqual([argv[0], 0, expect.anything()]);
-  };
-  await done('mkfs.ext4', '-q', '-b', '1024', disk);
-  await done('mount', '-o', 'loop', disk, mounted);
-  isMounted = true;
+  const { path, sync, unmount } = await mountExt4(bed.pair.folder, bed.pair.uri('source'), ends);
   const content = Buffer.alloc(400_000, 'the minutes of the meeting\n');
-  writeFileSync(join(mounted, 'minutes'), content);
-  await done('sync', '-f', mounted);
+  writeFileSync(join(path, 'minutes'), content);
+  await sync();
   await bed.caughtUp();
   await delay(5);
   const before = new Date().toISOString();
   await delay(5);
-  rmSync(join(mounted, 'minutes'));
-  writeFileSync(join(mounted, 'other'), Buffer.alloc(800_000, 1));
-  await done('sync', '-f', mounted);
-  await done('umount', mounted);
-  isMounted = false;
+  rmSync(join(path, 'minutes'));
+  writeFileSync(join(path, 'other'), Buffer.alloc(800_000, 1));
+  await sync();
+  await unmount();
   await bed.caughtUp();
   const image = join(bed.pair.folder, 'then');
-  await done('nbdcopy', await bed.serve(before), image);
+  await tool(['nbdcopy', await bed.serve(before), image], { timeoutMs: SOON_MS });
   const found = join(bed.pair.folder, 'found');
-  // The journal of the file system is replayed, as a mount does it.
-  expect((await run(['e2fsck', '-p', '-E', 'journal_only', image], { timeoutMs: SOON_MS })).status).toBeLessThan(2);
-  await done('debugfs', '-R', `dump minutes ${found}`, image);
+  await replayExt4(image);
+  await tool(['debugfs', '-R', `dump minutes ${found}`, image], { timeoutMs: SOON_MS });
   expect(Buffer.compare(readFileSync(found), content)).toBe(0);
 });
 
