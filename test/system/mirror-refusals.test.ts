@@ -254,7 +254,7 @@ describe('a target that does not fit', () => {
     writeFileSync(pair.volume.source, randomBytes(MIB));
     pair.start('target');
     pair.start('source');
-    await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+    await pair.untilInSync();
     const copy = readFileSync(pair.volume.target);
     await pair.end('source');
     pair.configure('source', { journal: { path: join(pair.folder, 'another'), size: '8M', window: '4M' } });
@@ -270,7 +270,7 @@ describe('a target that does not fit', () => {
     pair.configure('source', { inquiry: PATIENT });
     await runs(pair, 'target');
     pair.start('source');
-    await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+    await pair.untilInSync();
     const { connect } = (pair.settings('source')['targets'] as { connect: string }[])[0] ?? { connect: '' };
     writeFileSync(other.volume.source, randomBytes(MIB));
     other.configure('source', { keyFile: join(pair.folder, 'key'), targets: [{ name: 'east', connect }] });
