@@ -23,10 +23,10 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 test('whoever asks meanwhile is answered, and there is no journal before all of it is written', async () => {
-  let isMade = false;
-  const made = formatInTurns(path, SUPER).finally(() => (isMade = true));
+  const state = { isOver: false };
+  const made = formatInTurns(path, SUPER).finally(() => (state.isOver = true));
   let turns = 0;
-  while (!isMade) {
+  while (!state.isOver) {
     expect([isUnmade(path), existsSync(`${path}.new`)]).toEqual([true, true]);
     turns++;
     await nextTurn();
