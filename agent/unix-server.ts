@@ -9,9 +9,9 @@ const PATH_BYTES_MAX = 107;
 
 /** Listens on `path`, of the settings of `group`; a socket that a dead agent left is removed, a live one is not. */
 export async function listenUnix(path: string, group: string): Promise<Server> {
-  const failed = (error: unknown) => {
-    const why = error instanceof Error ? error.message : String(error);
-    return new AgentError('failed', `${group} socket ${path} cannot be made (${why}): check ${group}.socket`);
+  const failed = ({ code, message }: NodeJS.ErrnoException): AgentError => {
+    const what = `cannot be made (${code ?? message}): make its folder, or name another path`;
+    return new AgentError('failed', `${group} socket ${path} ${what}`);
   };
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) {
     throw new AgentError(
@@ -22,7 +22,7 @@ export async function listenUnix(path: string, group: string): Promise<Server> {
   try {
     mkdirSync(dirname(path), { recursive: true });
   } catch (error) {
-    throw failed(error);
+    throw failed(error as Error);
   }
   if (await answers(path)) {
     throw new AgentError('taken', `${group} socket ${path} is in use: another agent of this name runs; stop it first`);

@@ -45,7 +45,13 @@ export async function serve(argv: string[]): Promise<number> {
     }
     const log = (line: string): void => void process.stderr.write(`${line}\n`);
     for (const volume of volumes) volume.log = log;
-    const server = await NbdServer.open({ exports: { list: () => volumes }, listen, keys: null, log });
+    const server = await NbdServer.open({
+      exports: { list: () => volumes },
+      listen,
+      setting: '--listen',
+      keys: null,
+      log,
+    });
     for (const name of said) process.stdout.write(`serving ${uriOf(listen, server.port, name)}\n`);
     await new Promise<void>((resolve) => {
       for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => resolve());

@@ -45,14 +45,16 @@ export async function serve(
   // Before anything is set up: what it was doing then would stay behind.
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(null));
   let running: Role | null = null;
+  /** What it does while it has none. */
+  let busy = 'starting: where there is no journal yet, all of a new one is written first';
   /** Settles when no role is being changed. */
   let turning: Promise<void> = Promise.resolve();
   const turn = async (next: () => Promise<Role>): Promise<void> => {
-    running = null;
+    [running, busy] = [null, 'changing its role'];
     running = await next();
   };
   const control = await ControlServer.open(controlSocket, async (request) => {
-    if (!running) throw new AgentError('failed', 'it is starting: a new journal is written first, all of its size');
+    if (!running) throw new AgentError('failed', `it is ${busy}`);
     const command = String(request['command']);
     if (command === 'mirror-status') return running.status();
     const { commands } = running;
@@ -73,7 +75,7 @@ export async function serve(
   const holds: VolumeHold[] = [];
   let metrics: HttpOutlet | null = null;
   const figures = async (): Promise<string> => {
-    if (!running) throw new AgentError('failed', 'it is starting');
+    if (!running) throw new AgentError('failed', `it is ${busy}`);
     return metricsText(running.status(), MIRROR_METRICS);
   };
   try {

@@ -1,7 +1,6 @@
 /** An earlier state brought onto something that holds another: what differs, and nothing else. */
 import { AgentError } from '../base/errors.ts';
-import type { State } from '../history/store/state.ts';
-import { STEP_BYTES } from '../history/store/state.ts';
+import { STEP_BYTES, type State } from '../history/store/state.ts';
 import type { Walk } from './history-progress.ts';
 import { bytesText } from './mirror-text.ts';
 import { BLOCK_BYTES, type Onto } from './restore-onto.ts';

@@ -1,9 +1,9 @@
 /** What a state is restored onto: a file or block device that nobody uses, or the NBD export of a running source. */
-import { closeSync, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 import { NbdClient } from '../nbd/client.ts';
 import { isNbdUri, parseNbdUri, type NbdUri } from '../nbd/uri.ts';
-import { blockDeviceBytes } from '../platform/block-device.ts';
+import { bytesOf, readAll, writeAll } from '../platform/file-bytes.ts';
 import { holdVolume, type VolumeHold } from '../platform/volume-hold.ts';
 import { readExportKeys } from '../settings/export-keys.ts';
 
@@ -80,7 +80,7 @@ function openPath(path: string, { name, bytes }: Wanted): Onto {
     closeSync(fd);
     hold.close();
   };
-  const there = sizeOf(fd);
+  const there = bytesOf(fd);
   if (there < bytes) {
     close();
     throw new AgentError('volume', `${path} has ${there} bytes, and volume ${name} ${bytes}: name one as large`);
@@ -115,21 +115,4 @@ function holdForRestore(path: string): VolumeHold {
     const { code } = error as NodeJS.ErrnoException;
     throw new AgentError('volume', `${path} cannot be opened (${code}): check the path`, { cause: error });
   }
-}
-
-function sizeOf(fd: number): number {
-  const stat = fstatSync(fd);
-  return stat.isBlockDevice() ? blockDeviceBytes(fd) : stat.size;
-}
-
-function readAll(fd: number, offset: number, into: Uint8Array): void {
-  for (let at = 0; at < into.length;) {
-    const count = readSync(fd, into, at, into.length - at, offset + at);
-    if (count === 0) return void into.fill(0, at);
-    at += count;
-  }
-}
-
-function writeAll(fd: number, offset: number, content: Uint8Array): void {
-  for (let at = 0; at < content.length;) at += writeSync(fd, content, at, content.length - at, offset + at);
 }

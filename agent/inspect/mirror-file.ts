@@ -2,7 +2,7 @@
  * The mirror's own files, shown: the journal of a source or of a target (superblocks, and the entries of its ring, each
  * proven), and the records of a log device. Reads only. A mirrored volume itself bears nothing of ours.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { InspectRequest } from '../cli/inspect-arguments.ts';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { escaped } from '../base/text.ts';
@@ -12,7 +12,7 @@ import { recoverRing, type Recovery } from '../mirror/store/recovery.ts';
 import { decodeSuper, JOURNAL_SUPER, readSuper, type JournalSuper } from '../mirror/store/superblock.ts';
 import type { Entry } from '../mirror/wire/entry.ts';
 import { JOURNAL_MAGIC, LOG_BYTES, LOG_MAGIC } from '../mirror/wire/layout.ts';
-import { blockDeviceBytes } from '../platform/block-device.ts';
+import { bytesOf } from '../platform/file-bytes.ts';
 import { entryText, entryView, journalText, journalView, type EntryView } from './journal-view.ts';
 import { showLog } from './log-view.ts';
 import { Sink } from './sink.ts';
@@ -30,8 +30,7 @@ class ReadOnlyFile implements Disk {
 
   constructor(path: string) {
     this.#fd = openSync(path, 'r');
-    const stat = fstatSync(this.#fd);
-    this.bytes = stat.isBlockDevice() ? blockDeviceBytes(this.#fd) : stat.size;
+    this.bytes = bytesOf(this.#fd);
   }
 
   read(offset: number, into: Uint8Array): number {

@@ -17,7 +17,8 @@ import { AgentError } from '../base/errors.ts';
 import { readAllocation } from '../nbd/allocation.ts';
 import { NbdServer } from '../nbd/server.ts';
 import type { Extent } from '../nbd/volume.ts';
-import { BlockDevice, blockDeviceBytes } from '../platform/block-device.ts';
+import { BlockDevice } from '../platform/block-device.ts';
+import { bytesOf } from '../platform/file-bytes.ts';
 import { systemClock } from '../platform/clock.ts';
 import { dialLink, listenForLinks } from './link/tls.ts';
 import { flushFolder } from '../platform/flush-folder.ts';
@@ -100,9 +101,8 @@ class PooledReader implements FileReader {
 
   constructor(path: string) {
     this.#fd = openSync(path, 'r');
-    const stat = fstatSync(this.#fd);
-    this.#isFile = stat.isFile();
-    this.bytes = stat.isBlockDevice() ? blockDeviceBytes(this.#fd) : stat.size;
+    this.#isFile = fstatSync(this.#fd).isFile();
+    this.bytes = bytesOf(this.#fd);
   }
 
   read(offset: number, into: Uint8Array, done: (errno: number) => void): void {

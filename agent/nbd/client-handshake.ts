@@ -7,7 +7,9 @@ import { connect as dialTls } from 'node:tls';
 import { AgentError } from '../base/errors.ts';
 import {
   BLOCK_BYTES,
+  BLOCK_SIZE_INFO_BYTES,
   CLIENT_FLAGS_BYTES,
+  EXPORT_INFO_BYTES,
   GREETING_BYTES,
   GREETING_MAGIC,
   HANDSHAKE,
@@ -25,8 +27,6 @@ import { TLS_SETTINGS } from './tls.ts';
 /** Of one reply to an option, and how many there may be. */
 const REPLY_BYTES_MAX = 65_536;
 const REPLIES_MAX = 64;
-const EXPORT_INFO_BYTES = 12;
-const BLOCK_SIZE_INFO_BYTES = 14;
 
 export interface ClientKey {
   readonly identity: string;

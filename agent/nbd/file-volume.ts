@@ -3,9 +3,10 @@
  * loop: a detour over the thread pool costs half of all small requests. What waits for the medium (a flush) goes over
  * the pool, one for all that wait for it.
  */
-import { closeSync, constants, fdatasync, fstatSync, openSync, readSync, writeSync, writevSync } from 'node:fs';
+import { closeSync, constants, fdatasync, fstatSync, openSync, writeSync, writevSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 import { BlockDevice } from '../platform/block-device.ts';
+import { readAll } from '../platform/file-bytes.ts';
 import { ERRNO } from '../platform/native.ts';
 import { nextData, nextHole, punchHole, zeroRange } from '../platform/sparse-file.ts';
 import { ALLOCATION, ALLOCATION_CONTEXT } from './protocol.ts';
@@ -160,16 +161,6 @@ function attempt(action: () => void): number {
     const { errno } = error as NodeJS.ErrnoException;
     if (errno === undefined) throw error;
     return -errno;
-  }
-}
-
-function readAll(fd: number, offset: number, into: Uint8Array): void {
-  let filled = 0;
-  while (filled < into.length) {
-    const count = readSync(fd, into, filled, into.length - filled, offset + filled);
-    // The file became shorter than it was when it was opened.
-    if (count === 0) return void into.fill(0, filled);
-    filled += count;
   }
 }
 

@@ -8,7 +8,9 @@ import { type Outbox } from './outbox.ts';
 import {
   ALLOCATION_CONTEXT,
   BLOCK_BYTES,
+  BLOCK_SIZE_INFO_BYTES,
   CLIENT_FLAGS_BYTES,
+  EXPORT_INFO_BYTES,
   EXPORT_NAME_PADDING_BYTES,
   GREETING_BYTES,
   GREETING_MAGIC,
@@ -199,7 +201,7 @@ export class Handshake {
     if (!asked) return this.#reply(REPLY.invalid);
     const volume = findExport(this.#host.exports, asked.name);
     if (!volume) return this.#reply(REPLY.unknown, Buffer.from('no such export'));
-    const about = Buffer.alloc(12);
+    const about = Buffer.alloc(EXPORT_INFO_BYTES);
     about.writeUInt16BE(INFO.export);
     about.writeBigUInt64BE(BigInt(volume.size), 2);
     about.writeUInt16BE(transmissionFlags(volume, this.#isStructured), 10);
@@ -269,7 +271,7 @@ function textInfo(kind: number, text: string): Buffer {
 }
 
 function blockSizeInfo(): Buffer {
-  const info = Buffer.alloc(14);
+  const info = Buffer.alloc(BLOCK_SIZE_INFO_BYTES);
   info.writeUInt16BE(INFO.blockSize);
   info.writeUInt32BE(BLOCK_BYTES.minimum, 2);
   info.writeUInt32BE(BLOCK_BYTES.preferred, 6);

@@ -99,6 +99,9 @@ export const OPTION_REPLY_HEADER_BYTES = 20;
 export const REQUEST_BYTES = 28;
 export const SIMPLE_REPLY_BYTES = 16;
 export const CHUNK_HEADER_BYTES = 20;
+/** Data of the replies that tell an export's size and flags, and its block sizes. */
+export const EXPORT_INFO_BYTES = 12;
+export const BLOCK_SIZE_INFO_BYTES = 14;
 /** After size and flags in the reply to EXPORT_NAME, unless both sides leave them out. */
 export const EXPORT_NAME_PADDING_BYTES = 124;
 

@@ -33,6 +33,8 @@ export const NBD_LIMITS: NbdLimits = {
 export interface NbdServerOptions {
   readonly exports: Exports;
   readonly listen: NbdEndpoint;
+  /** What says so, for whoever is told that it cannot be had. */
+  readonly setting?: string;
   /** With keys, nothing is told or served but over TLS to a client that has one of them. */
   readonly keys: PreSharedKeys | null;
   readonly log: (line: string) => void;
@@ -81,7 +83,7 @@ export class NbdServer {
   static async open(options: NbdServerOptions): Promise<NbdServer> {
     const { listen } = options;
     const server = 'path' in listen ? await listenUnix(listen.path, 'export') : createServer();
-    if (!('path' in listen)) await listenAt(server, 'export.listen', listen);
+    if (!('path' in listen)) await listenAt(server, options.setting ?? 'export.listen', listen);
     return new NbdServer(options, { ...NBD_LIMITS, ...options.limits }, server);
   }
 

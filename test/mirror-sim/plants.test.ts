@@ -5,26 +5,9 @@ import type * as takeover from '../../agent/mirror/core/takeover.ts';
 import type * as bitmaps from '../../agent/mirror/source/saved-bitmaps.ts';
 import type * as recovery from '../../agent/mirror/store/recovery.ts';
 import type * as ring from '../../agent/mirror/store/ring.ts';
-import { breaking, PLANTS, SEVERAL, SMALL, trusting } from './plants.ts';
+import { PLANTS, trusting } from './plants.ts';
 import { runSeed } from './run-seed.ts';
-import {
-  BACKLOG,
-  backlog,
-  badFlushes,
-  breaks,
-  BREAKS,
-  clockJumps,
-  DESERTED,
-  desertedBy,
-  disorder,
-  falls,
-  FALLS,
-  forget,
-  stopAndFall,
-  SWINGS,
-  swings,
-  takenTwice,
-} from './stories.ts';
+import { PLAIN } from './stories.ts';
 import { SWITCHES } from './switches.ts';
 
 vi.mock('../../agent/mirror/core/takeover.ts', async (original) => {
@@ -70,9 +53,6 @@ vi.mock('../../agent/mirror/store/ring.ts', async (original) => {
   };
 });
 
-/** A bug is to be found by itself, not by what operators and bad storage make of it. */
-const PLAIN = { hasOperators: false, hasLies: false, hasLog: false };
-
 const SEEDS_MAX = 200;
 
 test.each(Object.entries(PLANTS))(
@@ -88,47 +68,3 @@ test.each(Object.entries(PLANTS))(
   },
   300_000,
 );
-
-test.each([
-  ['links go and come while all overflows', swings, SWINGS, 5],
-  ['what has overflowed is stopped, and falls', stopAndFall, SWINGS, 5],
-  ['the source falls again and again', falls, FALLS, 5],
-  ['a clock jumps', clockJumps, {}, 5],
-  ['flushes fail', badFlushes, {}, 5],
-  ['a target is left alone', desertedBy(false), DESERTED, 41],
-  ['a target is left alone, and taken over', desertedBy(true), DESERTED, 32],
-  ['one of two is left alone, and taken over', desertedBy(true), { ...DESERTED, targets: 2, hasLog: false }, 39],
-])('without a bug: %s', { timeout: 300_000 }, async (_, story, settings, seeds) => {
-  for (let seed = 1; seed <= seeds; seed++) {
-    const { violations } = await runSeed(seed, story, { ...PLAIN, ...settings });
-    expect([seed, violations]).toEqual([seed, []]);
-  }
-});
-
-test.each([
-  ['links break', breaks, BREAKS],
-  ['transfers come in any order', disorder, { checkpoint: null, hotPercent: 90, thinkMs: 6, clients: 4 }],
-  ['the source loses its last marks again and again', forget, { overflow: { afterMs: 60_000, policy: 'degrade' } }],
-  ["more is written than the target's ring holds, and the source starts anew", backlog, BACKLOG],
-  ['connections break, one after the other', breaking, SEVERAL],
-  ['several connections bring much to a small journal', () => {}, { ...SEVERAL, ...SMALL }],
-] as const)('without a bug: %s', { timeout: 300_000 }, async (_, plant, settings) => {
-  for (let seed = 1; seed <= 10; seed++) {
-    const { violations, counts } = await runSeed(seed, plant, { ...PLAIN, ...settings });
-    expect([seed, violations]).toEqual([seed, []]);
-    // No part of it is a reason to compare a whole copy.
-    expect([seed, counts['scans of a copy'] ?? 0]).toEqual([seed, 0]);
-  }
-});
-
-test('[MI13] a copy of writes that were given up is made anew when an operator says so, also where the source was made', async () => {
-  for (let seed = 1; seed <= 3; seed++) {
-    const { violations, counts } = await runSeed(seed, takenTwice, {
-      ...PLAIN,
-      ...DESERTED,
-      targets: 2,
-      hasLog: false,
-    });
-    expect([seed, violations, counts['journals made anew']]).toEqual([seed, [], 1]);
-  }
-}, 300_000);

@@ -8,6 +8,9 @@ import type { Plant } from './run-seed.ts';
 import type { SimSettings } from './settings.ts';
 import type { Simulation } from './simulation.ts';
 
+/** A bug is to be found by itself, not by what operators and bad storage make of it. */
+export const PLAIN: Partial<SimSettings> = { hasOperators: false, hasLies: false, hasLog: false };
+
 /** Transfers come in any order, as over several slow connections. */
 export function disorder(sim: Simulation): void {
   for (const { name } of sim.targets) sim.network.change(name, { reorderPerMille: 600, bytesPerMs: 60, jitterMs: 5 });
@@ -121,6 +124,15 @@ export function breaks(sim: Simulation): void {
     world.after(world.within(400, 800), next);
   };
   world.after(900, next);
+}
+
+/** Connections that are not the first of their session break, one after the other. */
+export function breaking({ world, network, targets }: Simulation): void {
+  const next = (): void => {
+    for (const { name } of targets) network.resetOne(name);
+    if (world.nowMs < 1000) world.after(world.within(20, 120), next);
+  };
+  world.after(100, next);
 }
 
 /** The source loses its power, and some of what it did not flush, again and again. */
@@ -254,4 +266,24 @@ export const BACKLOG: Partial<SimSettings> = {
   payloadMax: 14_000,
   thinkMs: 6,
   clients: 4,
+};
+
+/** Much for several connections to carry. */
+export const SEVERAL: Partial<SimSettings> = {
+  connections: [4, 4, 4],
+  bytesPerSecond: 0,
+  acknowledge: 'local',
+  overflow: { afterMs: 60_000, policy: 'degrade' },
+  checkpoint: null,
+  thinkMs: 3,
+  clients: 4,
+  payloadMax: 14_000,
+};
+
+/** A target whose ring is filled soon. */
+export const SMALL: Partial<SimSettings> = {
+  targets: 1,
+  sourceRing: { ringBytes: 1 << 19, windowBytes: 1 << 16 },
+  targetRing: { ringBytes: 1 << 18, windowBytes: 1 << 18 },
+  volumeBytes: [98_304, 49_152],
 };

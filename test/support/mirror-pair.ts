@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newKeyText } from '../../agent/settings/key.ts';
+import { eventually, SOON_MS } from './cluster.ts';
 import { LinkRelay } from './link-relay.ts';
 import { MirrorProcess, type Status, type TargetSeen } from './mirror-process.ts';
 
@@ -185,6 +186,15 @@ export class MirrorPair {
   /** A target as `side` sees it, which is a source now; null while it does not answer. */
   async seenBy(side: Side): Promise<TargetSeen | null> {
     return this.#sides[side].seen();
+  }
+
+  /** As `side`, a source, sees its target. */
+  async untilInSync(side: Side = 'source'): Promise<void> {
+    await eventually(
+      `in sync, as the ${side} sees it`,
+      SOON_MS,
+      async () => (await this.seenBy(side))?.state === 'in-sync',
+    );
   }
 
   /** `stillbeat mirror ACTION` of a side: what it prints; rejects with what it refuses. */

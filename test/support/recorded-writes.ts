@@ -137,6 +137,19 @@ export class RecordedWorld {
   }
 }
 
+const worlds: RecordedWorld[] = [];
+
+/** One that `removeWorlds` removes. */
+export function newWorld(sizes: readonly number[]): RecordedWorld {
+  const world = new RecordedWorld(sizes);
+  worlds.push(world);
+  return world;
+}
+
+export async function removeWorlds(): Promise<void> {
+  for (const world of worlds.splice(0)) await world.remove();
+}
+
 /** Fisher and Yates, within `reach` places. */
 export function shuffled<T>(random: Prng, from: readonly T[], reach: number = Infinity): T[] {
   const to = [...from];

@@ -49,12 +49,9 @@ async function started(
   pairs.push(pair);
   pair.start('target');
   pair.start('source');
-  await untilInSync(pair);
+  await pair.untilInSync();
   return { pair, wire: wires.at(-1) as WireProxy };
 }
-
-const untilInSync = async (pair: MirrorPair): Promise<void> =>
-  void (await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync'));
 
 async function seen(pair: MirrorPair): Promise<Checkpoints> {
   const target = (await pair.seen()) as unknown as { readonly checkpoints: Checkpoints };
@@ -163,7 +160,7 @@ describe('cuts by themselves', () => {
       await pair.end('source');
       pair.configure('source', { inquiry: PATIENT, checkpoint: { by: 'references', ...when } });
       pair.start('source');
-      await untilInSync(pair);
+      await pair.untilInSync();
       const write = async (i: number) => qemu(pair, `write -P ${10 * round + i} ${i}M 64k`, 'flush');
       const shown = async (last: number) =>
         eventually(JSON.stringify(when), SOON_MS, async () => {
@@ -205,7 +202,7 @@ describe('[MI8] where the list is not known or cannot be used, entries are redon
         return target === null ? side === 'source' : target.state === 'journaling';
       });
       pair.start(side);
-      await untilInSync(pair);
+      await pair.untilInSync();
       const before = (await seen(pair)).references;
       await qemu(pair, 'write -P 4 2M 1M');
       await cut(pair);
@@ -289,7 +286,7 @@ test('[MI9] [I1] killed in the middle of checkpoints, the receive volume is a cu
     if (superblock.sequence % 2 === 1) isMixed++;
     else expect(words.every((word) => word === words[0])).toBe(true);
     pair.start('target');
-    await untilInSync(pair);
+    await pair.untilInSync();
     const now = await eventually('it serves', SOON_MS, async () => {
       const reader = await NbdClient.open(pair.socket('target'), 'data').catch(() => null);
       const bytes = await reader?.read(0, BYTES).catch(() => null);
@@ -349,7 +346,7 @@ describe('[CR1] [CR2] volumes that are nearly equal are compared by any digest, 
     writeFileSync(pair.volume.target, content);
     pair.start('target');
     pair.start('source');
-    await untilInSync(pair);
+    await pair.untilInSync();
     await eventually('equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
     const sent = wires.at(-1)?.sentBytes ?? 0;
     // 8 regions, all of which differ; their 128 chunks; 20 of these by quarters, and 20 quarters by blocks.

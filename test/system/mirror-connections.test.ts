@@ -46,7 +46,7 @@ async function started(options: Partial<PairOptions>, source: object, delayMs?: 
   pair.start('target');
   await eventually('the target runs', SOON_MS, async () => pair.status('target').catch(() => null));
   pair.start('source');
-  await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+  await pair.untilInSync();
   await untilAllJoined(pair);
   return { pair, wires };
 }

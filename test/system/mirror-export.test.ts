@@ -32,7 +32,7 @@ async function made(volumeBytes = 8 * MIB): Promise<MirrorPair> {
 async function start(pair: MirrorPair): Promise<void> {
   pair.start('target');
   pair.start('source');
-  await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+  await pair.untilInSync();
 }
 
 const client = async (argv: readonly string[]): Promise<string> => tool(argv, { timeoutMs: CLIENT_MS_MAX });

@@ -87,9 +87,7 @@ test('[CY5] [I12] two volumes of a group show one cut, whoever is killed: what w
   const pair = await MirrorPair.make({ volumeBytes: half, acknowledge: 'local', journalSize: '8M', more: ['log'] });
   ends.push(async () => pair.remove());
   for (const side of ['target', 'source'] as const) pair.start(side);
-  const untilInSync = async (): Promise<unknown> =>
-    eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
-  await untilInSync();
+  await pair.untilInSync();
   const both = async (side: Side): Promise<Buffer> =>
     Buffer.concat([await contentOf(pair.socket(side)), await contentOf(pair.socket(side), 'log')]);
   const history = new WriteHistory(22);
@@ -120,7 +118,7 @@ test('[CY5] [I12] two volumes of a group show one cut, whoever is killed: what w
     const kept = history.cutOf(await both('source'), `${label}: the source`);
     expect(kept).toBeGreaterThanOrEqual(history.acked);
     history.forgetBehind(kept);
-    await untilInSync();
+    await pair.untilInSync();
     await eventually('the target has all', SOON_MS, async () => history.cutOf(await both('target'), label) === kept);
   }
   expect(shown).toBeGreaterThan(20);

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { run, TOOL_PATH } from '../../agent/demo/shell.ts';
@@ -113,6 +114,14 @@ test('[OS8] an overlay has a bound: beyond it there is no space, and what was wr
   expect((await io(await bed.serve(`#${mark}`), 'write 0 512')).status).not.toBe(0);
   expect(bed.digest(mark)).toBe(before);
   expect(sha256(await bed.seenBy('source'))).toBe(before);
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  ends.push(() => taken.close());
+  const listen = `127.0.0.1:${(taken.address() as { port: number }).port}`;
+  expect(await bed.history('serve', '--at', `#${mark}`, '--store', bed.store, '--listen', listen)).toMatchObject({
+    status: 6,
+    stderr: `stillbeat: --listen ${listen} is taken by another program: choose another port or stop it\n`,
+  });
   for (const size of ['none', '0', '-1']) {
     const refused = await bed.history('serve', '--at', `#${mark}`, '--store', bed.store, `--overlay=${size}`);
     expect(refused).toMatchObject({

@@ -40,7 +40,7 @@ beforeAll(async () => {
   pair = await MirrorPair.make({ volumeBytes: 4 << 20, withLog: true });
   pair.start('target');
   pair.start('source');
-  await eventually('in sync', IN_TIME_MS, async () => (await pair.seen())?.state === 'in-sync');
+  await pair.untilInSync();
   const commands = ['write -P 7 64k 8k', 'write -P 8 1M 4k', 'flush'].flatMap((command) => ['-c', command]);
   await tool(['qemu-io', '-f', 'raw', ...commands, pair.uri('source')]);
 });

@@ -33,10 +33,6 @@ async function content(pair: MirrorPair, side: Side): Promise<Buffer | null> {
   return bytes;
 }
 
-async function untilInSync(pair: MirrorPair): Promise<void> {
-  await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
-}
-
 /** A hundred of them: `npm run test:soak`. */
 const ROUNDS = 4;
 const KILLS: readonly (readonly Side[])[] = [['target'], ['source'], ['source', 'target']];
@@ -47,7 +43,7 @@ describe.each(['sync', 'local', 'cycle'] as const)('acknowledge: %s', (acknowled
     pairs.push(pair);
     pair.start('target');
     pair.start('source');
-    await untilInSync(pair);
+    await pair.untilInSync();
     const history = new WriteHistory(acknowledge.length);
     const prng = new Prng(77);
     let shown = 0;
@@ -80,7 +76,7 @@ describe.each(['sync', 'local', 'cycle'] as const)('acknowledge: %s', (acknowled
       const kept = history.cutOf(own, `${label}: the source`);
       expect(kept).toBeGreaterThanOrEqual(history.acked);
       history.forgetBehind(kept);
-      await untilInSync(pair);
+      await pair.untilInSync();
       await look();
       await eventually('the target has all', SOON_MS, async () => {
         await look();

@@ -20,7 +20,7 @@ beforeAll(async () => {
   pair.configure('target', { history: { path: join(pair.folder, 'history') } });
   pair.start('target');
   pair.start('source');
-  await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+  await pair.untilInSync();
   await eventually('its history records', SOON_MS, async () => {
     const { history } = (await pair.status('target')) as { history?: { state: string; storedBytes: number | null } };
     return history?.state === 'recording' && history.storedBytes !== null;

@@ -254,7 +254,7 @@ describe('a target that does not fit', () => {
     writeFileSync(pair.volume.source, randomBytes(MIB));
     pair.start('target');
     pair.start('source');
-    await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+    await pair.untilInSync();
     const copy = readFileSync(pair.volume.target);
     await pair.end('source');
     pair.configure('source', { journal: { path: join(pair.folder, 'another'), size: '8M', window: '4M' } });
@@ -270,7 +270,7 @@ describe('a target that does not fit', () => {
     pair.configure('source', { inquiry: PATIENT });
     await runs(pair, 'target');
     pair.start('source');
-    await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+    await pair.untilInSync();
     const { connect } = (pair.settings('source')['targets'] as { connect: string }[])[0] ?? { connect: '' };
     writeFileSync(other.volume.source, randomBytes(MIB));
     other.configure('source', { keyFile: join(pair.folder, 'key'), targets: [{ name: 'east', connect }] });
@@ -304,7 +304,9 @@ test('while a large journal is made it says that it is starting', async () => {
   pair.configure('target', { journal: { path: join(pair.folder, 'large'), size: '4G' } });
   pair.start('target');
   const said = async (): Promise<string> => pair.command('target', 'status').catch((error: Error) => error.message);
-  await eventually('it answers', SOON_MS, async () => /it is starting: a new journal/.test(await said()));
+  await eventually('it answers', SOON_MS, async () =>
+    /it is starting: .* all of a new one is written first/.test(await said()),
+  );
   expect(existsSync(join(pair.folder, 'large'))).toBe(false);
   expect(await said()).toMatch(/it is starting|group/);
   await pair.end('target', 'SIGKILL');

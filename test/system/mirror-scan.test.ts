@@ -18,12 +18,8 @@ async function started(volumeBytes: number, scrub: object): Promise<MirrorPair> 
   pairs.push(pair);
   pair.start('target');
   pair.start('source');
-  await untilInSync(pair);
+  await pair.untilInSync();
   return pair;
-}
-
-async function untilInSync(pair: MirrorPair): Promise<void> {
-  await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
 }
 
 interface Seen {
@@ -55,7 +51,7 @@ test('[CR3] a scan by itself finds what was changed behind its back, counted fro
     expect(await pair.end('source')).toBe(0);
     pair.start('source');
     starts++;
-    await untilInSync(pair);
+    await pair.untilInSync();
     if (!isDue()) expect(await scannedMs(pair)).toBe(firstMs);
   }
   expect(starts).toBeGreaterThan(0);

@@ -33,7 +33,7 @@ async function start(pair: MirrorPair): Promise<void> {
   pair.start('target');
   await eventually('the target runs', SOON_MS, async () => pair.status('target').catch(() => null));
   pair.start('source');
-  await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+  await pair.untilInSync();
 }
 
 const write = async (pair: MirrorPair, command: string): Promise<string> =>

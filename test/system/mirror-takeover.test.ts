@@ -25,12 +25,9 @@ async function started(options: Partial<PairOptions> = {}): Promise<MirrorPair> 
   pairs.push(pair);
   pair.start('target');
   pair.start('source');
-  await untilInSync(pair);
+  await pair.untilInSync();
   return pair;
 }
-
-const untilInSync = async (pair: MirrorPair, side: Side = 'source'): Promise<unknown> =>
-  eventually(`in sync, as the ${side} sees it`, SOON_MS, async () => (await pair.seenBy(side))?.state === 'in-sync');
 
 const clientOf = async (pair: MirrorPair, side: Side): Promise<NbdClient> =>
   eventually(`the ${side} serves`, SOON_MS, async () => NbdClient.open(pair.socket(side), 'data').catch(() => null));
@@ -133,7 +130,7 @@ describe('takeover', () => {
     await eventually('the target runs', SOON_MS, async () => (await pair.status('target'))['role'] === 'target');
     expect(await refusal(pair.command('target', 'takeover'))).toMatch(/went on without this copy from mark \d+ on/);
     pair.mendLink();
-    await untilInSync(pair);
+    await pair.untilInSync();
     writer.close();
     await eventually('the mark is gone', SOON_MS, async () => {
       const [record] = await readRecords(fileLog(pair.logDevice), [0]);
@@ -168,7 +165,7 @@ describe('takeover', () => {
       }
       pair.start('source');
       history.forgetBehind(history.cutOf(await content(pair, 'source'), 'the source'));
-      await untilInSync(pair);
+      await pair.untilInSync();
     }
     expect([...found]).toContain('source');
   });
@@ -199,7 +196,7 @@ describe('an old source', () => {
   async function parted(): Promise<{ readonly pair: MirrorPair; readonly history: WriteHistory }> {
     const pair = await started({ acknowledge: 'local', withRelay: true });
     const history = new WriteHistory(7);
-    await writeUntil(pair, 'source', history, async () => untilInSync(pair));
+    await writeUntil(pair, 'source', history, async () => pair.untilInSync());
     // Answered by the source alone: the last ones may still be on their way.
     await eventually('the target has all', SOON_MS, async () => {
       const { marks } = (await pair.status('source')) as unknown as { readonly marks: { readonly admitted: number } };
@@ -240,7 +237,7 @@ describe('an old source', () => {
       /1 writes \(8192 bytes\) in marks .* are here alone/,
     );
     expect(await pair.command('source', 'failback', '--discard')).toMatch(/role +target\ngiven up +1 writes, 8.0 KiB/);
-    await untilInSync(pair, 'target');
+    await pair.untilInSync('target');
     await eventually('both are equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
     expect(pair.content('source')[0]).not.toBe(0xaa);
     expect(pair.content('source').at(-1)).toBe(0xbb);
@@ -270,7 +267,7 @@ describe('an old source', () => {
     }
     expect(await refusal(pair.command('target', 'failback'))).toMatch(/1 writes \(4096 bytes\)/);
     await pair.command('target', 'failback', '--discard');
-    await untilInSync(pair, 'source');
+    await pair.untilInSync('source');
     await eventually('both are equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
     expect(pair.content('target')[0]).toBe(0xaa);
     expect(pair.content('target').at(-1)).not.toBe(0xbb);
@@ -291,7 +288,7 @@ describe('roles turned round', () => {
       expect(shown).toBeGreaterThanOrEqual(history.acked);
       history.forgetBehind(shown);
       await pair.command(from, 'failback');
-      await untilInSync(pair, to);
+      await pair.untilInSync(to);
       expect(pair.log(to)).toMatch(/"how":"replay"/);
       expect(pair.log(to).split('takeover').at(-1)).not.toMatch(/"how":"scan"/);
     };

@@ -16,12 +16,8 @@ async function started(options: Partial<PairOptions> = {}): Promise<MirrorPair> 
   pairs.push(pair);
   pair.start('target');
   pair.start('source');
-  await untilInSync(pair);
+  await pair.untilInSync();
   return pair;
-}
-
-async function untilInSync(pair: MirrorPair): Promise<void> {
-  await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
 }
 
 /** Waits until the target shows all that the source has. */
@@ -64,7 +60,7 @@ test('[CY4] the target is away while clients write, and catches up: nothing is c
   await eventually('the source knows', SOON_MS, async () => (await pair.seen())?.state === 'journaling');
   await qemu(pair, 'write -P 2 512k 1M', 'write -P 3 8M 1M');
   pair.start('target');
-  await untilInSync(pair);
+  await pair.untilInSync();
   await untilEqual(pair);
   expect(pair.log('source')).toMatch(/"how":"replay".*\n(.*\n)*.*"how":"replay"|"how":"replay"/);
 });

@@ -11,11 +11,11 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
 } from 'node:fs';
 import { AgentError } from '../../base/errors.ts';
 import { flushFolder } from '../../platform/flush-folder.ts';
 import { blockDeviceBytes } from '../../platform/block-device.ts';
+import { writeAll } from '../../platform/file-bytes.ts';
 import { assertRingSize, type RingSize } from '../store/ring.ts';
 import {
   encodeSuper,
@@ -144,13 +144,13 @@ function* write(path: string, bytes: number, superblock: JournalSuper): Generato
     refuseUnfit(path, fd, bytes);
     const zeroes = new Uint8Array(PIECE_BYTES);
     for (let at = 0; at < bytes; at += PIECE_BYTES) {
-      writeAll(fd, zeroes.subarray(0, Math.min(PIECE_BYTES, bytes - at)), at);
+      writeAll(fd, at, zeroes.subarray(0, Math.min(PIECE_BYTES, bytes - at)));
       // Piece by piece: one flush of all of it would take as long as all of it.
       fdatasyncSync(fd);
       yield;
     }
     const block = encodeSuper(superblock);
-    for (const copy of [0, 1]) writeAll(fd, block, copy * block.length);
+    for (const copy of [0, 1]) writeAll(fd, copy * block.length, block);
     fsyncSync(fd);
   } catch (error) {
     if (error instanceof AgentError) throw error;
@@ -159,11 +159,6 @@ function* write(path: string, bytes: number, superblock: JournalSuper): Generato
   } finally {
     closeSync(fd);
   }
-}
-
-/** A file system that is getting full takes less than it was given. */
-function writeAll(fd: number, bytes: Uint8Array, at: number): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, at + done);
 }
 
 function create(path: string): number {

@@ -26,8 +26,8 @@ export interface ResyncParts {
   readonly isFull: boolean;
   /** What was appended so far, when it is durable. */
   durable(): Promise<RingPlace>;
-  /** Resolves when all before this position is on the flushed send volumes. */
-  flushed(position: number): Promise<void>;
+  /** Resolves when all before this position is on the flushed send volumes, or `isOver`. */
+  flushed(position: number, isOver: () => boolean): Promise<void>;
   /** Ends the open cycle; its last mark and its number. Resolves when there was room for that. */
   cut(): Promise<{ readonly mark: number; readonly cycle: number }>;
   /** Entries are sent from this place on, and none before it. */
@@ -185,7 +185,7 @@ export class Resync {
    */
   async #goOn({ position }: RingPlace, regions: RegionSet): Promise<void> {
     try {
-      await this.#parts.flushed(position);
+      await this.#parts.flushed(position, () => this.#isEnded);
     } catch (error) {
       return this.#fail(error as Error);
     }
@@ -233,7 +233,7 @@ export const resyncOn = (
         return connection.isFull;
       },
       durable: async () => host.durable(),
-      flushed: async (position) => host.flushed(position),
+      flushed: async (position, isOver) => host.flushed(position, isOver),
       cut: async () => host.cut(),
       failed: (error) => connection.end(error.message),
     },

@@ -41,8 +41,8 @@ export interface SessionHost {
   readonly verify: VerifyLimits;
   /** Resolves when all before this position is on the send volumes. */
   stored(position: number): Promise<void>;
-  /** The same, and flushed: no failure of theirs takes it back. */
-  flushed(position: number): Promise<void>;
+  /** The same, and flushed: no failure of theirs takes it back. Resolves too when `isOver`: they may hang for longer than a session lasts. */
+  flushed(position: number, isOver: () => boolean): Promise<void>;
   /** Ends the open cycle; its last mark and its number. Resolves when there was room for that. */
   cut(): Promise<{ readonly mark: number; readonly cycle: number }>;
   /** Something that answers or commits may hang on is not as it was. */

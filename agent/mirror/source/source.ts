@@ -7,7 +7,7 @@ import type { AsTarget, MirrorSourceSettings, MirrorVolume } from '../../setting
 import { RecordLog } from '../../history/monitor/record-log.ts';
 import { recordJournal } from '../../history/monitor/record-journal.ts';
 import { OutOfSync } from '../core/out-of-sync.ts';
-import { sleep, type FileReader, type Files, type Machine } from '../machine.ts';
+import type { FileReader, Files, Machine } from '../machine.ts';
 import { systemMachine } from '../system-machine.ts';
 import type { Scanner } from '../threads/scan-context.ts';
 import type { Rival } from '../core/meeting.ts';
@@ -26,6 +26,7 @@ import { readJournalSuper } from './open-journal.ts';
 import type { ReadFile } from './ring-cursor.ts';
 import { noOrder } from '../store/orders.ts';
 import { saveBitmaps, takeBitmaps, type SavedTarget } from './saved-bitmaps.ts';
+import { storageWaits } from './storage-waits.ts';
 import { Succession } from './succession.ts';
 import type { SessionEvent, SessionHost } from './session-host.ts';
 import { TargetSession } from './target-session.ts';
@@ -244,7 +245,7 @@ function hostOf(
       digests: async (volume, wish) => scanner.digests(volume, wish),
       image: (volume, offset, length, done) => journal.imageNow(volume, offset, length, done),
     },
-    ...storageOf(monitor, machine),
+    ...storageWaits(journal, machine),
     cut: async () => group.cut(),
     changed: () => group.progress(),
     // Forgotten, it costs a comparison more.
@@ -252,18 +253,6 @@ function hostOf(
     tell: (event) => {
       parts.tell(event);
       if (event.kind === 'target-linked') succession.followed();
-    },
-  };
-}
-
-function storageOf({ journal }: Monitor, machine: Machine): Pick<SessionHost, 'stored' | 'flushed'> {
-  return {
-    stored: async (position) => {
-      while (journal.stored < position) await sleep(machine, 20);
-    },
-    flushed: async (position) => {
-      journal.flushVolumes(position);
-      while (journal.flushed < position) await sleep(machine, 5);
     },
   };
 }

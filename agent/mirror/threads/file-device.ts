@@ -1,6 +1,6 @@
 /** A journal's file or a send volume as the system offers it, through the page cache: only this process writes it. */
-import { closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
-import { blockDeviceBytes } from '../../platform/block-device.ts';
+import { closeSync, constants, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { bytesOf } from '../../platform/file-bytes.ts';
 import { punchHole, zeroRange } from '../../platform/sparse-file.ts';
 import type { VolumeDevice } from './volume-loop.ts';
 
@@ -20,8 +20,7 @@ export class FileDevice implements VolumeDevice {
   static open(path: string): FileDevice | number {
     return attempt(() => {
       const fd = openSync(path, constants.O_RDWR);
-      const stat = fstatSync(fd);
-      return new FileDevice(fd, stat.isBlockDevice() ? blockDeviceBytes(fd) : stat.size);
+      return new FileDevice(fd, bytesOf(fd));
     });
   }
 

@@ -7,19 +7,21 @@ import { controlPath, segmentsIn } from '../../../agent/history/store/files.ts';
 import { loadRecording } from '../../../agent/history/store/load.ts';
 import type { Recording } from '../../../agent/history/store/recording.ts';
 import { RECORD_KIND } from '../../../agent/history/wire/record.ts';
-import { dataOf, feed, fillBase, randomWrites, RecordedWorld, replayed } from '../../support/recorded-writes.ts';
+import {
+  dataOf,
+  feed,
+  fillBase,
+  randomWrites,
+  newWorld,
+  type RecordedWorld,
+  removeWorlds,
+  replayed,
+} from '../../support/recorded-writes.ts';
 
 const SIZES = [65_536];
-const worlds: RecordedWorld[] = [];
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.remove();
-});
+afterEach(removeWorlds);
 
-function made(): RecordedWorld {
-  const world = new RecordedWorld(SIZES);
-  worlds.push(world);
-  return world;
-}
+const made = (): RecordedWorld => newWorld(SIZES);
 
 function content(random: Prng): Uint8Array[] {
   return SIZES.map((bytes) => {

@@ -5,19 +5,24 @@ import { Prng } from '../../../agent/base/prng.ts';
 import { findMark, gapText, type Found } from '../../../agent/history/core/spans.ts';
 import { KnownUntil, knownPath, readKnown } from '../../../agent/history/store/known.ts';
 import { loadRecording } from '../../../agent/history/store/load.ts';
-import { controlOf, dataOf, fillBase, randomWrites, RecordedWorld, START_NS } from '../../support/recorded-writes.ts';
+import {
+  controlOf,
+  dataOf,
+  fillBase,
+  newWorld,
+  randomWrites,
+  removeWorlds,
+  START_NS,
+  type RecordedWorld,
+} from '../../support/recorded-writes.ts';
 
 const START_US = Number(START_NS / 1000n);
 const SIZES = [65_536];
-const worlds: RecordedWorld[] = [];
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.remove();
-});
+afterEach(removeWorlds);
 
 /** With marks 1 to 20, written within the first second. */
 async function made(): Promise<{ readonly world: RecordedWorld; readonly known: KnownUntil }> {
-  const world = new RecordedWorld(SIZES);
-  worlds.push(world);
+  const world = newWorld(SIZES);
   const recording = await world.open();
   fillBase(recording, [new Uint8Array(65_536)]);
   for (const write of randomWrites(new Prng(3), 20, SIZES)) {

@@ -5,18 +5,17 @@ import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
 import { controlPath, dataPath } from '../../../agent/history/store/files.ts';
 import { until } from '../../support/until.ts';
-import { feed, fillBase, randomWrites, RecordedWorld, replayed, START_NS } from '../../support/recorded-writes.ts';
+import {
+  feed,
+  fillBase,
+  randomWrites,
+  newWorld,
+  removeWorlds,
+  replayed,
+  START_NS,
+} from '../../support/recorded-writes.ts';
 
-const worlds: RecordedWorld[] = [];
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.remove();
-});
-
-function made(sizes: readonly number[]): RecordedWorld {
-  const world = new RecordedWorld(sizes);
-  worlds.push(world);
-  return world;
-}
+afterEach(removeWorlds);
 
 test('files that are removed under the one who writes are told, and nothing behind them counts as kept', async () => {
   const random = new Prng(19);
@@ -25,7 +24,7 @@ test('files that are removed under the one who writes are told, and nothing behi
   const removals = [controlPath, dataPath].map((pathOf) => (folder: string) => pathOf(folder, 1));
   for (const pathOf of [...removals, (folder: string) => join(folder, 'base-0')]) {
     for (const isSilent of [true, false]) {
-      const world = made(sizes);
+      const world = newWorld(sizes);
       const recording = await world.open();
       fillBase(recording, [new Uint8Array(65_536)]);
       feed(recording, random, writes.slice(0, 10));
@@ -45,7 +44,7 @@ test('files that are removed under the one who writes are told, and nothing behi
 test('a segment that cannot be begun is a fault while that lasts: what comes behind it is recorded', async () => {
   const random = new Prng(31);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const recording = await world.open();
   fillBase(recording, [new Uint8Array(65_536)]);
   const writes = randomWrites(random, 20, sizes);
@@ -64,7 +63,7 @@ test('a segment that cannot be begun is a fault while that lasts: what comes beh
 test('a fold that damage keeps from being done is told once, and recording goes on', async () => {
   const random = new Prng(29);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   world.nowMs = Date.now();
   const recording = await world.open({ hours: 1, bytes: 0 });
   fillBase(recording, [new Uint8Array(65_536)]);

@@ -25,22 +25,14 @@ import {
   feed,
   fillBase,
   randomWrites,
-  RecordedWorld,
+  newWorld,
+  removeWorlds,
   replayed,
   START_NS,
   type RecordedWrite,
 } from '../../support/recorded-writes.ts';
 
-const worlds: RecordedWorld[] = [];
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.remove();
-});
-
-function made(sizes: readonly number[]): RecordedWorld {
-  const world = new RecordedWorld(sizes);
-  worlds.push(world);
-  return world;
-}
+afterEach(removeWorlds);
 
 function contents(random: Prng, sizes: readonly number[]): Uint8Array[] {
   return sizes.map((bytes) => {
@@ -55,7 +47,7 @@ test('[OS4] [OS5] [I5] 1,000 states at random marks are those of an independent 
   for (let seed = 1; states < 1000; seed++) {
     const random = new Prng(seed);
     const sizes = [32 * 1024 + 512 * random.below(3), 20_000];
-    const world = made(sizes);
+    const world = newWorld(sizes);
     const base = contents(random, sizes);
     const retention = { hours: 0, bytes: seed % 3 === 0 ? 512 * 1024 : 0 };
     let recording = await world.open(retention);
@@ -89,7 +81,7 @@ test('[OS4] [OS5] [I5] 1,000 states at random marks are those of an independent 
 test('[OS2] control without data and data without control count for nothing, and are told apart', async () => {
   const random = new Prng(5);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const base = contents(random, sizes);
   const recording = await world.open();
   fillBase(recording, base);
@@ -132,7 +124,7 @@ test('[OS2] control without data and data without control count for nothing, and
 test('[OS2] data that is not of its mark is dropped, in whatever order it comes, and the right one still counts', async () => {
   const sizes = [65_536];
   for (const isTogether of [true, false]) {
-    const world = made(sizes);
+    const world = newWorld(sizes);
     const recording = await world.open();
     fillBase(recording, [new Uint8Array(65_536)]);
     const orders = ['cwr', 'wcr', 'wrc', 'rwc', 'rcw', 'crw', 'wwcr'];
@@ -157,7 +149,7 @@ test('[OS2] data that is not of its mark is dropped, in whatever order it comes,
 test('what comes in the very step in which writing ends is written too', async () => {
   const random = new Prng(9);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const recording = await world.open();
   fillBase(recording, contents(random, sizes));
   const payload = new Uint8Array(512);
@@ -188,7 +180,7 @@ test('what comes in the very step in which writing ends is written too', async (
 test('[HI5] what a new generation writes in the very turn in which it branches off is not void', async () => {
   const random = new Prng(11);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const base = contents(random, sizes);
   const recording = await world.open();
   fillBase(recording, base);
@@ -213,7 +205,7 @@ test('[HI5] what a new generation writes in the very turn in which it branches o
 test('[HI5] a branch below what was folded leaves no base: of what is void there is no state', async () => {
   const random = new Prng(15);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const recording = await world.open();
   fillBase(recording, contents(random, sizes));
   feed(recording, random, randomWrites(random, 40, sizes));
@@ -229,7 +221,7 @@ test('[HI5] a branch below what was folded leaves no base: of what is void there
 test('[HI4] [HI5] a fold of old segments brings nothing into the base that a word in a later one voids', async () => {
   const random = new Prng(12);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const base = contents(random, sizes);
   let recording = await world.open();
   fillBase(recording, base);
@@ -256,7 +248,7 @@ test('[HI4] [HI5] a fold of old segments brings nothing into the base that a wor
 test('[OS5] a session that is lost while the volumes are being taken: it ends where it ended before', async () => {
   const random = new Prng(13);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const recording = await world.open();
   fillBase(recording, contents(random, sizes));
   const writes = randomWrites(random, 40, sizes);
@@ -276,7 +268,7 @@ test('[OS5] a session that is lost while the volumes are being taken: it ends wh
 test('[OS5] what is missing is a gap: no state in it, the ones around it as they were', async () => {
   const random = new Prng(9);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const base = contents(random, sizes);
   let recording = await world.open();
   fillBase(recording, base);
@@ -329,7 +321,7 @@ test('[OS5] what is missing is a gap: no state in it, the ones around it as they
 test('retention by time goes on while nothing is written', async () => {
   const random = new Prng(23);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   world.nowMs = Date.now();
   const recording = await world.open({ hours: 1, bytes: 0 });
   fillBase(recording, [new Uint8Array(65_536)]);
@@ -352,7 +344,7 @@ test('retention by time goes on while nothing is written', async () => {
 test('a recording cut off at any byte, and a bit that turned over in it: states are right, or are refused', async () => {
   const random = new Prng(21);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const base = contents(random, sizes);
   const recording = await world.open();
   fillBase(recording, base);
@@ -407,7 +399,7 @@ test('a recording cut off at any byte, and a bit that turned over in it: states 
 test('a fold that was cut off is done again, and the head is never between two', async () => {
   const random = new Prng(33);
   const sizes = [65_536];
-  const world = made(sizes);
+  const world = newWorld(sizes);
   const base = contents(random, sizes);
   let recording = await world.open({ hours: 0, bytes: 2_097_152 });
   fillBase(recording, base);

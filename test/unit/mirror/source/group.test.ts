@@ -1,8 +1,9 @@
 /** What a group tells its targets when they get on: a journal in memory, and a session that notes what it is told. */
-import { expect, test } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
 import { TargetLink } from '../../../../agent/mirror/core/target-link.ts';
 import type { Machine } from '../../../../agent/mirror/machine.ts';
-import { SourceGroup } from '../../../../agent/mirror/source/group.ts';
+import { type GroupOptions, SourceGroup } from '../../../../agent/mirror/source/group.ts';
 import type { SourceJournal } from '../../../../agent/mirror/source/journal.ts';
 import { SessionCuts } from '../../../../agent/mirror/source/session-cuts.ts';
 import type { TargetSession } from '../../../../agent/mirror/source/target-session.ts';
@@ -13,12 +14,13 @@ import { ENTRY_KIND } from '../../../../agent/mirror/wire/entry.ts';
 const BLOCK = 4096;
 const CYCLE_MS = 10;
 
-/** All that is appended is durable, and on the volumes, at once. */
+/** All that is appended is durable up to a bound, and on the volumes, at once. */
 class Journal {
+  durableUntil = Infinity;
   readonly superblock = { volumes: [{ name: 'v', bytes: 1 << 30 }] };
   readonly ringBytes = 1 << 20;
   readonly unkeptBytes = 1 << 20;
-  readonly refusedForMs = 0;
+  refusedForMs = 0;
   readonly flushed = 0;
   readonly hasFailed = false;
   readonly isAway = false;
@@ -30,7 +32,7 @@ class Journal {
   }
 
   get durable(): number {
-    return this.end.position;
+    return Math.min(this.end.position, this.durableUntil);
   }
 
   append(): { readonly mark: number; readonly position: number; readonly end: number } {
@@ -53,7 +55,7 @@ class Session {
   readonly link = new TargetLink('t', 0, 0);
   readonly cuts = new SessionCuts(true);
   begun = 1;
-  readonly isMet = true;
+  isMet = true;
   readonly behindBytes = 0;
   readonly roomBytes = 1 << 20;
   readonly cycleBytesMax = 1 << 18;
@@ -100,7 +102,7 @@ class World {
   readonly group: SourceGroup;
   nowMs = 0;
 
-  constructor() {
+  constructor(options: Partial<GroupOptions> = {}) {
     const machine = {
       clock: { monotonicMs: () => this.nowMs },
       timers: { every: () => () => {}, soon: () => {}, after: () => () => {} },
@@ -112,6 +114,7 @@ class World {
         cycles: { cycleMs: CYCLE_MS, bytes: 1 << 20 },
         checkpoint: { by: 'references', everyCycles: 0, ms: 0, onFlush: false },
         overflow: { afterMs: 1000, policy: 'degrade' },
+        ...options,
       },
       machine as unknown as Machine,
     );
@@ -208,4 +211,55 @@ test('cycles are ended again when it was for nothing that none was begun any mor
   await expect(group.cut()).rejects.toThrow('no cycle is begun here any more');
   group.thaw();
   expect(await group.cut()).toEqual({ mark: journal.end.mark, cycle: journal.end.cycle });
+});
+
+describe('why clients wait', () => {
+  test('[MI2] for the log device, which does not say yet that the target is outdated, once there is somebody who waits', async () => {
+    let isSaid: () => void = () => {};
+    const marks = {
+      isOutdated: () => false,
+      setOutdated: async () => new Promise<void>((resolve) => (isSaid = resolve)),
+      setInSync: async () => {},
+    };
+    const world = new World({ acknowledge: 'sync', marks });
+    const { group, session } = world;
+    session.link.lost();
+    expect(group.held).toEqual([]);
+    world.write(1);
+    group.progress();
+    expect([group.waiting, group.held]).toEqual([
+      1,
+      ['nobody is answered before the log device says that t is outdated'],
+    ]);
+    isSaid();
+    await nextTurn();
+    expect([group.waiting, group.held]).toEqual([0, []]);
+    // Whoever waits for the journal waits for no target.
+    world.journal.durableUntil = world.journal.end.position;
+    world.write(2);
+    group.progress();
+    expect([group.waiting, group.held]).toEqual([1, []]);
+  });
+
+  test('for a target that is away, where the policy is strict', () => {
+    const { group, session } = new World({ overflow: { afterMs: 1000, policy: 'strict' } });
+    expect(group.held).toEqual([]);
+    session.link.lost();
+    expect(group.held).toEqual(['nobody is answered before t is in sync: overflow.policy is strict']);
+  });
+
+  test('[MI14] for a target that has not heard what the settings promise now', () => {
+    const { group, session } = new World();
+    session.isMet = false;
+    expect(group.held).toEqual([]);
+    group.holdUntilMet(() => {});
+    expect(group.held).toEqual(['nobody is answered before t has heard that the settings promise less']);
+  });
+
+  test('for room in the journal', () => {
+    const { group, journal } = new World();
+    expect(group.held).toEqual([]);
+    journal.refusedForMs = 1;
+    expect(group.held).toEqual(['the journal is full: writes wait for room']);
+  });
 });

@@ -14,6 +14,8 @@ const { hello, welcome, begin, stored, stop } = FRAME_KIND;
 const VOLUMES = [{ name: 'one', bytes: 16_384 }];
 const GENERATION = 'ab'.repeat(16);
 const START = { position: 0, mark: 0, chain: 0n, time: 0n, cycle: 0 };
+/** What the target lacks begins there, behind the oldest that the ring has. */
+const HELD = { ...START, position: 512 };
 const RING = { ringBytes: 65_536, windowBytes: 65_536 };
 
 /** One end of a link; what it is given arrives at the other end when all else of the turn is done. */
@@ -71,7 +73,7 @@ class World {
         timers: { after, idly: after, every: () => () => {}, soon: setImmediate },
         network: { dial: () => this.#dial() },
       },
-      ring: { ...RING, head: 0, durable: 0, windowFrom: () => null, inFile: () => true },
+      ring: { ...RING, head: HELD.position, durable: HELD.position, windowFrom: () => null, inFile: () => true },
       readFile: async () => {},
       group: 'group',
       shape: { group: 'group', volumes: VOLUMES, generation: GENERATION, ancestry: [] },
@@ -80,7 +82,7 @@ class World {
       oldest: START,
       newest: 0,
       begun: START,
-      placeBefore: () => null,
+      placeBefore: () => HELD,
       keepFrom: (position: number) => {
         this.keptFrom.push(position);
         return this.isKept;
@@ -258,7 +260,7 @@ describe('what the ring kept nothing for', () => {
     await world.connects();
     expect(world.keptFrom).toEqual([]);
     await world.welcomes();
-    expect([world.session.link.isOutdated, world.keptFrom]).toEqual([false, [0]]);
+    expect([world.session.link.isOutdated, world.keptFrom]).toEqual([false, [HELD.position]]);
   });
 });
 

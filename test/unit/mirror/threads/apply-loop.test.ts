@@ -11,6 +11,19 @@ import { SIZE } from '../store/journal-world.ts';
 
 const EIO = 5;
 
+/** On these volumes, at two seconds a look. */
+function loopOn(volumes: readonly CrashDisk[], journal: CrashDisk, reports: ApplyReport[]): ApplyLoop {
+  let nowMs = 0;
+  return new ApplyLoop({
+    ring: SIZE,
+    volumeCount: volumes.length,
+    open: (volume) => volumes[volume] ?? -EIO,
+    openJournal: () => journal,
+    nowMs: () => (nowMs += 2000),
+    tell: (report) => reports.push(report),
+  });
+}
+
 /** A loop, a volume, and a list of one entry that lies at the ring's begin. */
 function bed() {
   const journal = new CrashDisk(JOURNAL_RING_OFFSET + SIZE.ringBytes);
@@ -18,17 +31,8 @@ function bed() {
   const { bytes } = new SourceModel(new Prng(1), [16_384], 1000).append();
   journal.write(JOURNAL_RING_OFFSET, bytes);
   const reports: ApplyReport[] = [];
-  let nowMs = 0;
   /** A process that begins on what is there. */
-  const again = (): ApplyLoop =>
-    new ApplyLoop({
-      ring: SIZE,
-      volumeCount: 1,
-      open: () => volume,
-      openJournal: () => journal,
-      nowMs: () => (nowMs += 2000),
-      tell: (report) => reports.push(report),
-    });
+  const again = (): ApplyLoop => loopOn([volume], journal, reports);
   const loop = again();
   let id = 0;
   const apply = (): void => {
@@ -75,15 +79,7 @@ test('[MI9] what a process wrote that was killed, and a comparison finds equal, 
 test('[MI15] so is what lies on another volume than the one whose flush failed', () => {
   const [good, bad] = [new CrashDisk(65_536), new CrashDisk(65_536)];
   const reports: ApplyReport[] = [];
-  let nowMs = 0;
-  const loop = new ApplyLoop({
-    ring: SIZE,
-    volumeCount: 2,
-    open: (volume) => (volume === 0 ? bad : good),
-    openJournal: () => -EIO,
-    nowMs: () => (nowMs += 2000),
-    tell: (report) => reports.push(report),
-  });
+  const loop = loopOn([bad, good], new CrashDisk(0), reports);
   for (const volume of [0, 1]) loop.write({ image: 1, volume, offset: 0, bytes: new Uint8Array(4096).fill(9) });
   bad.flushFault = () => -EIO;
   loop.take({ id: 1, places: new Float64Array(0) });
@@ -121,15 +117,7 @@ function lap() {
     position += bytes.length;
     contents.push(content);
   }
-  let nowMs = 0;
-  const loop = new ApplyLoop({
-    ring: SIZE,
-    volumeCount: 1,
-    open: () => volume,
-    openJournal: () => journal,
-    nowMs: () => (nowMs += 2000),
-    tell: (report) => reports.push(report),
-  });
+  const loop = loopOn([volume], journal, reports);
   loop.take({ id: 1, places: Float64Array.from(places) });
   return { loop, journal, volume, reports, places, contents };
 }
