@@ -27,7 +27,7 @@ test(
     pair.configure('target', { history: { path: recording } });
     pair.start('target');
     pair.start('source');
-    await eventually('in sync', SOON_MS, async () => (await pair.seen())?.state === 'in-sync');
+    await pair.untilInSync();
     const { path, sync, unmount } = await mountExt4(pair.folder, pair.uri('source'), ends);
     await sync();
     const marks = async (): Promise<number> => {

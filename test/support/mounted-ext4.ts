@@ -13,8 +13,8 @@ const SOON_MS = 60_000;
 export interface MountedExt4 {
   /** Where it is mounted. */
   readonly path: string;
-  sync(): Promise<void>;
-  unmount(): Promise<void>;
+  readonly sync: () => Promise<void>;
+  readonly unmount: () => Promise<void>;
 }
 
 /** Makes it, below `folder`. `ends`: takes what undoes it, from the last one on. */
