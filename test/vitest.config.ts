@@ -31,7 +31,9 @@ const OPERATOR = [
 ].map((name) => `test/system/${name}.test.ts`);
 /** Its figures are wrong beside anything else, but nobody reads them here. */
 const BENCH = 'test/system/bench.test.ts';
-const OTHERS = { exclude: [...configDefaults.exclude, ...MIRROR, ...OPERATOR, BENCH] };
+/** It sets the clock of this machine: nothing may run beside it. */
+const CLOCK = 'test/system/clock-step.test.ts';
+const OTHERS = { exclude: [...configDefaults.exclude, ...MIRROR, ...OPERATOR, BENCH, CLOCK] };
 /** Real processes and real kernels. */
 const REAL = {
   globalSetup: ['test/support/build.ts'],
@@ -72,6 +74,7 @@ export default defineConfig({
       project('operator', { include: OPERATOR, ...REAL }),
       project('mirror', { include: MIRROR, ...REAL }),
       project('bench', { include: [BENCH], ...REAL }),
+      project('clock', { include: [CLOCK], ...REAL }),
     ],
   },
 });

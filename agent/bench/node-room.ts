@@ -13,7 +13,7 @@ import { AgentError, assert } from '../base/errors.ts';
 import type { Lab } from '../demo/lab.ts';
 import type { CommandOptions, CommandResult } from '../demo/shell.ts';
 
-const OPEN_MS_MAX = 20_000;
+const OPEN_MS_MAX = 60_000;
 /** What systemd gives to services. */
 const DAEMON_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 

@@ -1,23 +1,22 @@
 /** `stillbeat history`: the recorder's process, what is recorded, and any earlier state. */
 import { usageError } from './commands.ts';
-import { at, diff, list } from './history-look.ts';
-import { prune, record } from './history-record.ts';
-import { restore } from './history-restore.ts';
-import { serve } from './history-serve.ts';
 
-const ACTIONS: Readonly<Record<string, (argv: string[]) => Promise<number>>> = {
-  record,
-  list,
-  at,
-  restore,
-  serve,
-  diff,
-  prune,
+type Action = (argv: string[]) => Promise<number>;
+
+/** Each loads what it needs: the recorder is no small thing, and who asks what there is needs none of it. */
+const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
+  record: async () => (await import('./history-record.ts')).record,
+  list: async () => (await import('./history-look.ts')).list,
+  at: async () => (await import('./history-look.ts')).at,
+  restore: async () => (await import('./history-restore.ts')).restore,
+  serve: async () => (await import('./history-serve.ts')).serve,
+  diff: async () => (await import('./history-look.ts')).diff,
+  prune: async () => (await import('./history-record.ts')).prune,
 };
 
 export async function history(argv: string[]): Promise<number> {
   const [action = '', ...rest] = argv;
-  const run = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
-  if (!run) throw usageError('history', action === '' ? 'what of the history?' : `there is no history ${action}`);
-  return run(rest);
+  const load = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
+  if (!load) throw usageError('history', action === '' ? 'what of the history?' : `there is no history ${action}`);
+  return (await load())(rest);
 }

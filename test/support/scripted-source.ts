@@ -120,7 +120,18 @@ export class ScriptedSource {
     this.#say(FRAME_KIND.begin, 0, encodeBegin(begin));
     if (!welcome.hasCut) this.#say(FRAME_KIND.resynced, 0);
     this.#say(FRAME_KIND.roll, this.committed);
-    for (let i = 1; i < connections; i++) if (!(await this.#greet(this.session))) return false;
+    for (let i = 1; i < connections; i++) if (!(await this.#join(first))) return false;
+    return true;
+  }
+
+  /** A further connection may overtake the word that begins its session: it is refused then, and dialled again, as a source does. */
+  async #join(first: ScriptedLink): Promise<boolean> {
+    const endMs = performance.now() + SOON_MS;
+    const before = this.links.length;
+    while (!(await this.#greet(this.session))) {
+      for (const link of this.links.splice(before)) link.end();
+      if (first.isClosed || performance.now() > endMs) return false;
+    }
     return true;
   }
 

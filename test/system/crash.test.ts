@@ -11,7 +11,7 @@ import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
 import { batchesOf, headOf } from '../support/slot-content.ts';
 
 /** `npm run test:soak` does fifty. */
-const KILLS = Number(process.env['CRASH_KILLS'] ?? 12);
+const KILLS = Number(process.env['CRASH_KILLS'] ?? 8);
 const WRITING_MS_MAX = 150;
 const MAX_AGE_MS = 2000;
 const NOTED_LATE_MS = 500;

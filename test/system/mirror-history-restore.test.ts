@@ -35,7 +35,10 @@ async function newestDigest(bed: HistoryBed): Promise<string> {
 async function agreeOn(bed: HistoryBed, digest: string): Promise<void> {
   expect(sha256(await bed.seenBy('source'))).toBe(digest);
   const newest = await bed.newest();
-  await eventually('the copy has it', SOON_MS, async () => ((await bed.pair.status('target')).cut ?? 0) >= newest);
+  await eventually('the copy has it', SOON_MS, async () => {
+    const isWhole = (await bed.pair.seen())?.state === 'in-sync';
+    return isWhole && ((await bed.pair.status('target')).cut ?? 0) >= newest;
+  });
   expect(sha256(await bed.seenBy('target'))).toBe(digest);
   expect(await newestDigest(bed)).toBe(digest);
 }

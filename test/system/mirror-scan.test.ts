@@ -36,7 +36,7 @@ const seen = async (pair: MirrorPair): Promise<Seen> => ((await pair.seen()) ?? 
 const scannedMs = async (pair: MirrorPair): Promise<number> => Date.parse((await seen(pair)).scanned ?? '') || 0;
 
 test('[CR3] a scan by itself finds what was changed behind its back, counted from the last one, not from the start', async () => {
-  const everyMs = 20_000;
+  const everyMs = 10_000;
   const pair = await started(4 * MIB, { everyHours: everyMs / HOUR_MS });
   await eventually('the first comparison counts', SOON_MS, async () => (await scannedMs(pair)) > 0);
   const firstMs = await scannedMs(pair);

@@ -19,7 +19,8 @@ import { HISTORY_BYTES, WriteHistory } from '../support/write-history.ts';
 
 const MIB = 1 << 20;
 const SOON_MS = 60_000;
-const KILLS = Number(process.env['TARGET_KILLS'] ?? 12);
+/** `npm run test:soak` does fifty. */
+const KILLS = Number(process.env['TARGET_KILLS'] ?? 5);
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
@@ -96,6 +97,16 @@ function* states(folder: string, first = 0): Generator<{ mark: number; content: 
   }
 }
 
+/** The last state that is offered, of the first volume: while it is folded the earlier ones go away. */
+function newestOf(folder: string): Buffer {
+  const loaded = loadRecording(folder);
+  const into = Buffer.alloc(loaded.head.volumes[0]?.bytes ?? 0);
+  const state = new State(loaded, loaded.extent.spans.at(-1)?.to ?? 0);
+  state.read(0, 0, into);
+  state.close();
+  return into;
+}
+
 /** Patterns one after the other, with the mark and the time behind each. */
 async function account(bed: Made, count: number, from = 1) {
   const content = Buffer.alloc(4 * MIB);
@@ -161,8 +172,7 @@ test('[OS3] [OS4] [OS8] [OS9] every earlier state, while the target runs and whe
     const pruned = await history('prune', '--before', 'now', '--config', pair.config('target'), '--json');
     expect(JSON.parse(pruned.stdout)).toMatchObject({ pruned: [{ monitor: 'erp' }] });
   }
-  const [last] = [...states(folder)].slice(-1);
-  expect(sha256(last?.content[0] ?? Buffer.alloc(0))).toBe(noted.at(-1)?.digest);
+  expect(sha256(newestOf(folder))).toBe(noted.at(-1)?.digest);
 });
 
 test('[OS4] [HI9] while the source is linked `now` is the present, though nothing is written; without it what was heard last is all', async () => {
@@ -338,8 +348,7 @@ test('[OS5] its folder takes nothing: the mirror goes on and says it everywhere,
   rmSync(filler);
   await write(pair, 'write -P 200 0 4M');
   await recorded(bed);
-  const [last] = [...states(folder)].slice(-1);
-  expect(last?.content[0]?.equals(Buffer.alloc(4 * MIB, 200))).toBe(true);
+  expect(newestOf(folder).equals(Buffer.alloc(4 * MIB, 200))).toBe(true);
 });
 
 test('[OS5] what is wrong with its recording is told once, and keeps no target from running; in an empty folder it begins anew', async () => {

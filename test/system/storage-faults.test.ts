@@ -16,8 +16,8 @@ import { batchesOf, countByType } from '../support/slot-content.ts';
 const MAX_AGE_MS = 2000;
 /** An arrival is noted by another process on a busy machine: this much later than it was delivered, at most. */
 const NOTED_LATE_MS = 500;
-/** Many times maxAgeMs, and the limits of judgement and supervision. */
-const HANG_MS = 30_000;
+/** Several times maxAgeMs, and the limits of judgement and supervision. */
+const HANG_MS = 12_000;
 const OVERRIDES = { storage: { maxAgeMs: MAX_AGE_MS }, primary: { probe: { stableForMs: 500 } } };
 const AtoB = { from: 'a', to: 'b' } as const;
 

@@ -119,6 +119,16 @@ export function recordingsIn(store: string): string[] {
     .sort();
 }
 
+/** To be read; null where it is gone, as what was folded is. */
+export function openIfThere(path: string): number | null {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
 export function makeFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
 }

@@ -1,5 +1,5 @@
 /** What a recording holds, as anybody may read it while it grows: its records in order, and what of it can be restored. */
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
 import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
@@ -13,8 +13,8 @@ import {
   RECORD,
   RECORD_KIND,
 } from '../wire/record.ts';
-import { controlPath, dataPath, readHead, segmentsIn, type Base, type RecordingHead } from './files.ts';
-import { readKnown } from './known.ts';
+import { controlPath, dataPath, openIfThere, readHead, segmentsIn, type Base, type RecordingHead } from './files.ts';
+import { readKnown, type Known } from './known.ts';
 
 export interface Loaded {
   readonly folder: string;
@@ -41,50 +41,81 @@ export interface SegmentFacts {
   readonly recordTo: number;
 }
 
-/** `most`: of the oldest segments. Throws an AgentError for what is no recording. */
+/** Of a recording whose head is another one each time. */
+const LOOKS_MAX = 3;
+
+/**
+ * `most`: of the oldest segments. Throws an AgentError for what is no recording. While it is read somebody else may fold: then the head
+ * is another one behind it, and all of it is read again. The last time it stands all the same: what is gone is in the base of that head.
+ */
 export function loadRecording(folder: string, most = Infinity): Loaded {
-  const head = readHead(folder);
-  // Before the control: all up to its mark is in what is read then.
-  const known = readKnown(folder);
+  let head = readHead(folder);
+  for (let look = 1; ; look++) {
+    // Before the control: all up to its mark is in what is read then.
+    const known = readKnown(folder);
+    const read = readSegments(folder, head.branches ? most : Infinity);
+    const before = head;
+    head = readHead(folder);
+    if (look === LOOKS_MAX || JSON.stringify(head) === JSON.stringify(before))
+      return assembled(folder, head, known, read);
+  }
+}
+
+interface SegmentsRead {
+  /** With the records of each. */
+  readonly segments: readonly (Omit<SegmentFacts, 'recordFrom' | 'recordTo'> & { readonly records: Uint8Array[] })[];
+  /** With data. */
+  readonly data: ReadonlySet<number>;
+  /** The last that was read, though it may be gone. */
+  readonly newest: number;
+  readonly damage: readonly string[];
+}
+
+/** What a fold removes between the listing and here is left out. */
+function readSegments(folder: string, most: number): SegmentsRead {
   const damage: string[] = [];
   const control = new Set(segmentsIn(folder, 'control'));
   const data = new Set(segmentsIn(folder, 'data'));
-  const pieces: Uint8Array[] = [];
-  const segments: SegmentFacts[] = [];
   const all = [...new Set([...control, ...data])].sort((a, b) => a - b);
-  // Without a list of them it is not known what a word behind those that are read voids.
-  const { branches } = head;
-  const some = branches ? all.slice(0, most) : all;
-  if (head.base.clock) pieces.push(clockAt(head.base.mark, head.base.clock));
-  let count = pieces.length;
+  const some = all.slice(0, most);
+  const segments: SegmentsRead['segments'][number][] = [];
   for (const segment of some) {
-    const recordFrom = count;
-    const put = (...more: readonly Uint8Array[]): void => {
-      pieces.push(...more);
-      count += more.reduce((sum, { length }) => sum + length / RECORD.bytes, 0);
-    };
     const read = control.has(segment) ? readControl(folder, segment, segment === all.at(-1), damage) : null;
-    if (read) put(...read.records);
-    const size = data.has(segment) ? sizeOf(dataPath(folder, segment)) : 0;
-    // Control that is gone, or does not hold: the data says which marks it is of.
-    if (!read || read.isDamaged) put(placesIn(folder, segment));
+    const size = data.has(segment) ? sizeOf(dataPath(folder, segment)) : null;
+    if (size === null) data.delete(segment);
+    if (!read && size === null) continue;
     segments.push({
       segment,
       controlBytes: read?.bytes ?? 0,
-      dataBytes: size,
+      dataBytes: size ?? 0,
       lastSequence: read?.lastSequence ?? 0,
       controlEnd: read?.end ?? 0,
-      recordFrom,
-      recordTo: count,
+      // Control that is gone, or does not hold: the data says which marks it is of.
+      records: [...(read?.records ?? []), ...(!read || read.isDamaged ? [placesIn(folder, segment)] : [])],
     });
   }
-  for (const { segment, until } of branches ?? []) {
-    if (segment > (some.at(-1) ?? 0)) pieces.push(encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
+  return { segments, data, newest: some.at(-1) ?? 0, damage };
+}
+
+function assembled(folder: string, head: RecordingHead, known: Known | null, read: SegmentsRead): Loaded {
+  const { base, branches = [] } = head;
+  const pieces: Uint8Array[] = base.clock ? [clockAt(base.mark, base.clock)] : [];
+  let count = pieces.length;
+  const segments: SegmentFacts[] = [];
+  for (const { records, ...facts } of read.segments) {
+    const recordFrom = count;
+    pieces.push(...records);
+    count += records.reduce((sum, { length }) => sum + length / RECORD.bytes, 0);
+    segments.push({ ...facts, recordFrom, recordTo: count });
   }
-  const table = buildTable(joined(pieces), (segment) => data.has(segment));
-  const times = correctedTimes(table, head.base.timeUs);
+  // Without a list of them it is not known what a word behind those that are read voids.
+  for (const { segment, until } of branches) {
+    if (segment > read.newest) pieces.push(encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
+  }
+  const table = buildTable(joined(pieces), (segment) => read.data.has(segment));
+  const times = correctedTimes(table, base.timeUs);
   const extent = extentOf(table, basePoint(head, table), times, known);
-  return { folder, head, table, times, extent, segments, damage };
+  return { folder, head, table, times, extent, segments, damage: read.damage };
 }
 
 /**
@@ -126,10 +157,11 @@ interface ControlRead {
   readonly isDamaged: boolean;
 }
 
-/** Frames one behind the other; behind damage it goes on at the next one that holds. */
-function readControl(folder: string, segment: number, isLast: boolean, damage: string[]): ControlRead {
+/** Frames one behind the other; behind damage it goes on at the next one that holds. Null: it is gone. */
+function readControl(folder: string, segment: number, isLast: boolean, damage: string[]): ControlRead | null {
   const path = controlPath(folder, segment);
   const bytes = readAll(path);
+  if (bytes === null) return null;
   const records: Uint8Array[] = [];
   let [at, end, lastSequence, isDamaged] = [0, 0, 0, false];
   while (at + CONTROL_FRAME.bytes <= bytes.length) {
@@ -158,10 +190,9 @@ function readControl(folder: string, segment: number, isLast: boolean, damage: s
 
 /** The places of the data in a segment, by its headers alone. */
 export function placesIn(folder: string, segment: number): Uint8Array {
-  const path = dataPath(folder, segment);
-  if (!existsSync(path)) return new Uint8Array(0);
+  const fd = openIfThere(dataPath(folder, segment));
+  if (fd === null) return new Uint8Array(0);
   const found: Uint8Array[] = [];
-  const fd = openSync(path, 'r');
   const header = new Uint8Array(DATA.bytes);
   try {
     const { size } = fstatSync(fd);
@@ -193,8 +224,9 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
   return all;
 }
 
-function sizeOf(path: string): number {
-  const fd = openSync(path, 'r');
+function sizeOf(path: string): number | null {
+  const fd = openIfThere(path);
+  if (fd === null) return null;
   try {
     return fstatSync(fd).size;
   } finally {
@@ -202,8 +234,9 @@ function sizeOf(path: string): number {
   }
 }
 
-function readAll(path: string): Uint8Array {
-  const fd = openSync(path, 'r');
+function readAll(path: string): Uint8Array | null {
+  const fd = openIfThere(path);
+  if (fd === null) return null;
   try {
     const bytes = new Uint8Array(fstatSync(fd).size);
     let done = 0;

@@ -9,7 +9,7 @@ import { VERSION_BYTES } from '../wire/layout.ts';
 import { DATA } from '../wire/data.ts';
 import { RECORD_KIND, type ControlRecord } from '../wire/record.ts';
 import { Versions, type Piece } from '../core/versions.ts';
-import { basePath, dataPath, headPath, readHead } from './files.ts';
+import { basePath, dataPath, headPath, openIfThere, readHead } from './files.ts';
 import type { Loaded } from './load.ts';
 
 /** Payloads of which a part is read often. */
@@ -23,26 +23,30 @@ export class State {
   readonly #segments = new Map<number, number>();
   /** Payloads that hold: verified once. */
   readonly #verified: Uint8Array;
-  #head: string;
+  #head = '';
+  /** All entries up to this mark are in the base files. */
+  #over: number;
 
-  /** All files are opened: what is removed meanwhile can still be read. */
+  /** All files are opened: what is removed from then on can still be read. What a fold removed before is in the base, as the head says. */
   constructor(loaded: Loaded, mark: number) {
     const { folder, head, table, segments } = loaded;
     this.mark = mark;
     this.#loaded = loaded;
-    this.#versions = new Versions(
-      table,
-      head.volumes.map(({ bytes }) => bytes),
-      head.base.over,
-      mark,
-    );
+    this.#over = head.base.over;
     this.#verified = new Uint8Array(Math.ceil(table.bytes.length / 64 / 8));
-    this.#head = '';
     this.#bases = head.base.state === 'none' ? [] : head.volumes.map((_, i) => openSync(basePath(folder, i), 'r'));
-    for (const { segment, dataBytes } of segments) {
-      if (dataBytes > 0) this.#segments.set(segment, openSync(dataPath(folder, segment), 'r'));
+    try {
+      for (const { segment, dataBytes } of segments) {
+        const fd = dataBytes > 0 ? openIfThere(dataPath(folder, segment)) : null;
+        if (fd !== null) this.#segments.set(segment, fd);
+      }
+      this.#checkHead();
+    } catch (error) {
+      this.close();
+      throw error;
     }
-    this.#checkHead();
+    const sizes = head.volumes.map(({ bytes }) => bytes);
+    this.#versions = new Versions(table, sizes, this.#over, mark);
   }
 
   get volumes(): Loaded['head']['volumes'] {
@@ -83,6 +87,7 @@ export class State {
         `mark ${this.mark} was folded meanwhile: the earliest that is kept is ${base.mark}`,
       );
     }
+    if (base.state === 'whole' || base.state === 'folding') this.#over = Math.max(this.#over, base.over);
     this.#head = now;
   }
 

@@ -1,9 +1,14 @@
 /** What is folded into a base, and what a base stands on that was taken while writes came. */
-import { rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
 import { findMark } from '../../../agent/history/core/spans.ts';
-import { controlPath, segmentsIn } from '../../../agent/history/store/files.ts';
+import { controlPath, dataPath, segmentsIn } from '../../../agent/history/store/files.ts';
+import { knownPath } from '../../../agent/history/store/known.ts';
 import { loadRecording } from '../../../agent/history/store/load.ts';
 import type { Recording } from '../../../agent/history/store/recording.ts';
 import { RECORD_KIND } from '../../../agent/history/wire/record.ts';
@@ -145,4 +150,79 @@ test('[HI6] how far the monitor’s clock is ahead outlives the segment that say
   await inSegment(recording, () => feed(recording, random, writes.slice(40)));
   await recording.prune(0, recording.storedBytes - 1);
   expect([recording.base.mark, hoursAhead(60)]).toEqual([40, 1]);
+});
+
+/** 60 writes over three segments, and a base that none of them is in. */
+async function threeSegments(world: RecordedWorld, random: Prng) {
+  const recording = await world.open();
+  const [base, writes] = [content(random), randomWrites(random, 60, SIZES)];
+  fillBase(recording, base);
+  await recording.settled();
+  for (const from of [0, 20, 40]) {
+    feed(recording, random, writes.slice(from, from + 20));
+    await recording.settled();
+    await recording.prune(0, Infinity);
+  }
+  expect(loadRecording(world.folder).extent.spans).toMatchObject([{ from: 0, to: 60 }]);
+  return { recording, base, writes };
+}
+
+test('[HI4] what is folded away between a listing and the opening of its files is in the base', async () => {
+  const random = new Prng(38);
+  const world = made();
+  const { recording, base, writes } = await threeSegments(world, random);
+  const loaded = loadRecording(world.folder);
+  const [first = 0] = segmentsIn(world.folder, 'control');
+  await recording.prune(0, recording.storedBytes - 1);
+  expect(recording.base).toMatchObject({ mark: 20, over: 20 });
+  for (const mark of [20, 41, 60])
+    expect(isSame(world.at(mark, loaded), replayed(base, writes, mark)), `${mark}`).toBe(true);
+  expect(() => world.at(19, loaded)).toThrow(/mark 19 was folded meanwhile: the earliest that is kept is 20/);
+  const { extent, segments } = loadRecording(world.folder);
+  // They are in the listing, and cannot be opened.
+  for (const path of [controlPath(world.folder, first), dataPath(world.folder, first)]) symlinkSync('nowhere', path);
+  expect(loadRecording(world.folder)).toMatchObject({ extent, segments, damage: [] });
+  expect(isSame(world.at(60), replayed(base, writes, 60))).toBe(true);
+});
+
+test('[HI4] a fold that ends while the recording is read: it is read again, and nothing is a gap', async () => {
+  const random = new Prng(39);
+  const world = made();
+  const { recording, base, writes } = await threeSegments(world, random);
+  const folded = made();
+  cpSync(world.folder, folded.folder, { recursive: true });
+  await recording.prune(0, recording.storedBytes - 1);
+  await world.close();
+  const [before, behind] = [folded.folder, world.folder];
+  const known = knownPath(before);
+  rmSync(known, { force: true });
+  // Read behind the head and before the segments: who reads waits there for who writes.
+  execFileSync('mkfifo', [known]);
+  const here = readdirSync(behind);
+  const gone = readdirSync(before).filter((name) => /control|data/.test(name) && !here.includes(name));
+  expect(gone).toHaveLength(2);
+  const worker = new Worker(
+    `const { closeSync, copyFileSync, openSync, renameSync, rmSync } = require('node:fs');
+    const { known, base, head, gone } = require('node:worker_threads').workerData;
+    const fd = openSync(known, 'w');
+    copyFileSync(...base);
+    copyFileSync(head[0], head[1] + '.new');
+    renameSync(head[1] + '.new', head[1]);
+    for (const path of [...gone, known]) rmSync(path);
+    closeSync(fd);`,
+    {
+      eval: true,
+      workerData: {
+        known,
+        base: [join(behind, 'base-0'), join(before, 'base-0')],
+        head: [join(behind, 'head'), join(before, 'head')],
+        gone: gone.map((name) => join(before, name)),
+      },
+    },
+  );
+  const ended = once(worker, 'exit');
+  const loaded = loadRecording(before);
+  expect(await ended).toEqual([0]);
+  expect(loaded.extent).toMatchObject({ spans: [{ from: 20, to: 60 }], gaps: [] });
+  expect(isSame(folded.at(60, loaded), replayed(base, writes, 60))).toBe(true);
 });
