@@ -27,7 +27,8 @@ export interface Role {
   close(): Promise<void>;
 }
 
-export type OpenRole = (fatal: (error: Error) => void) => Promise<Role>;
+/** `isEnding`: a signal has come, and what takes long may be left. */
+export type OpenRole = (fatal: (error: Error) => void, isEnding: () => boolean) => Promise<Role>;
 
 /** As an operator types it. */
 const spoken = (command: string): string => command.replace(/^mirror-/, 'mirror ');
@@ -40,10 +41,16 @@ export async function serve(
 ): Promise<number> {
   let end: (error: Error | null) => void = () => {};
   const ended = new Promise<Error | null>((resolve) => (end = resolve));
+  let isEnding = false;
   keepFreedMemory();
   tuneForData();
   // Before anything is set up: what it was doing then would stay behind.
-  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(null));
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    process.on(signal, () => {
+      isEnding = true;
+      end(null);
+    });
+  }
   let running: Role | null = null;
   /** What it does while it has none. */
   let busy = 'starting: where there is no journal yet, all of a new one is written first';
@@ -81,7 +88,14 @@ export async function serve(
   try {
     metrics = metricsListen && (await serveMetrics(metricsListen, figures));
     for (const { name, path } of volumes) holds.push(holdVolume(name, path));
-    running = await open((error) => end(error));
+    running = await open(
+      (error) => end(error),
+      () => isEnding,
+    ).catch((error: unknown) => {
+      // As it was told to: a start is left in the middle.
+      if (!isEnding) throw error;
+      return null;
+    });
     const error = await ended;
     if (error) log.log('error', 'fatal', { reason: error.message });
     await turning;

@@ -77,10 +77,19 @@ export function formatJournal(path: string, journal: NewJournal, superblock: Jou
   for (const making = steps(path, journal, superblock); making.next().done !== true;);
 }
 
-/** The same, and whoever asks meanwhile is answered: of many GiB it takes minutes. */
-export async function formatInTurns(path: string, superblock: JournalSuper): Promise<void> {
+/** The same, and whoever asks meanwhile is answered: of many GiB it takes minutes. Rejects, and leaves nothing, once `isEnding`. */
+export async function formatInTurns(
+  path: string,
+  superblock: JournalSuper,
+  isEnding: () => boolean = () => false,
+): Promise<void> {
   const making = steps(path, superblock, superblock);
-  while (making.next().done !== true) await new Promise((resolve) => setImmediate(resolve));
+  while (making.next().done !== true) {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!isEnding()) continue;
+    making.return();
+    throw refused(path, 'was not made: the process ends');
+  }
 }
 
 function* steps(path: string, size: RingSize, superblock: JournalSuper): Generator<void, void> {
@@ -98,9 +107,9 @@ function* steps(path: string, size: RingSize, superblock: JournalSuper): Generat
     renameSync(half, path);
     // Else a loss of power takes the name, and what was answered with it.
     flushFolder(path);
-  } catch (error) {
+  } finally {
+    // Whole, it has another name.
     removeHalf(half);
-    throw error;
   }
 }
 

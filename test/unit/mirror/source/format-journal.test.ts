@@ -45,3 +45,9 @@ test('what a start has left that was ended in the middle is made anew, and a jou
     `journal ${path} is there already: remove it or name another`,
   );
 });
+
+test('a process that is told to end leaves it, and nothing of it', async () => {
+  let asked = 0;
+  await expect(formatInTurns(path, SUPER, () => ++asked === 2)).rejects.toThrow('was not made: the process ends');
+  expect(readdirSync(folder)).toEqual([]);
+});
