@@ -3,10 +3,10 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
 import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
-import { encoded } from './joiner.ts';
 import {
   CONTROL_FRAME,
   EMPTY_RECORD,
+  encodedRecord,
   encodeRecord,
   isEntry,
   readControlFrame,
@@ -79,7 +79,8 @@ export function loadRecording(folder: string, most = Infinity): Loaded {
     });
   }
   for (const { segment, until } of branches ?? []) {
-    if (segment > (some.at(-1) ?? 0)) pieces.push(encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
+    if (segment > (some.at(-1) ?? 0))
+      pieces.push(encodedRecord({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
   }
   const table = buildTable(joined(pieces), (segment) => data.has(segment));
   const times = correctedTimes(table, head.base.timeUs);
@@ -106,7 +107,7 @@ function basePoint({ base }: RecordingHead, table: RecordTable): WholePoint | nu
 
 /** A word of a segment that was folded, as the base has it. */
 const clockAt = (mark: number, { aheadUs, chain }: NonNullable<Base['clock']>): Uint8Array =>
-  encoded({
+  encodedRecord({
     ...EMPTY_RECORD,
     kind: RECORD_KIND.clock,
     mark,
