@@ -23,6 +23,9 @@ export class State {
   readonly #segments = new Map<number, number>();
   /** Payloads that hold: verified once. */
   readonly #verified: Uint8Array;
+  /** The one that was read whole last: who reads on from there wants the rest of it next. */
+  #whole: { readonly record: number; readonly payload: Uint8Array } = { record: -1, payload: new Uint8Array(0) };
+  #scratch = new Uint8Array(WHOLE_BYTES_MAX);
   #head: string;
 
   /** All files are opened: what is removed meanwhile can still be read. */
@@ -111,6 +114,10 @@ export class State {
     if (fd === undefined) throw damaged(entry, 'its data is not here');
     const within = from - entry.offset;
     const at = entry.position + DATA.bytes;
+    if (record === this.#whole.record) {
+      into.set(this.#whole.payload.subarray(within, within + into.length));
+      return;
+    }
     const isVerified = ((this.#verified[record >>> 3] ?? 0) & (1 << (record & 7))) !== 0;
     if (isVerified && (within > 0 || into.length < entry.payloadBytes)) {
       if (readSync(fd, into, 0, into.length, at + within) < into.length) throw damaged(entry, 'its data is cut short');
@@ -120,21 +127,21 @@ export class State {
       if (readSync(fd, into, 0, into.length, at) < into.length) throw damaged(entry, 'its data is cut short');
       if (crc32(into) !== entry.payloadCrc) throw damaged(entry, 'its data is damaged');
     } else {
-      const payload = wholePayload(fd, at, entry);
-      into.set(payload.subarray(within, within + into.length));
+      this.#whole = { record, payload: this.#wholePayload(fd, at, entry) };
+      into.set(this.#whole.payload.subarray(within, within + into.length));
     }
     this.#verified[record >>> 3] = (this.#verified[record >>> 3] ?? 0) | (1 << (record & 7));
   }
-}
 
-let scratch = new Uint8Array(WHOLE_BYTES_MAX);
-
-function wholePayload(fd: number, at: number, entry: ControlRecord): Uint8Array {
-  if (scratch.length < entry.payloadBytes) scratch = new Uint8Array(entry.payloadBytes);
-  const payload = scratch.subarray(0, entry.payloadBytes);
-  if (readSync(fd, payload, 0, payload.length, at) < payload.length) throw damaged(entry, 'its data is cut short');
-  if (crc32(payload) !== entry.payloadCrc) throw damaged(entry, 'its data is damaged');
-  return payload;
+  #wholePayload(fd: number, at: number, entry: ControlRecord): Uint8Array {
+    // What lay there goes, whatever becomes of this one.
+    this.#whole = { record: -1, payload: this.#scratch };
+    if (this.#scratch.length < entry.payloadBytes) this.#scratch = new Uint8Array(entry.payloadBytes);
+    const payload = this.#scratch.subarray(0, entry.payloadBytes);
+    if (readSync(fd, payload, 0, payload.length, at) < payload.length) throw damaged(entry, 'its data is cut short');
+    if (crc32(payload) !== entry.payloadCrc) throw damaged(entry, 'its data is damaged');
+    return payload;
+  }
 }
 
 const damaged = ({ mark, segment, position }: ControlRecord, what: string): AgentError =>
