@@ -64,6 +64,10 @@ export class Versions {
     return pieces;
   }
 
+  isTouched(volume: number, block: number): boolean {
+    return this.#newest(volume, block) >= 0;
+  }
+
   #covers(record: number, start: number, end: number): boolean {
     const first = this.#table.offset(record);
     return first <= start && first + this.#table.length(record) >= end;

@@ -23,11 +23,13 @@ import {
   readHead,
   reservePath,
   segmentsIn,
+  sumsPath,
   writeHead,
   type Base,
   type RecordingHead,
 } from './files.ts';
 import { writeAll } from './append.ts';
+import { putSumsBehind } from './base-sums.ts';
 import { finishFold, foldOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
 import { Gathering } from './gathering.ts';
@@ -208,7 +210,7 @@ export class Recording {
   /** The base is filled by the images that come now. */
   fill(mark: number): void {
     const timeUs = this.#options.nowMs() * 1000;
-    this.#setHead({ ...this.#head, base: { mark, timeUs, over: mark, state: 'filling' } });
+    this.#setHead({ ...this.#head, base: { mark, timeUs, over: mark, state: 'filling', sums: true } });
     // What an attempt before put there may be zeros by now, and those are not written.
     emptyBase(this.folder, this.#head.volumes);
   }
@@ -503,18 +505,26 @@ export class Recording {
   }
 
   async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {
-    const touched = new Map<number, FileHandle>();
+    const touched = new Map<string, FileHandle>();
+    const file = async (path: string): Promise<FileHandle> => {
+      const known = touched.get(path) ?? (await open(path, 'r+'));
+      touched.set(path, known);
+      return known;
+    };
     try {
       for (const { header, payload } of images) {
         // What is zeros there is a hole.
         if (payload.length === 0) continue;
-        const file = touched.get(header.volume) ?? (await open(basePath(this.folder, header.volume), 'r+'));
-        touched.set(header.volume, file);
-        await writeAll(file, [payload], header.offset);
+        const { volume, offset } = header;
+        const base = await file(basePath(this.folder, volume));
+        await writeAll(base, [payload], offset);
+        if (this.#head.base.sums !== true) continue;
+        const part = { offset, payload, volumeBytes: this.#sizes[volume] ?? 0 };
+        await putSumsBehind({ base, sums: await file(sumsPath(this.folder, volume)) }, part);
       }
-      for (const file of touched.values()) await file.datasync();
+      for (const one of touched.values()) await one.datasync();
     } finally {
-      for (const file of touched.values()) await file.close();
+      for (const one of touched.values()) await one.close();
     }
   }
 
