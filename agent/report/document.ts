@@ -22,6 +22,11 @@ export interface About {
 
 const TOLD_MAX = 1000;
 
+/** Whether a file that begins so is one of these. */
+export const isReport = (beginning: string): boolean =>
+  /^<!doctype html>/i.test(beginning) && beginning.includes('<title>stillbeat report: ');
+
+
 export function reportHtml(data: ReportData, about: About): string {
   const { cluster, node } = about;
   const { fromMs, toMs } = data.asked;

@@ -1,6 +1,8 @@
 /** `stillbeat report` of a real cut, from a living agent and from a dead one; and `status --watch` in a terminal. */
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { linkSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
@@ -66,6 +68,51 @@ describe('report', () => {
     expect(text).not.toMatch(/<script|<img|<link|href=|src=/i);
     expect(text).not.toContain(readFileSync(`${cluster.lab.directory}/a.key`, 'utf8').trim());
     expect(text).toContain(`keyFile: ${cluster.lab.directory}/a.key`);
+  });
+
+  test('is written over nothing but an earlier report or an empty file, by whatever name', async () => {
+    const { lab } = cluster;
+    const at = (name: string) => join(lab.directory, name);
+    const [settings, key] = [lab.settingsPath('a'), at('a.key')];
+    const before = [settings, key].map((path) => readFileSync(path, 'utf8'));
+    linkSync(settings, at('hard-link'));
+    symlinkSync(key, at('soft-link'));
+    writeFileSync(at('notes.txt'), 'mine');
+    // A device node of our own: never one of the host's.
+    execFileSync('mknod', [at('null'), 'c', '1', '3']);
+    for (const [path, line] of [
+      [settings, 'is the settings file itself: name another file'],
+      [at('hard-link'), 'is the settings file itself: name another file'],
+      [key, 'is the key file itself: name another file'],
+      [at('soft-link'), 'is the key file itself: name another file'],
+      [at('null'), 'is neither a file nor a pipe: name another one'],
+      [lab.directory, 'is neither a file nor a pipe: name another one'],
+      [at('notes.txt'), 'exists and is no report: name another file, or add --force to replace it'],
+    ] as const) {
+      const { status, stderr, stdout } = await report('--output', path);
+      expect([status, stdout], path).toEqual([2, '']);
+      expect(stderr).toContain(`${path} ${line}`);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+    }
+    expect([settings, key].map((path) => readFileSync(path, 'utf8'))).toEqual(before);
+    expect(statSync(at('null')).isCharacterDevice()).toBe(true);
+    expect(readFileSync(at('notes.txt'), 'utf8')).toBe('mine');
+    expect((await report('--output', at('notes.txt'), '--force')).status).toBe(0);
+    // What it now is may be replaced, and an empty file too; of a link what it names.
+    writeFileSync(at('empty'), '');
+    symlinkSync(at('empty'), at('link-to-empty'));
+    expect((await report('--output', at('notes.txt'))).status).toBe(0);
+    expect((await report('--output', at('link-to-empty'))).status).toBe(0);
+    expect(readFileSync(at('empty'), 'utf8')).toMatch(/^<!doctype html>/);
+    expect((await report('--output', join(settings, 'x'))).stderr).toMatch(/x cannot be written \(ENOTDIR\)/);
+  });
+
+  test('goes into a pipe', async () => {
+    const pipe = join(cluster.lab.directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [text] = await Promise.all([readFile(pipe, 'utf8'), report('--output', pipe)]);
+    expect(text).toMatch(/<\/html>\s*$/);
+    expect(statSync(pipe).isFIFO()).toBe(true);
   });
 
   test('of a dead agent: what it kept is read, and its death is told', async () => {
