@@ -1,5 +1,6 @@
 /** The report as one HTML file: what an administrator sends to whoever asks what has happened. */
 import { eventText } from '../view/event-text.ts';
+import { missedOf } from '../view/status.ts';
 import { bytesText, countText, durationText, listText, msText, shareText } from '../view/units.ts';
 import { wayOf } from '../view/ways.ts';
 import { type Curve, plot, timeline, timeText } from './draw.ts';
@@ -25,7 +26,6 @@ const TOLD_MAX = 1000;
 /** Whether a file that begins so is one of these. */
 export const isReport = (beginning: string): boolean =>
   /^<!doctype html>/i.test(beginning) && beginning.includes('<title>stillbeat report: ');
-
 
 export function reportHtml(data: ReportData, about: About): string {
   const { cluster, node } = about;
@@ -102,7 +102,7 @@ function inShort(data: ReportData, about: About): Html {
   const { peers, asked } = data;
   const away = peers.filter(({ shares }) => (shares.get('storage') ?? 0) + (shares.get('returning') ?? 0) > 0);
   const isolated = peers.filter(({ longestIsolationMs }) => longestIsolationMs !== null);
-  const lost = peers.reduce((sum, peer) => sum + peer.lost + peer.tooOld, 0);
+  const lost = peers.reduce((sum, peer) => sum + missedOf(peer), 0);
   const sentences: (Html | string)[] = [];
   if (data.knownFromMs === null) sentences.push(html`<b>Nothing is kept of this time.</b>`);
   else if (data.knownFromMs > asked.fromMs + 1000) {

@@ -30,6 +30,8 @@ describe('status --watch in a terminal', () => {
     child.stdout?.on('data', (piece: Buffer) => (seen += piece.toString()));
     await eventually('all well', SOON_MS, () => seen.includes('All well: b is reached by the network'));
     await lab.cut('silent');
+    // What the next agent finds on the volume has been delivered to this one.
+    await lab.exec('b', ['ping', '-q', '-c', '50', '-i', '0.02', '-W', '5', lab.vnicAddress('a')]);
     await eventually('the cut', SOON_MS, () => seen.includes('The network to b is out: packets go by storage'));
     await eventually('the peer’s way', SOON_MS, () => /^b +S storage +S storage /m.test(plain(seen)));
     await lab.heal();
@@ -129,6 +131,13 @@ describe('report', () => {
     const { events } = (await cluster.lab.ask('a', { command: 'view' })) as { events: { kind: string; to?: string }[] };
     expect(events.filter(({ kind }) => kind === 'running')).toHaveLength(2);
     expect(events.some(({ to }) => to === 'storage')).toBe(true);
+    // The former one was sent packets by storage, long ago: this one misses none of them, whoever is asked.
+    await eventually('the ring is read', SOON_MS, async () => {
+      const peer = (await cluster.status('a')).peers[0];
+      return peer?.storage.behindBytes === 0 && peer.storage.fresh;
+    });
+    const { lost, tooOld } = (await cluster.status('a')).peers[0] ?? {};
+    expect([lost, tooOld]).toEqual([0, 0]);
   });
 
   test.each([
