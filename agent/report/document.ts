@@ -214,7 +214,9 @@ function figures(data: ReportData): Html {
     name,
     points: minutes.flatMap((minute) => {
       const spread = of(minute);
-      return spread ? [{ atMs: Date.parse(minute.at), mean: spread[0], max: spread[1] }] : [];
+      if (!spread) return [];
+      const atMs = Date.parse(minute.at);
+      return [{ fromMs: Math.max(atMs - minute.forMs, asked.fromMs), atMs, mean: spread[0], max: spread[1] }];
     }),
   });
   const rows = [
@@ -231,24 +233,28 @@ function figures(data: ReportData): Html {
     'Round trip on the network',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.rttMs)),
     asked,
+    'ms',
     msText,
   )}
   ${plot(
     'Age of what is read from storage',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.lagMs)),
     asked,
+    'ms',
     msText,
   )}
   ${plot(
     'Packets out a second',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.outPerS)),
     asked,
+    'count',
     (value) => countText(value),
   )}
   ${plot(
     'Waiting, or kept until confirmed',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.waitingBytes)),
     asked,
+    'bytes',
     bytesText,
   )}`;
 }
