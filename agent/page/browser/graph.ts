@@ -151,13 +151,13 @@ function volume({ x, y }: Point, { storage }: NowView): SVGElement {
   );
 }
 
-/** Below the drum, over the lines that come by it. */
+/** Beside the drum, where the fewest lines come by, and over them. */
 function drumWord({ x, y }: Point, { storage }: NowView, nodes: number): SVGElement {
-  const below = nodes === 2 ? 46 : 60;
+  const place = nodes === 2 ? { x, y: y + 46 } : { x: x + 36, y: y + 4, class: 'beside' };
   return s(
     'g',
     { class: 'drum', 'data-state': storage.available ? 'ready' : 'out' },
-    s('text', { x, y: y + below }, storage.available ? 'storage' : 'storage out'),
+    s('text', place, storage.available ? 'storage' : 'storage out'),
   );
 }
 

@@ -126,11 +126,11 @@ test('a curve is broken where nothing was measured, and a minute alone is drawn'
     .split('M')
     .slice(1)
     .map((part) => part.split('L').map((point) => Number(point.split(' ')[0])));
-  const at = (seconds: number): number => Math.round((90 + (seconds / 360) * 826) * 10) / 10;
+  const place = (seconds: number): number => Math.round((90 + (seconds / 360) * 826) * 10) / 10;
   expect(places).toEqual([
-    [at(0), at(60)],
-    [at(120), at(180), at(240)],
-    [at(300), at(360)],
+    [place(0), place(60)],
+    [place(120), place(180), place(240)],
+    [place(300), place(360)],
   ]);
 });
 
