@@ -405,6 +405,7 @@ function makeContext(
     ...nextPlan(NO_PLAN, settings, volumes),
     bypass: bypassPlan(settings),
     incarnation: new Uint8Array(randomBytes(16)),
+    beganMs: systemClock.monotonicMs(),
     hostId: volumes.hostId,
     send: volumes.send,
     nodeNumber: nodeNumber(settings.node),

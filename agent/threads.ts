@@ -91,6 +91,8 @@ export interface Plan {
 /** A plan, and what holds for the life of an incarnation. */
 export interface ThreadContext extends Plan {
   readonly incarnation: Uint8Array;
+  /** Our monotonic clock when this incarnation began. */
+  readonly beganMs: number;
   readonly hostId: Uint8Array;
   readonly send: VolumeFacts;
   /** Stands for this node in datagrams. */

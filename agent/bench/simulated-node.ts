@@ -89,6 +89,7 @@ export class SimulatedNode {
       pace: settings.storage.pollMs,
       maxAgeMs: settings.storage.maxAgeMs,
       ownIncarnation: context.incarnation,
+      beganMs: context.beganMs,
       peers,
       patienceMs: 0,
     };
@@ -123,6 +124,7 @@ export class SimulatedNode {
     const context: ThreadContext = {
       ...nextPlan(NO_PLAN, settings, volumes),
       incarnation: new Uint8Array(randomBytes(16)),
+      beganMs: systemClock.monotonicMs(),
       hostId: volumes.hostId,
       send: volumes.send,
       nodeNumber: nodeNumber(settings.node),

@@ -8,7 +8,7 @@ export const SYNOPSES = {
   check: '--config FILE [--json]',
   run: '--config FILE',
   status: '[--config FILE | --socket PATH] [--json] [--watch]',
-  report: '--config FILE [--since T] [--until T] [--output FILE|-]',
+  report: '--config FILE [--since T] [--until T] [--output FILE|-] [--force]',
   path: 'PEER auto|storage|network [--config FILE | --socket PATH] [--json]',
   copy: '--config FILE [--peer NAME] [--position N] [--within MS] [--json]',
   key: 'new|add|use|drop|show FILE',

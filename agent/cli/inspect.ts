@@ -4,7 +4,9 @@
  * the mirror is shown too.
  */
 import { AgentError } from '../base/errors.ts';
+import { escaped } from '../base/text.ts';
 import { follow } from '../inspect/follow.ts';
+import { FollowWatch } from '../inspect/follow-watch.ts';
 import { isMirrorFile, showMirrorFile } from '../inspect/mirror-file.ts';
 import { InspectedVolume } from '../inspect/inspected-volume.ts';
 import { nodeViews, readSlotHeads, type SlotHead } from '../inspect/node-view.ts';
@@ -18,6 +20,9 @@ import { verifyOutput } from '../inspect/verify-output.ts';
 import { yieldToOthers } from '../platform/priority.ts';
 import { refuseUsage, reportError } from './arguments.ts';
 import { chosenKeys, readInspectArguments, type InspectRequest } from './inspect-arguments.ts';
+
+/** So long behind the end that was asked for something of before it may still come. */
+const LATE_US = 1_000_000;
 
 /** Exit status 0: done; 1: --verify found damage; 2: bad usage; 3: no volume that can be read; 4: the key is missing or differs. */
 export async function inspect(argv: string[]): Promise<number> {
@@ -112,9 +117,12 @@ async function write(request: InspectRequest, keys: Keys, report: Report, rings:
     } else if (hasPast) await writePast(rings, output, sink, volume.superblock.slotBytes, stop.signal);
     await sink.flush();
     if (request.follow) {
-      for await (const place of follow(volume, openers, walks, ends, stop.signal)) {
+      const watch = new FollowWatch(volume, (line) => process.stderr.write(`stillbeat: inspect: ${escaped(line)}\n`));
+      for await (const place of follow(volume, openers, walks, ends, stop.signal, watch)) {
         if (place !== null) output.place(place);
         if (place === null || sink.isFull) await sink.flush();
+        // Nothing that is wanted comes any more: heads and copies are a little late.
+        if (place === null && Date.now() * 1000 > request.filter.untilUs + LATE_US) break;
       }
     }
     const status = output.end();

@@ -1,20 +1,21 @@
 /**
- * `stillbeat report --config FILE [--since T] [--until T] [--output FILE|-]`: what happened, as one HTML file. Made of what
+ * `stillbeat report --config FILE [--since T] [--until T] [--output FILE|-] [--force]`: what happened, as one HTML file. Made of what
  * the agent keeps on the disk, so that it can be made when the agent is dead.
  */
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
 import { timeUs } from '../inspect/filter.ts';
 import { type KeptEvent, readEvents } from '../operate/event-file.ts';
-import { reportHtml } from '../report/document.ts';
+import { isReport, reportHtml } from '../report/document.ts';
 import { gather, type Range } from '../report/gather.ts';
 import { settingsText } from '../report/secrets.ts';
 import { loadSettings } from '../settings/load.ts';
 import type { Settings } from '../settings/settings.ts';
 import { readSource } from '../settings/source.ts';
+import { beginningOf, outputKind, writeWhole } from '../platform/output-file.ts';
 import { VERSION } from '../platform/version.ts';
 import type { StatusView } from '../view/status.ts';
 import { usageError } from './commands.ts';
@@ -31,12 +32,14 @@ export async function report(argv: string[]): Promise<number> {
       since: { type: 'string' },
       until: { type: 'string' },
       output: { type: 'string' },
+      force: { type: 'boolean', default: false },
     },
   });
   const file = requireConfig('report', values.config);
   // Said before anything is asked of anybody.
   rangeOf(values.since, values.until, Date.now());
   const settings = loadSettings(file);
+  if (values.output !== undefined) checkOutput(values.output, settings, values.force);
   const status = await statusOf(settings);
   const minute = status === null ? null : await minuteOf(settings);
   // What the agent has just told is no future.
@@ -61,7 +64,7 @@ export async function report(argv: string[]): Promise<number> {
     isRunning: status !== null,
     kept: settings.events,
   });
-  write(values.output ?? defaultName(settings, asked), text);
+  write(values.output ?? defaultName(settings, asked), text, settings, values.force);
   return EXIT.ok;
 }
 
@@ -130,19 +133,29 @@ function versionsOf(status: StatusView | null): [string, string][] {
 const defaultName = ({ cluster, node }: Settings, { toMs }: Range): string =>
   `stillbeat-${cluster}-${node}-${new Date(toMs).toISOString().slice(0, 19).replaceAll(':', '')}Z.html`;
 
-/** Whole or not at all. */
-function write(output: string, text: string): void {
-  if (output === '-') return void process.stdout.write(text);
-  const beside = `${output}.new`;
-  try {
-    writeFileSync(beside, text, { mode: 0o600 });
-    renameSync(beside, output);
-  } catch (error) {
-    rmSync(beside, { force: true });
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new AgentError('failed', `${output} cannot be written (${code}): name another file with --output`, {
-      cause: error,
-    });
+/** Throws when something else would be lost. */
+function checkOutput(output: string, settings: Settings, isForced: boolean): ReturnType<typeof outputKind> {
+  if (output === '-') return 'pipe';
+  const { file, keyFile, events, storage, peers } = settings;
+  const volumes = [storage.sendVolume, storage.localVolume, ...peers.map(({ receiveVolume }) => receiveVolume)];
+  const kind = outputKind('--output', output, [
+    { what: 'the settings file', path: file },
+    ...(keyFile === null ? [] : [{ what: 'the key file', path: keyFile }]),
+    { what: 'the file of events', path: events.file },
+    { what: 'the file of events', path: `${events.file}.1` },
+    ...volumes.flatMap((path) => (path === null ? [] : [{ what: 'a volume', path }])),
+  ]);
+  if (kind !== 'file' || isForced) return kind;
+  const beginning = beginningOf(output, 1024);
+  if (beginning !== '' && !isReport(beginning)) {
+    throw new AgentError('usage', `${output} exists and is no report: name another file, or add --force to replace it`);
   }
+  return kind;
+}
+
+function write(output: string, text: string, settings: Settings, isForced: boolean): void {
+  if (output === '-') return void process.stdout.write(text);
+  // Looked at once more: it may have come since.
+  writeWhole(output, checkOutput(output, settings, isForced), text);
   process.stdout.write(`${output}\n`);
 }

@@ -1,4 +1,6 @@
 /** The status document as a page for a terminal. */
+import { missedOf } from '../view/status.ts';
+
 type Values = Readonly<Record<string, unknown>>;
 
 const COLOURS: Readonly<Record<string, number>> = {
@@ -148,7 +150,7 @@ function peerCells(peer: Values): string[] {
     storage['fresh'] === true ? number(storage['lagMs'], 'ms') : 'stale',
     String(peer['sent']),
     String(peer['received']),
-    String(peer['lost']),
+    String(missedOf({ lost: Number(peer['lost']), tooOld: Number(peer['tooOld'] ?? 0) })),
     String(peer['duplicates']),
     String(waiting),
   ];

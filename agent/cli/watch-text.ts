@@ -5,6 +5,7 @@ import { columnsOf, padEnd, padStart, type Paint } from '../demo/terminal.ts';
 import { eventText } from '../view/event-text.ts';
 import { spansOf } from '../view/spans.ts';
 import { bytesText, countText, durationText, msText, rateText, shareText } from '../view/units.ts';
+import { missedOf } from '../view/status.ts';
 import { isLosing } from '../view/verdict.ts';
 import { wayOf } from '../view/ways.ts';
 
@@ -104,7 +105,7 @@ function peerLine(now: NowView, index: number, room: Room, paint: Paint): string
   if (!peer) return '';
   const figures = now.moment.peers[peer.node];
   const back = now.pairs.find(({ from, to }) => from === peer.node && to === now.about.node)?.path ?? 'unknown';
-  const lost = peer.lost + peer.tooOld;
+  const lost = missedOf(peer);
   const waiting = figures?.waiting ?? 0;
   const texts = [
     peer.node,

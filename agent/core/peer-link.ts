@@ -199,7 +199,11 @@ export class PeerLink {
       if (hello) this.#onHello(incarnation, hello, 'network', nowMs);
       return;
     }
-    if (!isAccepted || this.#isTooOld(prefix.monotonicUs, nowMs)) return;
+    if (!isAccepted || !this.clock.known) return;
+    if (this.clock.ageMs(prefix.monotonicUs, nowMs * 1000) > this.settings.maxAgeMs) {
+      if (prefix.kind === KIND.frames) this.counters.tooOld++;
+      return;
+    }
     this.judge.heard(nowMs);
     this.#confirmed(prefix, nowMs);
     if (prefix.kind === KIND.again) this.#onAgain(bytes, nowMs);
@@ -208,12 +212,6 @@ export class PeerLink {
       this.#onFrame(type, sequence, frame, nowMs - ageMs - frameAgeMs, nowMs);
     });
     if (prefix.kind === KIND.frames && this.#tunnel?.owesWord === true) this.#sendHello(nowMs);
-  }
-
-  #isTooOld(peerUs: number, nowMs: number): boolean {
-    const tooOld = !this.clock.known || this.clock.ageMs(peerUs, nowMs * 1000) > this.settings.maxAgeMs;
-    if (tooOld) this.counters.tooOld++;
-    return tooOld;
   }
 
   #onFrame(type: number, sequence: number, frame: Uint8Array, bornMs: number, nowMs: number): void {
@@ -266,10 +264,7 @@ export class PeerLink {
     if (echoesUs) this.clock.exchange(hello.echoMonotonicUs, hello.echoDelayUs, hello.monotonicUs, nowMs * 1000);
     const age = this.clock.known ? this.clock.ageMs(hello.monotonicUs, nowMs * 1000) : 0;
     this.#words.publishClock(this.clock, nowMs);
-    if (age > HEARING_AGE_MS && way === 'network') {
-      this.counters.tooOld++;
-      return;
-    }
+    if (age > HEARING_AGE_MS && way === 'network') return;
     this.#words.echo(incarnation, hello.monotonicUs, nowMs);
     const accepts = echoesUs && (hello.flags & HELLO_FLAG.accepts) !== 0;
     // The peer waits for our echo, or we for its acceptance: the next beacon would be a second away.

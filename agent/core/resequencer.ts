@@ -49,8 +49,14 @@ export class Resequencer {
   /** A frame came that was born at `bornMs`. True when it closed a gap or was delivered. */
   offer(sequence: number, frame: Uint8Array, bornMs: number, nowMs: number, isByStorage = false): boolean {
     if (nowMs - bornMs > this.#maxAgeMs) {
+      if (this.gate.isPast(sequence)) {
+        this.duplicates++;
+        return false;
+      }
       this.tooOld++;
-      this.#giveUpTo(seqNext(sequence), nowMs);
+      this.lost += this.gate.skipTo(sequence);
+      this.gate.skipTo(seqNext(sequence));
+      this.drain(nowMs);
       return false;
     }
     const verdict = this.#offerGate(sequence, frame, bornMs);

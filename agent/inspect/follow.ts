@@ -8,6 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { roundUp } from '../base/bytes.ts';
 import { BLOCK_BYTES } from '../volume/layout.ts';
+import type { FollowWatch } from './follow-watch.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import { readSlotHeads } from './node-view.ts';
 import type { Openers } from './openers.ts';
@@ -32,20 +33,27 @@ interface Cursor {
   lostFrom: number;
 }
 
-/** `null` comes between two rounds: what was found is to be shown. Ends when `stop` is aborted. `starts`: for each walk. */
+/**
+ * `null` comes between two rounds: what was found is to be shown. Ends when `stop` is aborted. `starts`: for each walk.
+ * Throws when the volume is another one now.
+ */
 export async function* follow(
   volume: InspectedVolume,
   openers: Openers,
   walks: readonly RingWalk[],
   starts: readonly { readonly position: number; readonly mark: number }[],
   stop: AbortSignal,
+  watch: FollowWatch,
 ): AsyncGenerator<Place | null> {
   const cursors = walks.map((walk, i): Cursor => {
     const { position, mark } = starts[i] ?? { position: 0, mark: 0 };
     return { walk, position, mark, badSinceMs: -1, lostFrom: -1 };
   });
   while (!stop.aborted) {
-    const heads = readSlotHeads(volume, volume.readHeads(), openers);
+    const isThere = watch.isThere(Date.now());
+    const followed = (slot: number): boolean => walks.some((walk) => walk.slot === slot);
+    const heads = isThere ? readSlotHeads(volume, volume.readHeads(), openers).filter((one) => followed(one.slot)) : [];
+    watch.heads(heads, Date.now());
     let isBusy = false;
     const rounds = cursors.map((cursor) => {
       const head = heads.find(({ slot }) => slot === cursor.walk.slot)?.head;

@@ -46,11 +46,7 @@ export class InspectedVolume {
   static open(path: string): InspectedVolume {
     const device = BlockDevice.open(path, { readOnly: true });
     try {
-      const memory = new Uint8Array(alignedMemory(BLOCK_BYTES));
-      const blocks = Array.from({ length: SUPERBLOCK_COPIES }, (_, copy) => {
-        const got = device.read(copy * BLOCK_BYTES, memory.subarray(0, BLOCK_BYTES));
-        return memory.slice(0, Math.max(0, got));
-      });
+      const blocks = superblocksOf(device);
       const chosen = chooseSuperblock(blocks);
       if (!chosen.ok) throw new AgentError('volume', `volume ${path} ${FAULTS[chosen.fault]}`);
       const results = blocks.map((block) => decodeSuperblock(block));
@@ -60,6 +56,11 @@ export class InspectedVolume {
       device.close();
       throw error;
     }
+  }
+
+  /** Read anew: what it says now, or why there is none. */
+  readSuperblock(): ReturnType<typeof chooseSuperblock> {
+    return chooseSuperblock(superblocksOf(this.device));
   }
 
   /** Every node's head block in one read; valid until the next call. Null when the device answers an error. */
@@ -95,4 +96,12 @@ export class InspectedVolume {
   close(): void {
     this.device.close();
   }
+}
+
+function superblocksOf(device: BlockDevice): Uint8Array[] {
+  const memory = new Uint8Array(alignedMemory(BLOCK_BYTES));
+  return Array.from({ length: SUPERBLOCK_COPIES }, (_, copy) => {
+    const got = device.read(copy * BLOCK_BYTES, memory.subarray(0, BLOCK_BYTES));
+    return memory.slice(0, Math.max(0, got));
+  });
 }

@@ -1,7 +1,7 @@
 /** What the head blocks say of each node, with the figures that follow from comparing them. */
 import { sameBytes, toHex } from '../base/bytes.ts';
 import { PATHS } from '../base/paths.ts';
-import { decodeHead, headVersion, parseHead, type Head, type HeadEntry } from '../volume/head.ts';
+import { decodeHead, headVersion, parseHead, withIdentity, type Head, type HeadEntry } from '../volume/head.ts';
 import { FORMAT_VERSION, HEAD_STATE } from '../volume/layout.ts';
 import { HELLO_FLAG } from '../wire/message.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
@@ -68,7 +68,7 @@ export function readSlotHeads(
 
 function slotHead(volume: InspectedVolume, slot: number, block: Uint8Array, openers: Openers): SlotHead {
   if (![-1, FORMAT_VERSION >>> 16].includes(headVersion(block))) {
-    return { slot, head: null, state: 'version', proven: false };
+    return { slot, head: null, state: isAltered(volume, slot, block, openers) ? 'damaged' : 'version', proven: false };
   }
   const seals = openers.forHead(block);
   if (seals === null) {
@@ -78,7 +78,17 @@ function slotHead(volume: InspectedVolume, slot: number, block: Uint8Array, open
   }
   const decoded = decodeHead(block, volume.tenant(slot), volume.superblock.clusterUuid, seals);
   if (decoded.ok) return { slot, head: decoded.head, state: stateOf(decoded.head), proven: true };
-  return { slot, head: null, state: decoded.fault === 'absent' ? 'never' : decoded.fault, proven: false };
+  const { fault } = decoded;
+  const isDamaged = fault === 'foreign' && isAltered(volume, slot, block, openers);
+  return { slot, head: null, state: fault === 'absent' ? 'never' : isDamaged ? 'damaged' : fault, proven: false };
+}
+
+/** The proof holds once the block says whose it should be: that was altered, and it is nobody else's. */
+function isAltered(volume: InspectedVolume, slot: number, block: Uint8Array, openers: Openers): boolean {
+  const [tenant, { clusterUuid }] = [volume.tenant(slot), volume.superblock];
+  const mended = withIdentity(block, tenant, clusterUuid);
+  const seals = openers.forHead(mended);
+  return seals !== null && decodeHead(mended, tenant, clusterUuid, seals).ok;
 }
 
 const stateOf = (head: Head): 'running' | 'stopped' => (head.state === HEAD_STATE.stopped ? 'stopped' : 'running');

@@ -11,7 +11,7 @@
  */
 import { dataView, getU64 } from '../base/bytes.ts';
 import { alignedMemory } from '../platform/memory.ts';
-import { openBatch, peekBatch, type BatchFault, type BatchHeader } from '../volume/batch.ts';
+import { openBatch, peekBatch, putIdentity, type BatchFault, type BatchHeader } from '../volume/batch.ts';
 import { BATCH, BATCH_BYTES_MAX, BATCH_FLAG, BATCH_MAGIC, BATCH_TAIL_BYTES, BLOCK_BYTES } from '../volume/layout.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 import type { Openers } from './openers.ts';
@@ -155,7 +155,7 @@ export class RingWalk {
     const block = this.#bytes(offset, BLOCK_BYTES);
     if (!block) return { ok: false, fault: 'unreadable' };
     const peek = peekBatch(block, this.#volume.tenant(this.slot), this.#volume.superblock.clusterUuid, position, space);
-    if (!peek.ok) return peek;
+    if (!peek.ok) return this.#isAltered(peek.fault, position, space) ? { ok: false, fault: 'damaged' } : peek;
     const { header } = peek;
     const bytes = this.#bytes(offset, header.batchBytes);
     if (!bytes) return { ok: false, fault: 'unreadable' };
@@ -166,6 +166,23 @@ export class RingWalk {
     if (opened !== 'ok') return { ok: false, fault: opened };
     if (header.orderMark <= this.#lastMark) return { ok: false, fault: 'replayed' };
     return { ok: true, batch: { kind: 'batch', slot: this.slot, header, bytes, isOpen: seal !== null } };
+  }
+
+  /** A batch that says it is another's, and whose proof holds once it says whose it should be: that was altered. */
+  #isAltered(fault: PlaceFault, position: number, space: number): boolean {
+    if (fault !== 'foreign' && fault !== 'version') return false;
+    const { clusterUuid } = this.#volume.superblock;
+    const tenant = this.#volume.tenant(this.slot);
+    const offset = position % this.#slotBytes;
+    const block = this.#bytes(offset, BLOCK_BYTES)?.slice();
+    if (!block) return false;
+    putIdentity(block, tenant, clusterUuid);
+    const peek = peekBatch(block, tenant, clusterUuid, position, space);
+    const bytes = peek.ok ? this.#bytes(offset, peek.header.batchBytes)?.slice() : undefined;
+    if (!peek.ok || !bytes) return false;
+    putIdentity(bytes, tenant, clusterUuid);
+    const seal = this.#openers.forBatch(peek.header);
+    return seal !== null && openBatch(bytes, peek.header, seal) === 'ok';
   }
 
   /** Forgets what is in memory, so that the next look reads anew. */

@@ -1,6 +1,6 @@
 /** Where the output goes: stdout, or a file of packets. */
-import { closeSync, openSync, statSync, writeSync } from 'node:fs';
-import { AgentError } from '../base/errors.ts';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { outputError, outputKind } from '../platform/output-file.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 
 /**
@@ -29,13 +29,7 @@ export class Sink {
 
   /** Refuses to write over anything but a file, and over the volume itself. */
   static file(path: string, volume: InspectedVolume): Sink {
-    const [there, own] = [statSync(path, { throwIfNoEntry: false }), statSync(volume.device.path)];
-    if (there && !there.isFile() && !there.isFIFO()) {
-      throw new AgentError('usage', `--pcap ${path} is neither a file nor a pipe: name another one`);
-    }
-    if (there && there.ino === own.ino && there.dev === own.dev) {
-      throw new AgentError('usage', `--pcap ${path} is the volume itself: name another file`);
-    }
+    outputKind('--pcap', path, [{ what: 'the volume', path: volume.device.path }]);
     try {
       const fd = openSync(path, 'w', 0o600);
       return new Sink(
@@ -43,7 +37,7 @@ export class Sink {
         () => closeSync(fd),
       );
     } catch (caught) {
-      throw fileError(path, caught);
+      throw outputError(path, caught);
     }
   }
 
@@ -82,13 +76,6 @@ function writeAll(fd: number, bytes: Buffer, path: string): void {
   try {
     for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
   } catch (caught) {
-    throw fileError(path, caught);
+    throw outputError(path, caught);
   }
 }
-
-const fileError = (path: string, caught: unknown): AgentError => {
-  const { code } = caught as NodeJS.ErrnoException;
-  return new AgentError('failed', `${path} cannot be written (${code}): check the path, your rights and free space`, {
-    cause: caught,
-  });
-};

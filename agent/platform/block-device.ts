@@ -2,7 +2,7 @@
  * A volume as the system offers it: a block device or a file, read and written around the page cache where that is
  * possible. Blocking; for workers and start-up code.
  */
-import { fstatSync } from 'node:fs';
+import { fstatSync, statSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 import type { Disk } from '../volume/disk.ts';
 import { ERRNO, errnoName, O_CLOEXEC, O_DIRECT, O_RDWR, sys } from './native.ts';
@@ -54,6 +54,13 @@ export class BlockDevice implements Disk {
   get identity(): string {
     const { rdev, dev, ino } = fstatSync(this.fd);
     return this.isBlockDevice ? `device ${rdev}` : `file ${dev} ${ino}`;
+  }
+
+  /** The path names another file or device by now. One that names nothing may be on its way back. */
+  get isReplaced(): boolean {
+    const [there, here] = [statSync(this.path, { throwIfNoEntry: false }), fstatSync(this.fd)];
+    if (!there) return false;
+    return this.isBlockDevice ? there.rdev !== here.rdev : there.dev !== here.dev || there.ino !== here.ino;
   }
 
   read(offset: number, into: Uint8Array): number {

@@ -2,7 +2,7 @@
  * Takes what an opened batch holds: confirmations of what we wrote, and the records that are for this node.
  *
  * Always true:
- * - [AGE1] a frame older than maxAgeMs is dropped and counted.
+ * - [AGE1] a frame older than maxAgeMs is dropped, and counted if this incarnation has missed it.
  * - A frame in its turn goes straight into the interface under the lane's gate; any other goes to the switch thread.
  */
 import { BULK } from '../base/packet-type.ts';
@@ -70,7 +70,7 @@ export class Intake {
       if (!hasRoom || record.peer !== this.settings.ownTenant) return;
       const { words } = source.words;
       if (ageMs + record.ageMs > this.settings.maxAgeMs) {
-        Atomics.add(words, PEER.tooOld, 1);
+        this.#countOld(source, record.type, record.sequence, nowMs - ageMs - record.ageMs);
         // What entered before it is older still: nobody need wait for it.
         source.gates[record.type]?.skipTo(seqNext(record.sequence), source.isCurrent);
         bell = true;
@@ -90,6 +90,14 @@ export class Intake {
     });
     if (bell) this.#ports.bell();
     return hasRoom;
+  }
+
+  /** What the network has brought already, or an earlier life of ours was sent, is missed by nobody. */
+  #countOld(source: Source, type: number, sequence: number, bornMs: number): void {
+    const { words } = source.words;
+    if (bornMs < this.settings.beganMs) return;
+    const isPast = source.gates[type]?.isPast(sequence) ?? false;
+    Atomics.add(words, isPast ? PEER.duplicates : PEER.tooOld, 1);
   }
 
   #offer(source: Source, type: number, sequence: number, frame: Uint8Array, bornMs: number): GateVerdict {

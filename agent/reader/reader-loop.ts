@@ -32,6 +32,8 @@ export interface ReaderSettings {
   /** Our own tenant number on this volume: the address of records for us. */
   readonly ownTenant: number;
   readonly ownIncarnation: Uint8Array;
+  /** Our clock when our incarnation began: what is older was for an earlier one. */
+  readonly beganMs: number;
   readonly slotCount: number;
   readonly slotBytes: number;
   readonly slotsOffset: number;

@@ -48,10 +48,10 @@ const receiveOf = (plan: Plan): ReceiveFacts | undefined =>
 
 function settingsOf({ reader, volume, peers }: ReceiveFacts): ReaderSettings {
   const { pollMs, maxAgeMs } = context.settings.storage;
-  const ownIncarnation = context.incarnation;
+  const { incarnation: ownIncarnation, beganMs } = context;
   // A copy may show a head block before what it names, until it is made.
   const patienceMs = PATIENCE_MS + copyMs(context.settings);
-  return { ...volume, reader, pace: pollMs, maxAgeMs, ownIncarnation, peers, patienceMs };
+  return { ...volume, reader, pace: pollMs, maxAgeMs, ownIncarnation, beganMs, peers, patienceMs };
 }
 
 function open(receive: ReceiveFacts, disk: BlockDevice): ReaderLoop {

@@ -1,5 +1,6 @@
 /** The report as one HTML file: what an administrator sends to whoever asks what has happened. */
 import { eventText } from '../view/event-text.ts';
+import { missedOf } from '../view/status.ts';
 import { bytesText, countText, durationText, listText, msText, shareText } from '../view/units.ts';
 import { wayOf } from '../view/ways.ts';
 import { type Curve, plot, timeline, timeText } from './draw.ts';
@@ -21,6 +22,10 @@ export interface About {
 }
 
 const TOLD_MAX = 1000;
+
+/** Whether a file that begins so is one of these. */
+export const isReport = (beginning: string): boolean =>
+  /^<!doctype html>/i.test(beginning) && beginning.includes('<title>stillbeat report: ');
 
 export function reportHtml(data: ReportData, about: About): string {
   const { cluster, node } = about;
@@ -97,7 +102,7 @@ function inShort(data: ReportData, about: About): Html {
   const { peers, asked } = data;
   const away = peers.filter(({ shares }) => (shares.get('storage') ?? 0) + (shares.get('returning') ?? 0) > 0);
   const isolated = peers.filter(({ longestIsolationMs }) => longestIsolationMs !== null);
-  const lost = peers.reduce((sum, peer) => sum + peer.lost + peer.tooOld, 0);
+  const lost = peers.reduce((sum, peer) => sum + missedOf(peer), 0);
   const sentences: (Html | string)[] = [];
   if (data.knownFromMs === null) sentences.push(html`<b>Nothing is kept of this time.</b>`);
   else if (data.knownFromMs > asked.fromMs + 1000) {
@@ -209,7 +214,9 @@ function figures(data: ReportData): Html {
     name,
     points: minutes.flatMap((minute) => {
       const spread = of(minute);
-      return spread ? [{ atMs: Date.parse(minute.at), mean: spread[0], max: spread[1] }] : [];
+      if (!spread) return [];
+      const atMs = Date.parse(minute.at);
+      return [{ fromMs: Math.max(atMs - minute.forMs, asked.fromMs), atMs, mean: spread[0], max: spread[1] }];
     }),
   });
   const rows = [
@@ -226,24 +233,28 @@ function figures(data: ReportData): Html {
     'Round trip on the network',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.rttMs)),
     asked,
+    'ms',
     msText,
   )}
   ${plot(
     'Age of what is read from storage',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.lagMs)),
     asked,
+    'ms',
     msText,
   )}
   ${plot(
     'Packets out a second',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.outPerS)),
     asked,
+    'count',
     (value) => countText(value),
   )}
   ${plot(
     'Waiting, or kept until confirmed',
     shown.map(({ node }) => curve(node, (minute) => minute.peers[node]?.waitingBytes)),
     asked,
+    'bytes',
     bytesText,
   )}`;
 }

@@ -1,5 +1,6 @@
 /** Pictures of a report, as SVG: which way was used when, and figures over time. */
 import type { Span } from '../view/spans.ts';
+import { axisTicks, axisTop, type AxisKind } from '../view/ticks.ts';
 import { durationText } from '../view/units.ts';
 import { html, type Html } from './html.ts';
 import type { PeerReport, Range } from './gather.ts';
@@ -72,23 +73,48 @@ function axis({ fromMs, toMs }: Range, x: (ms: number) => number, height: number
 
 export interface Curve {
   readonly name: string;
-  /** Mean and highest of each stretch, by its end. */
-  readonly points: readonly { readonly atMs: number; readonly mean: number; readonly max: number }[];
+  /** Mean and highest of each stretch. Where one does not begin at the end of the one before, nothing is known. */
+  readonly points: readonly Point[];
+}
+
+interface Point {
+  readonly fromMs: number;
+  readonly atMs: number;
+  readonly mean: number;
+  readonly max: number;
+}
+
+/** Between two stretches: a timer is a little late. */
+const SEAM_MS = 2000;
+
+/** From end to end of the stretches; broken where nothing was measured. */
+function lineOf(points: readonly Point[], of: 'mean' | 'max', x: (ms: number) => number, y: (v: number) => number) {
+  const parts = points.map((point, i) => {
+    const former = points[i - 1];
+    const isJoined = former !== undefined && point.fromMs - former.atMs <= SEAM_MS;
+    const level = y(point[of]);
+    return `${isJoined ? '' : `M${x(point.fromMs)} ${level}`}L${x(point.atMs)} ${level}`;
+  });
+  return parts.join('');
 }
 
 /** The mean as a line, the highest as a shade above it. */
-export function plot(title: string, curves: readonly Curve[], range: Range, text: (value: number) => string): Html {
+export function plot(
+  title: string,
+  curves: readonly Curve[],
+  range: Range,
+  kind: AxisKind,
+  text: (value: number) => string,
+): Html {
   const x = scale(range);
-  const top = Math.max(...curves.flatMap(({ points }) => points.map(({ max }) => max)), 0) * 1.1 || 1;
+  const top = axisTop(Math.max(...curves.flatMap(({ points }) => points.map(({ max }) => max)), 0) * 1.1, kind);
   const y = (value: number): number => Math.round((PLOT - (value / top) * PLOT) * 10) / 10;
-  const line = (points: Curve['points'], of: 'mean' | 'max'): string =>
-    points.map((point, i) => `${i === 0 ? 'M' : 'L'}${x(point.atMs)} ${y(point[of])}`).join('');
-  const levels = [0, top / 2, top / 1.1];
+  const line = (points: readonly Point[], of: 'mean' | 'max'): string => lineOf(points, of, x, y);
   return html`<figure>
     <figcaption>${title}: ${curves.map(({ name }, i) => html`<span class="key c${i % 4}">${name}</span> `)}</figcaption>
     <svg viewBox="0 -6 ${WIDTH} ${PLOT + 32}" role="img" aria-label="${title}">
       <g class="axis">
-        ${levels.map((level) => html`<path d="M${LABEL} ${y(level)}H${WIDTH}" /><text x="${LABEL - 8}" y="${y(level) + 4}" class="left">${text(level)}</text>`)}
+        ${axisTicks(top, kind).map((level) => html`<path d="M${LABEL} ${y(level)}H${WIDTH}" /><text x="${LABEL - 8}" y="${y(level) + 4}" class="left">${text(level)}</text>`)}
       </g>
       <g transform="translate(0 0)">${axis(range, x, PLOT + 22)}</g>
       ${curves.map(({ points }, i) => html`<path d="${line(points, 'max')}" class="curve max c${i % 4}" /><path d="${line(points, 'mean')}" class="curve c${i % 4}" />`)}

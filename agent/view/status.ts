@@ -33,6 +33,9 @@ export interface PeerStatus {
   readonly queues: Readonly<Record<'heartbeat' | 'data' | 'bulk', QueueView>>;
 }
 
+/** Packets from the peer that this node has not had: missing, or too late to be of use. */
+export const missedOf = ({ lost, tooOld }: Pick<PeerStatus, 'lost' | 'tooOld'>): number => lost + tooOld;
+
 export interface CopyStatus {
   readonly kind: string;
   readonly position: number;

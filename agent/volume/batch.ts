@@ -212,6 +212,17 @@ export function peekBatch(
   return sane ? { ok: true, header } : { ok: false, fault: 'damaged' };
 }
 
+/**
+ * Gives a header that says it is of another version, cluster or node what should stand there. When the proof holds then,
+ * it was altered; otherwise it is what it says.
+ */
+export function putIdentity(bytes: Uint8Array, nodeIndex: number, clusterUuid: Uint8Array): void {
+  const view = dataView(bytes);
+  view.setUint16(at.version, FORMAT_VERSION >>> 16, true);
+  view.setUint16(at.nodeIndex, nodeIndex, true);
+  bytes.set(clusterUuid, at.clusterUuid);
+}
+
 /** The fields of a batch header, whatever they say; for `inspect`, and behind `peekBatch`. */
 export function decodeHeader(view: DataView, bytes: Uint8Array): BatchHeader {
   return {

@@ -159,6 +159,16 @@ export function decodeHead(
   return isCounting(head) ? { ok: true, head } : { ok: false, fault: 'damaged' };
 }
 
+/** The same block with what should stand there; see `putIdentity` of batches. */
+export function withIdentity(block: Uint8Array, nodeIndex: number, clusterUuid: Uint8Array): Uint8Array {
+  const copy = block.slice();
+  const view = dataView(copy);
+  view.setUint16(at.version, FORMAT_VERSION >>> 16, true);
+  view.setUint16(at.nodeIndex, nodeIndex, true);
+  copy.set(clusterUuid, at.clusterUuid);
+  return copy;
+}
+
 /** False when a number is beyond the safe integers or a position not that of a block: nobody could reckon with it. */
 function isCounting(head: Head): boolean {
   return (

@@ -64,6 +64,7 @@ export function makeContext(node: Node, incarnation: Uint8Array): ThreadContext 
       queues: { retainBytes },
     } as unknown as ThreadContext['settings'],
     incarnation,
+    beganMs: -Infinity,
     hostId,
     send: volume(send),
     seats,

@@ -54,6 +54,7 @@ export class ReaderThread {
         clusterUuid: volume.clusterUuid,
         ownTenant: volume.ownTenant,
         ownIncarnation: context.incarnation,
+        beganMs: -Infinity,
         slotCount: volume.slotCount,
         slotBytes: volume.slotBytes,
         slotsOffset: volume.slotsOffset,

@@ -1,8 +1,10 @@
 /** `inspect --follow`, and readers of its output that are slow or go away. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { BLOCK_BYTES, HEAD, HEAD_TABLE_OFFSET } from '../../agent/volume/layout.ts';
 import { WRITER } from '../../agent/volume/slot-writer.ts';
 import { CLI, filledVolume, FRAMES, keyOptions } from '../support/inspected.ts';
 import type { VolumeFile } from '../support/volume-file.ts';
@@ -21,11 +23,15 @@ describe('--follow', () => {
   afterEach(() => child?.kill('SIGKILL'));
 
   /** Starts it, and writes until the first batch is told, so that the rest of a test knows that it follows. */
-  async function following(...args: string[]): Promise<{ out: () => string; ended: Promise<unknown[]> }> {
+  async function following(
+    ...args: string[]
+  ): Promise<{ out: () => string; err: () => string; ended: Promise<unknown[]> }> {
     const argv = [CLI, 'inspect', file.path, ...key, '--follow', ...args];
-    const started = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const started = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
     let text = '';
+    let errors = '';
+    started.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
     started.stdout.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
     const ended = once(started, 'exit');
     const told = args.includes('--json') ? '"batch"' : 'order mark';
@@ -35,7 +41,7 @@ describe('--follow', () => {
       return false;
     });
     await delay(300);
-    return { out: () => text, ended };
+    return { out: () => text, err: () => errors, ended };
   }
 
   function write(slot: number): number {
@@ -73,6 +79,43 @@ describe('--follow', () => {
   test('with --since it begins with what is there', async () => {
     const { out } = await following('--json', '--since', '2000-01-01');
     expect(parsed(out()).slice(0, 4)).toMatchObject(['a', 'b', 'a', 'b'].map((node) => ({ node })));
+  });
+
+  test('says once that the volume is gone, goes on when it is back, and ends when it is another one', async () => {
+    const { out, err, ended } = await following('--json');
+    const lines = () => err().split('\n').slice(0, -1);
+    const content = readFileSync(file.path);
+    truncateSync(file.path, 0);
+    await until(() => lines().length === 1);
+    expect(lines()[0]).toMatch(
+      /^stillbeat: inspect: volume .*: it cannot be read, or is no volume any more since 20\S+Z; waiting/,
+    );
+    await delay(300);
+    writeFileSync(file.path, content);
+    await until(() => lines().length === 2);
+    expect(lines()[1]).toMatch(/^stillbeat: inspect: volume .*: followed again since 20/);
+    const before = parsed(out()).length;
+    const orderMark = write(0);
+    await until(() => parsed(out()).length === before + 1);
+    expect(parsed(out()).at(-1)).toMatchObject({ kind: 'batch', orderMark });
+    // A head block alone.
+    const at = HEAD_TABLE_OFFSET + BLOCK_BYTES + HEAD.at.headMark;
+    file.damage(at);
+    await until(() => lines().length === 3);
+    expect(lines()[2]).toMatch(/^stillbeat: inspect: node b on volume .*: its head block is damaged since 20/);
+    const other = await filledVolume(true);
+    writeFileSync(file.path, readFileSync(other.path));
+    other.remove();
+    expect(await ended).toEqual([3, null]);
+    expect(lines().at(-1)).toMatch(
+      /^stillbeat: inspect: volume .* was made anew and is another one now: follow it again$/,
+    );
+  });
+
+  test('ends when --until is past', async () => {
+    const argv = [CLI, 'inspect', file.path, ...key, '--follow', '--since', '-10s', '--until', '-5s'];
+    const { status, signal } = spawnSync(process.execPath, argv, { timeout: 30_000, killSignal: 'SIGKILL' });
+    expect([status, signal]).toEqual([0, null]);
   });
 
   test('tells a batch that stays damaged, and goes on', async () => {

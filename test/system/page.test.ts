@@ -188,6 +188,10 @@ describe('in the browser', () => {
     const text = page.locator('#packet-list tbody td:last-child').first();
     await eventually('the packets', SOON_MS, async () => text.isVisible());
     expect((await text.boundingBox())?.width).toBeGreaterThan(200);
+    // Nothing of it lies behind the edge of its own box either.
+    const hidden =
+      'document.querySelector("#packet-list").scrollWidth - document.querySelector("#packet-list").clientWidth';
+    expect(await page.evaluate(hidden)).toBeLessThanOrEqual(0);
     await page.setViewportSize({ width: 1280, height: 900 });
   });
 

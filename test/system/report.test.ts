@@ -1,6 +1,8 @@
 /** `stillbeat report` of a real cut, from a living agent and from a dead one; and `status --watch` in a terminal. */
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { linkSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
@@ -28,6 +30,8 @@ describe('status --watch in a terminal', () => {
     child.stdout?.on('data', (piece: Buffer) => (seen += piece.toString()));
     await eventually('all well', SOON_MS, () => seen.includes('All well: b is reached by the network'));
     await lab.cut('silent');
+    // What the next agent finds on the volume has been delivered to this one.
+    await lab.exec('b', ['ping', '-q', '-c', '50', '-i', '0.02', '-W', '5', lab.vnicAddress('a')]);
     await eventually('the cut', SOON_MS, () => seen.includes('The network to b is out: packets go by storage'));
     await eventually('the peer’s way', SOON_MS, () => /^b +S storage +S storage /m.test(plain(seen)));
     await lab.heal();
@@ -68,6 +72,51 @@ describe('report', () => {
     expect(text).toContain(`keyFile: ${cluster.lab.directory}/a.key`);
   });
 
+  test('is written over nothing but an earlier report or an empty file, by whatever name', async () => {
+    const { lab } = cluster;
+    const at = (name: string) => join(lab.directory, name);
+    const [settings, key] = [lab.settingsPath('a'), at('a.key')];
+    const before = [settings, key].map((path) => readFileSync(path, 'utf8'));
+    linkSync(settings, at('hard-link'));
+    symlinkSync(key, at('soft-link'));
+    writeFileSync(at('notes.txt'), 'mine');
+    // A device node of our own: never one of the host's.
+    execFileSync('mknod', [at('null'), 'c', '1', '3']);
+    for (const [path, line] of [
+      [settings, 'is the settings file itself: name another file'],
+      [at('hard-link'), 'is the settings file itself: name another file'],
+      [key, 'is the key file itself: name another file'],
+      [at('soft-link'), 'is the key file itself: name another file'],
+      [at('null'), 'is neither a file nor a pipe: name another one'],
+      [lab.directory, 'is neither a file nor a pipe: name another one'],
+      [at('notes.txt'), 'exists and is no report: name another file, or add --force to replace it'],
+    ] as const) {
+      const { status, stderr, stdout } = await report('--output', path);
+      expect([status, stdout], path).toEqual([2, '']);
+      expect(stderr).toContain(`${path} ${line}`);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+    }
+    expect([settings, key].map((path) => readFileSync(path, 'utf8'))).toEqual(before);
+    expect(statSync(at('null')).isCharacterDevice()).toBe(true);
+    expect(readFileSync(at('notes.txt'), 'utf8')).toBe('mine');
+    expect((await report('--output', at('notes.txt'), '--force')).status).toBe(0);
+    // What it now is may be replaced, and an empty file too; of a link what it names.
+    writeFileSync(at('empty'), '');
+    symlinkSync(at('empty'), at('link-to-empty'));
+    expect((await report('--output', at('notes.txt'))).status).toBe(0);
+    expect((await report('--output', at('link-to-empty'))).status).toBe(0);
+    expect(readFileSync(at('empty'), 'utf8')).toMatch(/^<!doctype html>/);
+    expect((await report('--output', join(settings, 'x'))).stderr).toMatch(/x cannot be written \(ENOTDIR\)/);
+  });
+
+  test('goes into a pipe', async () => {
+    const pipe = join(cluster.lab.directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [text] = await Promise.all([readFile(pipe, 'utf8'), report('--output', pipe)]);
+    expect(text).toMatch(/<\/html>\s*$/);
+    expect(statSync(pipe).isFIFO()).toBe(true);
+  });
+
   test('of a dead agent: what it kept is read, and its death is told', async () => {
     await cluster.lab.stopAgent('a', 'SIGKILL');
     const { status, stdout } = await report('--since', '-10m', '--output', '-');
@@ -82,6 +131,13 @@ describe('report', () => {
     const { events } = (await cluster.lab.ask('a', { command: 'view' })) as { events: { kind: string; to?: string }[] };
     expect(events.filter(({ kind }) => kind === 'running')).toHaveLength(2);
     expect(events.some(({ to }) => to === 'storage')).toBe(true);
+    // The former one was sent packets by storage, long ago: this one misses none of them, whoever is asked.
+    await eventually('the ring is read', SOON_MS, async () => {
+      const peer = (await cluster.status('a')).peers[0];
+      return peer?.storage.behindBytes === 0 && peer.storage.fresh;
+    });
+    const { lost, tooOld } = (await cluster.status('a')).peers[0] ?? {};
+    expect([lost, tooOld]).toEqual([0, 0]);
   });
 
   test.each([

@@ -1,5 +1,6 @@
 /** Figures over time, drawn by uPlot; each with its newest values in words beside it. */
 import type { Moment } from '../../view/figures.ts';
+import { axisTicks, axisTop, type AxisKind } from '../../view/ticks.ts';
 import { bytesText, msText, rateText } from '../../view/units.ts';
 import type { NowView } from '../document.ts';
 import { h, show } from './dom.ts';
@@ -7,6 +8,8 @@ import type { Store } from './store.ts';
 import uPlot from './uplot.js';
 
 const HEIGHT = 170;
+/** The axis begins where something is known, and spans so much at least. */
+const SHOWN_MS_MIN = 60_000;
 /** With more peers than this a line each is a tangle: then the worst of them. */
 const LINES_MAX = 2;
 
@@ -21,6 +24,7 @@ interface Line {
 interface Plan {
   readonly id: string;
   readonly title: string;
+  readonly kind: AxisKind;
   readonly text: (value: number | null) => string;
   readonly lines: (now: NowView) => readonly Line[];
 }
@@ -62,10 +66,17 @@ const perSecond = (value: number | null): string => (value === null ? '–' : `$
 const bytesPerSecond = (value: number | null): string => (value === null ? '–' : `${bytesText(value)}/s`);
 
 const PLANS: readonly Plan[] = [
-  { id: 'latency', title: 'Latency: network round trip, storage one way', text: msText, lines: latencyLines },
+  {
+    id: 'latency',
+    title: 'Latency: network round trip, storage one way',
+    kind: 'ms',
+    text: msText,
+    lines: latencyLines,
+  },
   {
     id: 'packets',
     title: 'Packets a second, all peers',
+    kind: 'count',
     text: perSecond,
     lines: () => [
       { name: 'out', colour: 0, of: (moment) => total(moment, ({ outPerS }) => outPerS) },
@@ -75,6 +86,7 @@ const PLANS: readonly Plan[] = [
   {
     id: 'queues',
     title: 'Waiting, or kept until confirmed',
+    kind: 'bytes',
     text: bytesText,
     lines: () => [
       { name: 'for peers', colour: 0, of: (moment) => total(moment, ({ waitingBytes }) => waitingBytes) },
@@ -85,6 +97,7 @@ const PLANS: readonly Plan[] = [
   {
     id: 'storage',
     title: 'Storage: bytes a second',
+    kind: 'bytes',
     text: bytesPerSecond,
     lines: () => [
       { name: 'written', colour: 0, of: ({ node }) => node.writtenPerS },
@@ -171,11 +184,16 @@ function options(plan: Plan, lines: readonly Line[], width: number, colours: rea
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, sync: { key: 'past' } },
     scales: {
       x: { time: true, auto: false },
-      y: { range: (_, __, max) => [0, Math.max(max * 1.15 || 0, 1e-9) || 1] },
+      y: { range: (_, __, max) => [0, axisTop((max ?? 0) * 1.15, plan.kind)] },
     },
     axes: [
       { ...axis, size: 26, space: 70, values: (_, ticks) => ticks.map(tickText) },
-      { ...axis, size: 78, space: 34, values: (_, ticks) => ticks.map((tick) => plan.text(tick)) },
+      {
+        ...axis,
+        size: 78,
+        splits: (_, __, ___, top) => axisTicks(top, plan.kind),
+        values: (_, ticks) => ticks.map((tick) => plan.text(tick)),
+      },
     ],
     series: [
       {},
@@ -207,6 +225,8 @@ export class Charts {
 
   draw(store: Store, now: NowView, rangeMs: number): void {
     const moments = store.moments(now.atMs - rangeMs);
-    for (const chart of this.#charts) chart.draw(moments, now, rangeMs);
+    const known = now.atMs - (moments[0]?.atMs ?? now.atMs);
+    const shownMs = Math.min(rangeMs, Math.max(known, SHOWN_MS_MIN));
+    for (const chart of this.#charts) chart.draw(moments, now, shownMs);
   }
 }

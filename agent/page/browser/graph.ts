@@ -115,6 +115,7 @@ export function graph(now: NowView): Element | null {
     volume(centre, now),
     ...pairs.map(([from, to]) => line(now, from, to, places, centre)),
     ...nodes.map((node) => circle(now, node, places.get(node) ?? centre)),
+    drumWord(centre, now, nodes.length),
   );
 }
 
@@ -147,7 +148,16 @@ function volume({ x, y }: Point, { storage }: NowView): SVGElement {
     { class: 'drum', 'data-state': state },
     s('path', { d: `M${x - 30} ${y - 16}v32c0 6 13 11 30 11s30-5 30-11v-32` }),
     s('ellipse', { cx: x, cy: y - 16, rx: 30, ry: 10 }),
-    s('text', { x, y: y + 46 }, storage.available ? 'storage' : 'storage out'),
+  );
+}
+
+/** Beside the drum, where the fewest lines come by, and over them. */
+function drumWord({ x, y }: Point, { storage }: NowView, nodes: number): SVGElement {
+  const place = nodes === 2 ? { x, y: y + 46 } : { x: x + 36, y: y + 4, class: 'beside' };
+  return s(
+    'g',
+    { class: 'drum', 'data-state': storage.available ? 'ready' : 'out' },
+    s('text', place, storage.available ? 'storage' : 'storage out'),
   );
 }
 

@@ -82,7 +82,7 @@ export class Packets {
       this.#list,
       packets.length === 0
         ? h('p', { class: 'note' }, 'The ring holds no packets here.')
-        : table('Packets, newest first', columns, rows, 'plain packets'),
+        : table('Packets, newest first', columns, rows, 'plain packets cards'),
     );
   }
 }

@@ -1,6 +1,6 @@
 /** Each peer with its figures. */
 import { bytesText, countText, durationText, msText, rateText } from '../../view/units.ts';
-import type { PeerStatus } from '../../view/status.ts';
+import { missedOf, type PeerStatus } from '../../view/status.ts';
 import type { NowView } from '../document.ts';
 import { isLosing } from '../../view/verdict.ts';
 import { h } from './dom.ts';
@@ -40,7 +40,7 @@ function row(now: NowView, peer: PeerStatus): (Node | string)[] {
   const figures = now.moment.peers[node];
   const back = pairOf(now, node, now.about.node);
   const sinceMs = now.atMs - Date.parse(since);
-  const lost = peer.lost + peer.tooOld;
+  const lost = missedOf(peer);
   return [
     node,
     h('span', {}, pill(path), override === 'auto' ? null : h('span', { class: 'note' }, ' held by an operator')),

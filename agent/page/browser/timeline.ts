@@ -29,7 +29,19 @@ const spansOfPeer = (store: Store, now: NowView, index: number, fromMs: number):
   return spansOf(store.events, peer.node, fromMs, now.atMs, { path: peer.path, sinceMs: Date.parse(peer.since) });
 };
 
-export function timeline(store: Store, now: NowView, rangeMs: number, width: number): Element {
+/** The picture begins where something is known of a peer, and spans a minute at least. */
+const SHOWN_MS_MIN = 60_000;
+
+function shownMs(store: Store, now: NowView, rangeMs: number): number {
+  const known = now.peers.map((_, i) => {
+    const spans = spansOfPeer(store, now, i, now.atMs - rangeMs);
+    return now.atMs - (spans.find(({ path }) => path !== 'unknown')?.fromMs ?? now.atMs);
+  });
+  return Math.min(rangeMs, Math.max(SHOWN_MS_MIN, ...known));
+}
+
+export function timeline(store: Store, now: NowView, askedMs: number, width: number): Element {
+  const rangeMs = shownMs(store, now, askedMs);
   const fromMs = now.atMs - rangeMs;
   const inner = Math.max(80, width - LABEL - 8);
   const x = (ms: number): number => LABEL + ((ms - fromMs) / rangeMs) * inner;
@@ -104,7 +116,7 @@ function patterns(): SVGElement {
 }
 
 function axis(fromMs: number, rangeMs: number, x: (ms: number) => number, height: number): SVGElement {
-  const steps = [30_000, 60_000, 600_000, 1_800_000, 3_600_000, 14_400_000];
+  const steps = [10_000, 30_000, 60_000, 600_000, 1_800_000, 3_600_000, 14_400_000];
   const step = steps.find((each) => rangeMs / each <= 7) ?? 21_600_000;
   const ticks: number[] = [];
   const offsetMs = new Date(fromMs).getTimezoneOffset() * 60_000;

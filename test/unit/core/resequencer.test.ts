@@ -133,6 +133,10 @@ describe('resequencer', () => {
     expect(offer(4, MAX_AGE_MS + 1, 0)).toBe(false);
     expect([delivered, lane.tooOld, gate.next, lane.heldCount]).toEqual([[], 1, 5, 0]);
     expect(offer(5, MAX_AGE_MS, 0)).toBe(true);
+    // It is told as too old, what is missing before it as lost; and what has been had is missed by nobody.
+    expect(lane.lost).toBe(3);
+    expect(offer(5, 2 * MAX_AGE_MS, 0)).toBe(false);
+    expect([lane.tooOld, lane.duplicates]).toEqual([1, 1]);
   });
 
   test('[AGE1] a frame that became too old while it was held is not delivered when the gap closes', () => {

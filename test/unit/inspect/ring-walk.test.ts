@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { InspectedVolume } from '../../../agent/inspect/inspected-volume.ts';
 import { Openers } from '../../../agent/inspect/openers.ts';
 import { merged, RingWalk, type BadPlace, type FoundBatch } from '../../../agent/inspect/ring-walk.ts';
-import { BATCH, BLOCK_BYTES } from '../../../agent/volume/layout.ts';
+import { readSlotHeads } from '../../../agent/inspect/node-view.ts';
+import { BATCH, BLOCK_BYTES, HEAD, HEAD_TABLE_OFFSET } from '../../../agent/volume/layout.ts';
 import { WRITER } from '../../../agent/volume/slot-writer.ts';
 import { VolumeFile } from '../../support/volume-file.ts';
 import { CLUSTER_KEY, incarnationOf, TestWriter } from '../../support/volume.ts';
@@ -116,6 +117,24 @@ describe('a walk tells bad places, each with its reason and length', () => {
     alter(BLOCK_BYTES + 2000);
     expect(history()).toEqual([1, 'damaged 1+3', 3, 4]);
   });
+
+  test.each(['version', 'nodeIndex', 'clusterUuid'] as const)('altered where it says whose it is: %s', (field) => {
+    alter(BLOCK_BYTES + BATCH.at[field]);
+    alter(5 * BLOCK_BYTES + BATCH.at[field]);
+    expect(history(6 * BLOCK_BYTES)).toEqual([1, 'damaged 1+3', 3, 'damaged 5+1']);
+  });
+
+  test.each(['version', 'nodeIndex', 'clusterUuid'] as const)(
+    'a head altered where it says whose it is: %s',
+    (field) => {
+      const at = HEAD_TABLE_OFFSET + HEAD.at[field] - file.offset(0, 0);
+      alter(at);
+      const volume = InspectedVolume.open(file.path);
+      opened.push(volume);
+      const [head] = readSlotHeads(volume, volume.readHeads(), new Openers(volume, [CLUSTER_KEY]));
+      expect(head?.state).toBe('damaged');
+    },
+  );
 
   test('torn', () => {
     alter(4 * BLOCK_BYTES - 8);

@@ -45,6 +45,7 @@ function make(count: number, path: Path): void {
       clusterUuid: CLUSTER_UUID,
       ownTenant: peers,
       ownIncarnation: incarnationOf(99),
+      beganMs: 0,
       slotCount: count,
       slotBytes: SLOT_BYTES,
       slotsOffset: SLOTS_OFFSET,

@@ -33,6 +33,7 @@ beforeEach(() => {
     clusterUuid: CLUSTER_UUID,
     ownTenant: 1,
     ownIncarnation: incarnationOf(9),
+    beganMs: 1000,
     slotCount: 2,
     slotBytes: SLOT_BYTES_MIN,
     slotsOffset: SLOTS_OFFSET,
@@ -116,4 +117,26 @@ test('the age of what lay in the ring, and of what comes too late, is no latency
   rounds();
   expect(peer.times[PEER_TIME.readPosition]).toBe(3 * BLOCK_BYTES);
   expect(peer.times[PEER_TIME.lagSeenMs]).toBe(seenMs);
+});
+
+test('[AGE1] what an earlier life of ours was sent is not too old: nobody misses it', () => {
+  const writer = new TestWriter(disk, { key: CLUSTER_KEY });
+  writer.head();
+  const counts = (): (number | undefined)[] => [peer.words[PEER.tooOld], peer.words[PEER.duplicates]];
+  // Written at 1002 ms by its clock, which is 502 ms by ours: we began at 1000.
+  peer.times[PEER_TIME.offsetUs] = -500_000;
+  writer.batch([new Uint8Array(10)], { sequence: 1 });
+  writer.head();
+  nowMs = 20_000;
+  accept(incarnationOf(1), 0);
+  rounds();
+  expect(peer.times[PEER_TIME.readPosition]).toBe(BLOCK_BYTES);
+  expect(counts()).toEqual([0, 0]);
+  // One that was for us and came too late is missed; the same once more is not.
+  writer.monotonicUs = 2_000_000;
+  for (const sequence of [2, 2]) writer.batch([new Uint8Array(10)], { sequence });
+  writer.head();
+  nowMs += 30;
+  rounds();
+  expect(counts()).toEqual([1, 1]);
 });

@@ -114,3 +114,32 @@ test('settings without secrets', () => {
   expect(text).toContain('--user=u');
   expect(text).toContain('listen: 127.0.0.1:1');
 });
+
+test('a curve is broken where nothing was measured, and a minute alone is drawn', () => {
+  const begin = { at: at(0), kind: 'running', version: '0.1.0' };
+  const kept = [begin, minute(60), minute(120, { rttMs: null }), minute(180), minute(240), minute(360)];
+  const text = report(kept, { fromMs: T0, toMs: T0 + 360_000 });
+  const [, figure = ''] = text.split('>Round trip on the network:');
+  const [, line = ''] = /<path d="([^"]*)" class="curve c0"/.exec(figure) ?? [];
+  // 0 to 60 s, 120 to 240 s, and 300 to 360 s: 916 pixels less 90 for all of it.
+  const places = line
+    .split('M')
+    .slice(1)
+    .map((part) => part.split('L').map((point) => Number(point.split(' ')[0])));
+  const place = (seconds: number): number => Math.round((90 + (seconds / 360) * 826) * 10) / 10;
+  expect(places).toEqual([
+    [place(0), place(60)],
+    [place(120), place(180), place(240)],
+    [place(300), place(360)],
+  ]);
+});
+
+test('no axis says the same twice', () => {
+  const text = report([minute(60, { waitingBytes: [0, 1] }), minute(120, { waitingBytes: [0, 1] })]);
+  const figures = text.split('<figure>').slice(1);
+  expect(figures.length).toBeGreaterThan(3);
+  for (const figure of figures) {
+    const marks = [...figure.matchAll(/class="left">([^<]*)</g)].map(([, mark]) => mark);
+    expect(new Set(marks).size, marks.join(', ')).toBe(marks.length);
+  }
+});
