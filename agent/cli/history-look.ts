@@ -1,13 +1,14 @@
 /** `stillbeat history list`, `at` and `diff`: what is recorded, what the state was, what changed. */
 import { createHash } from 'node:crypto';
 import { AgentError, EXIT } from '../base/errors.ts';
-import { aheadUs, gapText, timeText } from '../history/core/spans.ts';
-import { loadRecording, type Loaded } from '../history/store/load.ts';
+import { aheadAt } from '../history/core/clock.ts';
+import { gapText, timeText, unclearText } from '../history/core/spans.ts';
+import type { Loaded } from '../history/store/load.ts';
 import { State, STEP_BYTES } from '../history/store/state.ts';
 import { isEntry, RECORD_KIND } from '../history/wire/record.ts';
 import { loadHistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
-import { foldersOf, loadAll, momentOf, oneFolder, parse } from './history-open.ts';
+import { foldersOf, loadAll, loadForState, momentOf, oneFolder, parse } from './history-open.ts';
 import { Walk } from './history-progress.ts';
 import { bytesText } from './mirror-text.ts';
 
@@ -41,7 +42,9 @@ interface Described {
     readonly until: string;
   }[];
   readonly gaps: readonly string[];
-  /** All that was written until then is here; null: not noted. */
+  /** Times that cannot be told. */
+  readonly unclear: readonly string[];
+  /** All that was written until then is here; null: there is no state. */
   readonly knownUntil: string | null;
   readonly writes: number;
   readonly segmentBytes: number;
@@ -51,8 +54,7 @@ interface Described {
 }
 
 function describe(loaded: Loaded, asked: { readonly hours: number; readonly bytes: number } | null): Described {
-  const { head, folder, table, extent, segments, damage } = loaded;
-  const last = table.order.at(-1);
+  const { head, folder, table, extent, segments, clocks, damage } = loaded;
   return {
     monitor: head.monitor,
     folder,
@@ -66,10 +68,11 @@ function describe(loaded: Loaded, asked: { readonly hours: number; readonly byte
       until: timeText(toUs),
     })),
     gaps: extent.gaps.map(gapText),
-    knownUntil: extent.knownUs === Infinity ? null : timeText(extent.knownUs),
-    writes: table.count,
+    knownUntil: extent.spans.length === 0 ? null : timeText(extent.knownUs),
+    unclear: extent.unclear.map(unclearText),
+    writes: writesIn(table),
     segmentBytes: segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0),
-    clockAheadSeconds: last === undefined ? 0 : aheadUs(table, table.mark(last)) / 1e6,
+    clockAheadSeconds: aheadAt(clocks, Infinity) / 1e6,
     retention: asked && retentionText(loaded, asked.hours),
     damage,
   };
@@ -95,6 +98,7 @@ function listText(one: Described): string {
       : [`  all that was written until ${one.knownUntil} is known`]),
     ...(one.spans.length === 0 ? ['  nothing can be restored yet: the base is not all there'] : []),
     ...one.gaps.map((gap) => `  gap: ${gap}`),
+    ...one.unclear.map((unclear) => `  ${unclear}`),
     ...(ahead === 0
       ? []
       : [
@@ -114,7 +118,7 @@ export async function at(argv: string[]): Promise<number> {
   const states: Document[] = [];
   const faults: unknown[] = [];
   for (const folder of foldersOf(values, [time], faults)) {
-    const loaded = loadRecording(folder);
+    const loaded = loadForState(folder);
     const moment = momentOf(loaded, time);
     const state = new State(loaded, moment.mark);
     try {
@@ -171,7 +175,7 @@ export async function diff(argv: string[]): Promise<number> {
   const { values, positionals } = parse(argv, {});
   const [first, second, ...more] = positionals;
   if (second === undefined || more.length > 0) throw usageError('history', 'history diff takes two times');
-  const loaded = loadRecording(oneFolder(values, [first, second]));
+  const loaded = loadForState(oneFolder(values, [first, second]));
   const moments = [momentOf(loaded, first), momentOf(loaded, second)].sort((a, b) => a.mark - b.mark);
   const [from, to] = [moments[0]?.mark ?? 0, moments[1]?.mark ?? 0];
   const volumes = await changedRanges(loaded, from, to);
@@ -189,9 +193,13 @@ export async function diff(argv: string[]): Promise<number> {
   return EXIT.ok;
 }
 
-function writesBetween({ table }: Loaded, from: number, to: number): number {
+const writesBetween = ({ table }: Loaded, from: number, to: number): number =>
+  writesIn(table, table.placeOf(from) + 1, table.placeOf(to));
+
+/** Without seals, and images. */
+function writesIn(table: Loaded['table'], first = 0, last: number = table.count - 1): number {
   let count = 0;
-  for (let place = table.placeOf(from) + 1; place <= table.placeOf(to); place++) {
+  for (let place = first; place <= last; place++) {
     const kind = table.kind(table.order[place] ?? 0);
     if (isEntry(kind) && kind !== RECORD_KIND.seal) count++;
   }

@@ -85,7 +85,7 @@ function awaitKnown(folders: readonly string[], times: readonly (string | undefi
     if (!when || !('timeUs' in when) || when.timeUs > NOW_MS * 1000) continue;
     const isAwaited = (folder: string): boolean => {
       const known = readKnown(folder);
-      return known?.isOpen === true && known.timeUs < when.timeUs;
+      return known.isOpen && known.timeUs < when.timeUs;
     };
     while (folders.some(isAwaited) && systemClock.monotonicMs() < endMs) Atomics.wait(sleeper, 0, 0, KNOWN_LOOK_MS);
   }
@@ -134,6 +134,17 @@ export function momentOf(loaded: Loaded, text: string | undefined): Moment {
   const found = findMark(table, extent, times, when, NOW_MS * 1000);
   if (found.ok) return found;
   throw new AgentError('failed', `${head.monitor}: ${found.why}; stillbeat history list shows what there is`);
+}
+
+/** Of the recording that a state is made of; all of it is in the list. */
+export function loadForState(folder: string): Loaded {
+  const loaded = loadRecording(folder);
+  const [first, ...more] = loaded.damage;
+  if (first !== undefined) {
+    const rest = more.length === 0 ? '' : `, and ${more.length} more: stillbeat history list shows all`;
+    process.stderr.write(`stillbeat: ${loaded.head.monitor}: the recording is damaged: ${first}${rest}\n`);
+  }
+  return loaded;
 }
 
 export function loadAll(common: Common, faults: unknown[]): Loaded[] {

@@ -5,10 +5,9 @@
  */
 import { EXIT } from '../base/errors.ts';
 import { timeText } from '../history/core/spans.ts';
-import { loadRecording } from '../history/store/load.ts';
 import { State } from '../history/store/state.ts';
 import { usageError } from './commands.ts';
-import { momentOf, oneFolder, parse } from './history-open.ts';
+import { loadForState, momentOf, oneFolder, parse } from './history-open.ts';
 import { Walk } from './history-progress.ts';
 import { bytesText } from './mirror-text.ts';
 import { restoreState } from './restore-copy.ts';
@@ -22,7 +21,7 @@ export async function restore(argv: string[]): Promise<number> {
   });
   const [where, ...more] = positionals;
   if (where === undefined || more.length > 0) throw usageError('history', 'history restore takes one volume');
-  const loaded = loadRecording(oneFolder(values));
+  const loaded = loadForState(oneFolder(values));
   const moment = momentOf(loaded, values.at);
   const { volumes, monitor } = loaded.head;
   const index = volumeIndex(volumes, values.volume);

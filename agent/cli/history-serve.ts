@@ -1,7 +1,6 @@
 /** `stillbeat history serve --at TIME`: an earlier state as NBD exports, at once (OS8); read-only, or over it what clients write. */
 import { AgentError, EXIT } from '../base/errors.ts';
 import { timeText } from '../history/core/spans.ts';
-import { loadRecording } from '../history/store/load.ts';
 import { State } from '../history/store/state.ts';
 import { OverlayRoom } from '../history/serve/overlay.ts';
 import { StateVolume } from '../history/serve/state-volume.ts';
@@ -11,7 +10,7 @@ import { keepFreedMemory } from '../platform/native.ts';
 import { parseEndpoint } from '../settings/address.ts';
 import { sizeBytes } from './arguments.ts';
 import { usageError } from './commands.ts';
-import { foldersOf, momentOf, parse } from './history-open.ts';
+import { foldersOf, loadForState, momentOf, parse } from './history-open.ts';
 
 const GRACE_MS = 2000;
 const LISTEN_DEFAULT = '127.0.0.1:10810';
@@ -34,7 +33,7 @@ export async function serve(argv: string[]): Promise<number> {
   const said: string[] = [];
   try {
     for (const folder of folders) {
-      const loaded = loadRecording(folder);
+      const loaded = loadForState(folder);
       const moment = momentOf(loaded, values.at);
       const state = new State(loaded, moment.mark);
       states.push(state);

@@ -2,7 +2,7 @@
  * Which states can be restored ([HI1]), and which mark a time means ([HI6]). A gap is what lies between: marks that are missing, or
  * of which control or data is.
  */
-import { CLOCK_NOISE_US } from './clock.ts';
+import { CLOCK_NOISE_US, countedAhead, type ClockNote, type Unclear } from './clock.ts';
 import { isEntry } from '../wire/record.ts';
 import type { RecordTable, WholePoint } from './table.ts';
 
@@ -27,41 +27,57 @@ export interface Gap {
 export interface Extent {
   readonly spans: readonly Span[];
   readonly gaps: readonly Gap[];
-  /** [HI9] What was written behind this time may be missing. Infinity: nobody has noted it, as in recordings from before. */
+  /** [HI9] What was written behind this time may be missing. */
   readonly knownUs: number;
+  /** [HI6] Times of which there is no state. */
+  readonly unclear: readonly UnclearMarks[];
 }
 
-/** By how much the monitor's clock was ahead where this mark was given. Less than a second is no news of its clock. */
-export function aheadUs({ clocks }: RecordTable, mark: number): number {
-  let ahead = 0;
-  for (const note of clocks) if (note.mark <= mark) ahead = note.aheadUs;
-  return Math.abs(ahead) < CLOCK_NOISE_US ? 0 : ahead;
+/** From the mark behind that of its note on. */
+export interface UnclearMarks extends Unclear {
+  readonly from: number;
 }
 
-/** The times of `order`, corrected, and never going back. */
-export function correctedTimes(table: RecordTable, floorUs = 0): Float64Array {
+/**
+ * The times of `order`, corrected, and never going back. `known`: what is behind its mark was given behind its time, whatever a clock
+ * says that was set meanwhile.
+ */
+export function correctedTimes(
+  table: RecordTable,
+  floorUs = 0,
+  notes: readonly ClockNote[] = table.clocks,
+  known: WholePoint = { mark: 0, timeUs: 0 },
+): Float64Array {
   const times = new Float64Array(table.count);
-  const clocks = table.clocks.toSorted((a, b) => a.mark - b.mark);
+  const clocks = notes.toSorted((a, b) => a.mark - b.mark);
   let [next, ahead, newest] = [0, 0, floorUs];
+  let unclear: Unclear | undefined;
   for (let i = 0; i < times.length; i++) {
     const record = table.order[i] ?? 0;
     const mark = table.mark(record);
-    while (next < clocks.length && (clocks[next]?.mark ?? Infinity) <= mark) {
-      const found = clocks[next++]?.aheadUs ?? 0;
-      ahead = Math.abs(found) < CLOCK_NOISE_US ? 0 : found;
+    for (let note = clocks[next]; note && note.mark < mark; note = clocks[++next]) {
+      ahead = countedAhead(note.aheadUs);
+      ({ unclear } = note);
     }
-    if (isEntry(table.kind(record))) newest = Math.max(newest, table.timeUs(record) - ahead);
+    if (isEntry(table.kind(record))) {
+      const time = table.timeUs(record) - ahead;
+      const told = unclear && mark <= unclear.upTo ? within(time, unclear) : time;
+      newest = Math.max(newest, told, mark > known.mark ? known.timeUs + 1 : 0);
+    }
     times[i] = newest;
   }
   return times;
 }
 
-/** `known`: nothing beyond its mark was written until then; null: not noted. */
+const within = (us: number, { fromUs, untilUs }: Unclear): number => Math.min(Math.max(us, fromUs + 1), untilUs);
+
+/** `known`: nothing beyond its mark was written until then. Where that is not noted, what is here tells. */
 export function extentOf(
   table: RecordTable,
   base: WholePoint | null,
   times: Float64Array,
-  known: WholePoint | null = null,
+  known: WholePoint = { mark: 0, timeUs: 0 },
+  unclear: readonly UnclearMarks[] = [],
 ): Extent {
   const wholes = table.wholes.filter(({ mark }) => base !== null && mark > base.mark);
   // Without a base nothing that is known later is a state.
@@ -83,8 +99,9 @@ export function extentOf(
     }
     spans.push({ from, to, fromUs, toUs });
   }
-  const knownUs = known ? Math.max(known.timeUs, spans.at(-1)?.toUs ?? 0) : Infinity;
-  return { spans, gaps: gapsOf(table, spans, times, known?.mark ?? 0), knownUs };
+  // The times of newer marks are those of a clock that may just have been set.
+  const knownUs = known.timeUs > 0 ? known.timeUs : (spans.at(-1)?.toUs ?? 0);
+  return { spans, gaps: gapsOf(table, spans, times, known.mark), knownUs, unclear };
 }
 
 const NOTHING: Gap['lacks'] = { all: 0, control: 0, data: 0 };
@@ -140,7 +157,7 @@ export type Found =
 
 export function findMark(
   table: RecordTable,
-  { spans, gaps, knownUs }: Extent,
+  { spans, gaps, knownUs, unclear }: Extent,
   times: Float64Array,
   when: When,
   nowUs: number,
@@ -153,6 +170,10 @@ export function findMark(
   if (timeUs < first.fromUs) return { ok: false, why: beginning(timeText(timeUs), first) };
   const inGap = gaps.find(({ fromUs, untilUs }) => timeUs > fromUs && timeUs < (untilUs ?? Infinity));
   if (inGap) return { ok: false, why: `${timeText(timeUs)} lies in a gap: ${gapText(inGap)}` };
+  const untold = unclear.find(({ fromUs, untilUs }) => timeUs > fromUs && timeUs < untilUs);
+  if (untold) return { ok: false, why: `${timeText(timeUs)} cannot be told: ${untoldText(untold, last.to)}` };
+  const isSet = knownUs > nowUs + CLOCK_NOISE_US;
+  if (isSet) return { ok: false, why: `${timeText(timeUs)} cannot be told: ${futureText(knownUs, last.to)}` };
   if (timeUs > knownUs) return { ok: false, why: `${timeText(timeUs)} ${notKnown(knownUs, last.to)}` };
   const span = spans.findLast(({ fromUs }) => fromUs <= timeUs) ?? first;
   let place = table.placeOf(span.to);
@@ -183,6 +204,21 @@ const beginning = (what: string, first: Span): string =>
 const notKnown = (knownUs: number, mark: number): string =>
   `lies behind ${timeText(knownUs)}, until when all that was written is known here: name a time up to then, or #${mark} for the newest state that is here`;
 
+/** Of a recording of which no clock is known it has no begin, and no end. */
+const stretchText = ({ fromUs, untilUs }: Unclear): string =>
+  `${fromUs > 0 ? `from ${timeText(fromUs)} ` : ''}${untilUs === Infinity ? 'on' : `to ${timeText(untilUs)}`}`;
+
+export function unclearText({ from, upTo, ...stretch }: UnclearMarks): string {
+  const marks = upTo > from && upTo < Infinity ? `, #${from + 1} to #${upTo}` : '';
+  return `times ${stretchText({ upTo, ...stretch })} cannot be told, for a clock was set: name marks there${marks}`;
+}
+
+const untoldText = (unclear: Unclear, newest: number): string =>
+  `a clock was set, and times ${stretchText(unclear)} are not known: name another, or a mark; the newest state that is here is #${newest}`;
+
+const futureText = (knownUs: number, newest: number): string =>
+  `what is recorded goes on until ${timeText(knownUs)}, so a clock was set: name a mark; the newest state that is here is #${newest}`;
+
 const LACKS: Readonly<Record<keyof Gap['lacks'], string>> = {
   all: 'were never recorded',
   control: 'have data and no control',
@@ -201,7 +237,8 @@ function lacksText({ first, last, lacks }: Gap): string {
 export function gapText(gap: Gap): string {
   const { first, last, fromUs, untilUs } = gap;
   const until = untilUs === null ? 'on' : `to ${timeText(untilUs)}`;
-  return `marks ${first} to ${last}, from ${timeText(fromUs)} ${until}, ${lacksText(gap)}`;
+  const from = fromUs > 0 ? `from ${timeText(fromUs)}` : 'from before the first time that is known';
+  return `marks ${first} to ${last}, ${from} ${until}, ${lacksText(gap)}`;
 }
 
 export const timeText = (us: number): string => new Date(Math.floor(us / 1000)).toISOString();

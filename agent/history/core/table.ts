@@ -3,12 +3,11 @@
  * of its data, of records of one mark the one that says more, and without those that a later generation voided.
  */
 import { dataView } from '../../base/bytes.ts';
+import type { ClockNote } from './clock.ts';
 import { decodeRecord, isEntry, RECORD, RECORD_KIND, type ControlRecord } from '../wire/record.ts';
 
-/** From this mark on the monitor's clock was so far ahead of the recorder's. */
-export interface ClockNote {
-  readonly mark: number;
-  readonly aheadUs: number;
+/** A session began there. */
+export interface SessionNote extends ClockNote {
   /** At that mark; 0 where an earlier program made the note. */
   readonly chain: bigint;
 }
@@ -41,7 +40,7 @@ export class RecordTable {
   readonly order: Uint32Array;
   /** Ascending. */
   readonly wholes: readonly WholePoint[];
-  readonly clocks: readonly ClockNote[];
+  readonly clocks: readonly SessionNote[];
   /** Marks of which there is data and no control, ascending. */
   readonly orphans: readonly number[];
   readonly #view: DataView;
@@ -125,7 +124,7 @@ export function buildTable(bytes: Uint8Array, hasSegment: (segment: number) => b
   const [entries, places] = [slotsFor(table, count), new Map<number, number>()];
   const images: number[] = [];
   let wholes: WholePoint[] = [];
-  let clocks: ClockNote[] = [];
+  let clocks: SessionNote[] = [];
   for (let record = 0; record < count; record++) {
     const kind = table.kind(record);
     const mark = table.mark(record);

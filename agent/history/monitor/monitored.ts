@@ -36,6 +36,8 @@ export interface Monitored {
   readonly end: RingPlace;
   /** Wall clock by which entries are stamped, ms. */
   readonly clockMs: number;
+  /** By how much that is ahead of one that is never set; null where nothing tells. */
+  readonly aheadMs: number | null;
   /** [HI9] What comes behind `end` is stamped later, by that clock. */
   readonly knownMs: number;
   /** Resolves with the present end, once all before it will outlive a crash. */

@@ -38,6 +38,10 @@ function journalMonitored(journal: SourceJournal, host: SessionHost): Monitored 
     get clockMs() {
       return host.machine.clock.wallMs();
     },
+    get aheadMs() {
+      const { clock } = host.machine;
+      return clock.wallMs() - clock.monotonicMs();
+    },
     get knownMs() {
       return Math.floor(host.machine.clock.wallMs());
     },

@@ -16,6 +16,7 @@ import type { SessionEvent } from '../../mirror/source/session-host.ts';
 import type { RingPlace } from '../../mirror/store/ring.ts';
 import { FRAME_KIND, type Frame, type FrameKind } from '../../mirror/wire/frame.ts';
 import { decodeRecordingState, encodeRecordHello, encodeTake, type RecordHello, type Take } from '../wire/greeting.ts';
+import { wasSet } from '../core/clock.ts';
 import { DataFolderWriter } from './data-folder.ts';
 import type { Follower } from './follower.ts';
 import type { LogCursor, Monitored } from './monitored.ts';
@@ -79,6 +80,8 @@ export class RecordSession implements Follower {
   #told = '';
   #isRefused = false;
   #gaps = 0;
+  /** Of the clock, as the session began. */
+  #aheadMs: number | null = null;
   /** All of the volumes is taken anew, whatever the recorder has. */
   #isJumped = false;
 
@@ -261,7 +264,11 @@ export class RecordSession implements Follower {
     const { prefix, isWhole } = decodeRecordingState(await answer);
     const { take, cursor } = await this.#meet(prefix, isWhole, present);
     await this.#openData(hello, ended);
-    control.send(FRAME_KIND.take, session, 0, 0, encodeTake({ ...take, clockMs: Math.round(monitored.clockMs) }));
+    const { mark, time } = monitored.end;
+    const newest = { mark, stampMs: Math.ceil(Number(time) / 1e6) };
+    this.#aheadMs = monitored.aheadMs;
+    const clockMs = Math.round(monitored.clockMs);
+    control.send(FRAME_KIND.take, session, 0, 0, encodeTake({ ...take, clockMs, newest }));
     this.#freed = cursor.place.position;
     this.#sent.begin(cursor.place);
     this.#kept = take.from.mark;
@@ -280,7 +287,7 @@ export class RecordSession implements Follower {
     prefix: Point,
     isWhole: boolean,
     present: RingPlace,
-  ): Promise<{ readonly take: Omit<Take, 'clockMs'>; readonly cursor: LogCursor }> {
+  ): Promise<{ readonly take: Omit<Take, 'clockMs' | 'newest'>; readonly cursor: LogCursor }> {
     if (isWhole && !this.#isJumped && prefix.mark <= present.mark) {
       const cursor = await this.#monitored.find(prefix);
       if (cursor) return { take: { how: 'replay', from: prefix }, cursor };
@@ -323,6 +330,7 @@ export class RecordSession implements Follower {
     if (!isDone) return;
     const { knownMs } = this.#monitored;
     const { mark } = this.#monitored.end;
+    if (this.#isClockSet()) return;
     while (this.#kept < mark && !isOver()) await sleep(this.#parts.machine, LOOK_MS);
     if (isOver()) return;
     control.send(FRAME_KIND.whole, 0, mark, 0, encodeKnown(knownMs));
@@ -342,7 +350,17 @@ export class RecordSession implements Follower {
   #tellKnown(): void {
     if (this.#state === 'away') return;
     const { end, knownMs } = this.#monitored;
+    if (this.#isClockSet()) return;
     this.#control?.send(FRAME_KIND.known, 0, end.mark, 0, encodeKnown(knownMs));
+  }
+
+  /** [HI6] How far it is ahead of the recorder's is found as a session begins: what it says would mean another time. */
+  #isClockSet(): boolean {
+    const { aheadMs } = this.#monitored;
+    this.#aheadMs ??= aheadMs;
+    if (aheadMs === null || this.#aheadMs === null || !wasSet(aheadMs, this.#aheadMs)) return false;
+    this.#end('the clock was set: how far it is ahead has to be found anew');
+    return true;
   }
 
   #frame({ kind, id }: Frame, body: Uint8Array): void {

@@ -1,7 +1,8 @@
 /** What one monitor sends, into its recording: over which connections, from where on, and how far it is kept. */
 import { DataFolderReader } from './data-folder.ts';
 import { storageFault } from './storage-fault.ts';
-import { clockAhead, CLOCK_NOISE_US } from '../core/clock.ts';
+import { aheadAt, clockAhead, CLOCK_NOISE_US, clockNote, wasSet } from '../core/clock.ts';
+import { unclearText } from '../core/spans.ts';
 import { kinship, short } from '../../mirror/core/generation.ts';
 import { decodeKnown } from '../../mirror/link/greeting.ts';
 import type { Peer } from '../../mirror/target/session.ts';
@@ -10,7 +11,7 @@ import { isRecording, readHead } from '../store/files.ts';
 import { KnownUntil } from '../store/known.ts';
 import { Recording, type Retention } from '../store/recording.ts';
 import { restoreFrom, type Restored } from '../store/restore-from.ts';
-import { decodeTake, encodeRecordingState, type RecordHello } from '../wire/greeting.ts';
+import { decodeTake, encodeRecordingState, type RecordHello, type Take } from '../wire/greeting.ts';
 
 export interface IntakeOptions {
   readonly folder: string;
@@ -22,6 +23,8 @@ export interface IntakeOptions {
   readonly retention: Retention;
   readonly log: (line: string) => void;
   readonly nowMs: () => number;
+  /** Of a clock that is never set. */
+  readonly steadyMs: () => number;
 }
 
 const GONE = 'it was gone before it was answered';
@@ -49,6 +52,8 @@ export class Intake {
   #wholeAt = 0;
   /** By how much the monitor's clock is ahead. */
   #aheadUs = 0;
+  /** Of our own clock, as the session began. */
+  #ownAheadMs = 0;
   /** [OS7] Null: data comes over links. */
   #dataFolder: DataFolderReader | null = null;
   #restored: Restored | null = null;
@@ -187,6 +192,7 @@ export class Intake {
   look(): void {
     const { recording } = this;
     recording.look();
+    if (this.#isTaking && wasSet(this.#ownAhead(), this.#ownAheadMs)) return this.#trip('the recorder’s clock was set');
     if (this.#dataFolder === null || !this.#isTaking) return;
     const isFull = (): boolean => recording.pendingBytes > PENDING_BYTES_MAX;
     // A crash may take now what is removed there: the monitor keeps it until it is durable here.
@@ -229,7 +235,11 @@ export class Intake {
       return null;
     }
     if (kind === FRAME_KIND.known) {
-      this.#known.come(id, decodeKnown(body) * 1000 - this.#aheadUs);
+      if (wasSet(this.#ownAhead(), this.#ownAheadMs)) return 'the recorder’s clock was set';
+      const timeUs = decodeKnown(body) * 1000 - this.#aheadUs;
+      // Of what has not been yet nobody knows anything: its clock goes faster, or was set just now.
+      if (timeUs > this.#options.nowMs() * 1000 + CLOCK_NOISE_US) return null;
+      this.#known.come(id, timeUs);
       this.progress();
       return null;
     }
@@ -237,7 +247,8 @@ export class Intake {
   }
 
   #begin(body: Uint8Array): string | null {
-    const { how, from, clockMs } = decodeTake(body);
+    const take = decodeTake(body);
+    const { how, from } = take;
     const { recording } = this;
     const { mark, chain } = recording.standing;
     if (how === 'replay' && (from.mark !== mark || from.chain !== chain))
@@ -252,9 +263,7 @@ export class Intake {
       if (how === 'base' && !recording.isWhole) recording.fill(from.mark);
       recording.startAt(from.mark, from.chain);
     }
-    const aheadMs = Math.round(clockAhead(clockMs, this.#askedMs, this.#options.nowMs()));
-    recording.clock(from, BigInt(aheadMs) * 1_000_000n);
-    this.#aheadUs = Math.abs(aheadMs * 1000) < CLOCK_NOISE_US ? 0 : aheadMs * 1000;
+    this.#noteClock(take);
     this.#wholeAt = how === 'replay' ? 0 : Infinity;
     this.#known.begin();
     this.#isTaking = true;
@@ -266,6 +275,34 @@ export class Intake {
     for (const peer of this.#peers) peer.resume();
     for (const next of this.#early.splice(0)) next();
     return null;
+  }
+
+  /** [HI6] */
+  #noteClock({ from, clockMs, newest = { mark: from.mark, stampMs: clockMs } }: Take): void {
+    const { recording } = this;
+    const nowMs = this.#options.nowMs();
+    this.#ownAheadMs = this.#ownAhead();
+    const aheadMs = Math.round(clockAhead(clockMs, this.#askedMs, nowMs));
+    recording.clock(from, BigInt(aheadMs) * 1_000_000n);
+    const { mark, timeUs } = this.#known.until;
+    const note = clockNote(recording.clocks, {
+      mark: from.mark,
+      aheadUs: aheadMs * 1000,
+      newest: newest.mark,
+      stampAheadUs: (newest.stampMs - clockMs) * 1000,
+      nowUs: nowMs * 1000,
+      known: { mark, timeUs: timeUs > 0 ? timeUs : recording.timeOf(mark) },
+    });
+    if (note) recording.noteClock(note);
+    this.#aheadUs = aheadAt(recording.clocks, Infinity);
+    if (!note?.unclear) return;
+    const seconds = (this.#aheadUs / 1e6).toFixed(0);
+    const what = `its clock was set, or ours: it is ${seconds} s ahead of ours now`;
+    this.#options.log(`${what}; ${unclearText({ from: note.mark, ...note.unclear })}`);
+  }
+
+  #ownAhead(): number {
+    return this.#options.nowMs() - this.#options.steadyMs();
   }
 
   /** Why it can be no monitor of this recording, or null. */

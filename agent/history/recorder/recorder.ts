@@ -140,6 +140,7 @@ export class Recorder {
       retention,
       log: (line) => log(`${monitor}: ${line}`),
       nowMs: () => systemClock.wallMs(),
+      steadyMs: () => systemClock.monotonicMs(),
     });
     this.#intakes.set(monitor, opening);
     try {

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { AgentError } from '../../base/errors.ts';
+import type { ClockNote } from '../core/clock.ts';
 import { HISTORY_VERSION } from '../wire/layout.ts';
 import { checkedText, textOf } from './checked-text.ts';
 
@@ -54,6 +55,11 @@ export interface RecordingHead {
    * does not see the words in those behind them. Left out in one that an earlier program made.
    */
   readonly branches?: readonly { readonly segment: number; readonly until: number }[];
+  /**
+   * [HI6] How far the monitor's clock was ahead behind which marks, and where that is not clear: of the base's mark, and of all behind
+   * it. Left out in one that an earlier program made: the words of its sessions say it, if none is lost.
+   */
+  readonly clocks?: readonly ClockNote[];
 }
 
 const HEAD = 'head';

@@ -6,7 +6,8 @@ import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { setImmediate as breath } from 'node:timers/promises';
 import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
-import { aheadUs, type Span } from '../core/spans.ts';
+import { aheadAt, type ClockNote } from '../core/clock.ts';
+import type { Span } from '../core/spans.ts';
 import type { RecordTable } from '../core/table.ts';
 import { putSums } from './base-sums.ts';
 import { basePath, controlPath, dataPath, flushFolder, sumsPath, writeHead, type Base } from './files.ts';
@@ -50,7 +51,14 @@ export async function foldTo(loaded: Loaded, mark: number, current: number, span
   const { folder, table, times, head } = loaded;
   const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
   const sums = head.base.sums === true ? { sums: true as const } : {};
-  const base: Base = { mark, timeUs, over: head.base.over, clock: clockAt(table, mark), state: 'folding', ...sums };
+  const base: Base = {
+    mark,
+    timeUs,
+    over: head.base.over,
+    clock: clockAt(table, loaded.clocks, mark),
+    state: 'folding',
+    ...sums,
+  };
   const isNews = JSON.stringify(base.clock) !== JSON.stringify(head.base.clock);
   if (mark > head.base.mark || mark > head.base.over || isNews) await bring(loaded, base);
   const removed: number[] = [];
@@ -103,13 +111,13 @@ async function bring(loaded: Loaded, base: Base): Promise<void> {
 
 const brought = (base: Base): Base => ({ ...base, over: base.mark, state: 'whole' });
 
-function clockAt(table: RecordTable, mark: number): NonNullable<Base['clock']> {
+function clockAt(table: RecordTable, clocks: readonly ClockNote[], mark: number): NonNullable<Base['clock']> {
   let chain = table.clocks.findLast((note) => note.mark === mark)?.chain ?? 0n;
   for (let place = table.placeOf(mark - 1) + 1; place <= table.placeOf(mark); place++) {
     const record = table.record(table.order[place] ?? 0);
     if (isEntry(record.kind)) ({ chain } = record);
   }
-  return { aheadUs: aheadUs(table, mark), chain: chain.toString(16) };
+  return { aheadUs: aheadAt(clocks, mark), chain: chain.toString(16) };
 }
 
 /** Neighbouring blocks in one piece, of a MiB at most. */

@@ -16,20 +16,19 @@ export interface Known {
   readonly isOpen: boolean;
 }
 
-/** Of a recording that is just made, and of a file that does not hold. */
+/** Of a recording that is just made, and of a file that is not there, or does not hold. */
 export const NOTHING_KNOWN: Known = { mark: 0, timeUs: 0, isOpen: false };
 
 export const knownPath = (folder: string): string => join(folder, 'known');
 
 export const knownText = (known: Known): string => checkedText(known);
 
-/** Null where there is none: a recording from before there was such a word. */
-export function readKnown(folder: string): Known | null {
+export function readKnown(folder: string): Known {
   let text: string;
   try {
     text = readFileSync(knownPath(folder), 'utf8');
   } catch {
-    return null;
+    return NOTHING_KNOWN;
   }
   const json = textOf(text);
   return json === null ? NOTHING_KNOWN : (JSON.parse(json) as Known);
@@ -39,7 +38,7 @@ export function readKnown(folder: string): Known | null {
 export class KnownUntil {
   readonly #folder: string;
   readonly #log: (line: string) => void;
-  #known: Known | null;
+  #known: Known;
   #word: Omit<Known, 'isOpen'> | null = null;
   #next: Known | null = null;
   #writing: Promise<void> | null = null;
@@ -51,10 +50,15 @@ export class KnownUntil {
     this.#known = readKnown(folder);
   }
 
+  /** As far as it is noted. */
+  get until(): Known {
+    return this.#known;
+  }
+
   /** A session takes. */
   begin(): void {
     this.#word = null;
-    if (this.#known) this.#put({ ...this.#known, isOpen: true });
+    this.#put({ ...this.#known, isOpen: true });
   }
 
   /** The monitor says that nothing beyond the mark was written until then. One that waits is kept: a later one may wait for ever. */
@@ -67,22 +71,22 @@ export class KnownUntil {
     const word = this.#word;
     if (!word || word.mark > upTo) return;
     this.#word = null;
-    this.#put({ mark: word.mark, timeUs: Math.max(word.timeUs, this.#known?.timeUs ?? 0), isOpen: true });
+    this.#put({ mark: word.mark, timeUs: Math.max(word.timeUs, this.#known.timeUs), isOpen: true });
   }
 
   /** Marks beyond it are void. */
   cut(until: number): void {
-    if (this.#known && this.#known.mark > until) this.#put({ ...this.#known, mark: until });
+    if (this.#known.mark > until) this.#put({ ...this.#known, mark: until });
   }
 
   /** Another generation goes on from there: it may have written by another clock, and before that time. Durable before its marks count. */
   turn(): void {
-    if (this.#known && this.#known.timeUs > 0) this.#put({ ...this.#known, timeUs: 0 });
+    if (this.#known.timeUs > 0) this.#put({ ...this.#known, timeUs: 0 });
   }
 
   end(): void {
     this.#word = null;
-    if (this.#known?.isOpen === true) this.#put({ ...this.#known, isOpen: false });
+    if (this.#known.isOpen) this.#put({ ...this.#known, isOpen: false });
   }
 
   async settled(): Promise<void> {

@@ -1,6 +1,7 @@
 /** What a recording holds, as anybody may read it while it grows: its records in order, and what of it can be restored. */
 import { closeSync, fstatSync, readSync } from 'node:fs';
-import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
+import type { ClockNote } from '../core/clock.ts';
+import { correctedTimes, extentOf, type Extent, type UnclearMarks } from '../core/spans.ts';
 import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
 import {
@@ -24,6 +25,8 @@ export interface Loaded {
   /** Of the table's order, corrected: microseconds since 1970 by the recorder's clock. */
   readonly times: Float64Array;
   readonly segments: readonly SegmentFacts[];
+  /** [HI6] Ascending. */
+  readonly clocks: readonly ClockNote[];
   /** What of it is damaged, in words. */
   readonly damage: readonly string[];
 }
@@ -69,6 +72,8 @@ interface SegmentsRead {
   /** The last that was read, though it may be gone. */
   readonly newest: number;
   readonly damage: readonly string[];
+  /** Frames are missing between others, or at the end of what is no last segment. */
+  readonly lacksControl: boolean;
 }
 
 /** What a fold removes between the listing and here is left out. */
@@ -79,11 +84,15 @@ function readSegments(folder: string, most: number): SegmentsRead {
   const all = [...new Set([...control, ...data])].sort((a, b) => a - b);
   const some = all.slice(0, most);
   const segments: SegmentsRead['segments'][number][] = [];
+  let [lacksControl, sequence] = [false, 0];
   for (const segment of some) {
     const read = control.has(segment) ? readControl(folder, segment, segment === all.at(-1), damage) : null;
     const size = data.has(segment) ? sizeOf(dataPath(folder, segment)) : null;
     if (size === null) data.delete(segment);
     if (!read && size === null) continue;
+    lacksControl ||=
+      !read || read.isDamaged || (sequence > 0 && read.frames > 0 && read.firstSequence !== sequence + 1);
+    sequence = read?.lastSequence ?? 0;
     segments.push({
       segment,
       controlBytes: read?.bytes ?? 0,
@@ -94,10 +103,10 @@ function readSegments(folder: string, most: number): SegmentsRead {
       records: [...(read?.records ?? []), ...(!read || read.isDamaged ? [placesIn(folder, segment)] : [])],
     });
   }
-  return { segments, data, newest: some.at(-1) ?? 0, damage };
+  return { segments, data, newest: some.at(-1) ?? 0, damage, lacksControl };
 }
 
-function assembled(folder: string, head: RecordingHead, known: Known | null, read: SegmentsRead): Loaded {
+function assembled(folder: string, head: RecordingHead, known: Known, read: SegmentsRead): Loaded {
   const { base, branches = [] } = head;
   const pieces: Uint8Array[] = base.clock ? [clockAt(base.mark, base.clock)] : [];
   let count = pieces.length;
@@ -113,10 +122,36 @@ function assembled(folder: string, head: RecordingHead, known: Known | null, rea
     if (segment > read.newest) pieces.push(encodedRecord({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
   }
   const table = buildTable(joined(pieces), (segment) => read.data.has(segment));
-  const times = correctedTimes(table, base.timeUs);
-  const extent = extentOf(table, basePoint(head, table), times, known);
-  return { folder, head, table, times, extent, segments, damage: read.damage };
+  const clocks = clocksOf(head, table, read.lacksControl);
+  const times = correctedTimes(table, base.timeUs, clocks, known);
+  const extent = extentOf(table, basePoint(head, table), times, known, clocks.flatMap(unclearIn));
+  const damage = [...read.damage, ...missingFiles(folder, table, base.mark, segments)];
+  return { folder, head, table, times, extent, segments, clocks, damage };
 }
+
+/** One of a segment's two files, where that says anything that is not in the base: a fold removes one behind the other. */
+function missingFiles(folder: string, table: RecordTable, mark: number, segments: readonly SegmentFacts[]): string[] {
+  return segments.flatMap(({ segment, controlBytes, dataBytes, recordFrom, recordTo }) => {
+    const path = controlBytes === 0 ? controlPath(folder, segment) : dataBytes === 0 ? dataPath(folder, segment) : null;
+    if (path === null || isThere(path)) return [];
+    const names = (record: number): boolean =>
+      table.mark(record) > mark && (controlBytes === 0 || !table.isComplete(record));
+    for (let record = recordFrom; record < recordTo; record++) {
+      if (names(record)) return [`${path} is gone: what it said is missing, marks of it are gaps`];
+    }
+    return [];
+  });
+}
+
+/** Without a list of them one may have been said where control is lost. */
+function clocksOf(head: RecordingHead, table: RecordTable, lacksControl: boolean): readonly ClockNote[] {
+  if (head.clocks) return head.clocks;
+  const said = table.clocks.map(({ mark, aheadUs }) => ({ mark, aheadUs }));
+  const unclear = { upTo: Infinity, fromUs: 0, untilUs: Infinity };
+  return lacksControl ? [{ mark: 0, aheadUs: 0, unclear }, ...said] : said;
+}
+
+const unclearIn = ({ mark, unclear }: ClockNote): UnclearMarks[] => (unclear ? [{ from: mark, ...unclear }] : []);
 
 /**
  * What is being folded can be restored from where it will be. Null where an entry is not at hand that the base files may not have:
@@ -153,7 +188,9 @@ interface ControlRead {
   readonly records: Uint8Array[];
   readonly bytes: number;
   readonly end: number;
+  readonly firstSequence: number;
   readonly lastSequence: number;
+  readonly frames: number;
   readonly isDamaged: boolean;
 }
 
@@ -163,7 +200,7 @@ function readControl(folder: string, segment: number, isLast: boolean, damage: s
   const bytes = readAll(path);
   if (bytes === null) return null;
   const records: Uint8Array[] = [];
-  let [at, end, lastSequence, isDamaged] = [0, 0, 0, false];
+  let [at, end, firstSequence, lastSequence, isDamaged] = [0, 0, 0, 0, false];
   while (at + CONTROL_FRAME.bytes <= bytes.length) {
     const frame = readControlFrame(bytes, at);
     if (!frame || frame.segment !== segment) {
@@ -172,20 +209,21 @@ function readControl(folder: string, segment: number, isLast: boolean, damage: s
     }
     if (at !== end) {
       isDamaged = true;
-      damage.push(`${path} is damaged from byte ${end} to ${at}: the marks there are missing`);
+      damage.push(`${path} is damaged from byte ${end} to ${at}: what it said there is missing, marks of it are gaps`);
     }
     const from = at + CONTROL_FRAME.bytes;
     at = from + frame.count * RECORD.bytes;
     records.push(bytes.subarray(from, at));
     end = at;
+    if (records.length === 1) firstSequence = frame.sequence;
     lastSequence = frame.sequence;
   }
   // A torn end is what a crash leaves, in the last one.
   if (end < bytes.length && !isLast) {
     isDamaged = true;
-    damage.push(`${path} is damaged from byte ${end} on: the marks there are missing`);
+    damage.push(`${path} is damaged from byte ${end} on: what it said there is missing, marks of it are gaps`);
   }
-  return { records, bytes: bytes.length, end, lastSequence, isDamaged };
+  return { records, bytes: bytes.length, end, firstSequence, lastSequence, frames: records.length, isDamaged };
 }
 
 /** The places of the data in a segment, by its headers alone. */
@@ -223,6 +261,8 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
   }
   return all;
 }
+
+const isThere = (path: string): boolean => sizeOf(path) !== null;
 
 function sizeOf(path: string): number | null {
   const fd = openIfThere(path);

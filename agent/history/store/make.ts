@@ -38,7 +38,7 @@ export function formatRecording({ folder, monitor, volumes, generation, keepsBas
   const state = keepsBase ? 'filling' : 'none';
   if (keepsBase) emptyBase(folder, volumes);
   const base: Base = { mark: 0, timeUs: 0, over: 0, state, ...(keepsBase ? { sums: true } : {}) };
-  writeHead(folder, { version: HISTORY_VERSION, monitor, volumes, generation, base, branches: [] });
+  writeHead(folder, { version: HISTORY_VERSION, monitor, volumes, generation, base, branches: [], clocks: [] });
   if (keepsBase) writeFileSync(knownPath(folder), knownText(NOTHING_KNOWN), { mode: 0o600, flush: true });
 }
 

@@ -28,6 +28,7 @@ import {
   type Base,
   type RecordingHead,
 } from './files.ts';
+import type { ClockNote } from '../core/clock.ts';
 import { writeAll } from './append.ts';
 import { putSumsBehind } from './base-sums.ts';
 import { finishFold, foldOldest } from './fold.ts';
@@ -131,13 +132,24 @@ export class Recording {
       const head = readHead(folder);
       checkOwner(head, options);
       if (head.base.state === 'folding') await finishFold(folder);
-      const recording = new Recording(options, lock, loadRecording(folder));
+      const loaded = loadRecording(folder);
+      const recording = new Recording(options, lock, loaded);
+      if (head.clocks === undefined) recording.#listClocks(loaded.clocks);
       if (keepsBase) makeReserve(folder, recording.#segmentBytes);
       return recording;
     } catch (error) {
       closeSync(lock);
       throw error;
     }
+  }
+
+  /** Of a recording that an earlier program made. */
+  #listClocks(clocks: readonly ClockNote[]): void {
+    const [mark, nowUs] = [this.#joiner.prefix.mark, this.#options.nowMs() * 1000];
+    const listed = clocks.map(({ unclear, ...note }) =>
+      unclear ? { ...note, unclear: { upTo: mark, fromUs: 0, untilUs: nowUs } } : note,
+    );
+    this.#setHead({ ...this.#head, clocks: listed });
   }
 
   get folder(): string {
@@ -245,6 +257,26 @@ export class Recording {
   clock({ mark, chain }: Joiner['prefix'], aheadNs: bigint): void {
     this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.clock, mark, chain, time: aheadNs });
     this.#start();
+  }
+
+  get clocks(): readonly ClockNote[] {
+    return this.#head.clocks ?? [];
+  }
+
+  /** [HI6] Kept beside the base: no record of many says it, so none can be lost. While nothing is being written. */
+  noteClock(note: ClockNote): void {
+    const { base } = this.#head;
+    const clocks = [...this.clocks, note];
+    // What a fold has left behind.
+    const isOver = ({ unclear }: ClockNote, i: number): boolean =>
+      (clocks[i + 1]?.mark ?? Infinity) <= base.mark && (unclear?.untilUs ?? 0) < base.timeUs;
+    this.#setHead({ ...this.#head, clocks: clocks.filter((one, i) => !isOver(one, i)) });
+  }
+
+  /** When this mark was given. */
+  timeOf(mark: number): number {
+    const { table, times, head } = loadRecording(this.folder);
+    return times[table.placeOf(mark)] ?? head.base.timeUs;
   }
 
   /** Control: `RECORD`s. Answers what is wrong with them, or null. */
@@ -493,7 +525,8 @@ export class Recording {
       ...branches.filter(({ segment }) => segment > oldest),
       { segment: this.#segment.number, until },
     ];
-    this.#setHead({ ...this.#head, generation, ...(more ? { branches: more } : {}) });
+    const clocks = this.clocks.filter(({ mark }) => mark <= until);
+    this.#setHead({ ...this.#head, generation, clocks, ...(more ? { branches: more } : {}) });
   }
 
   /** The base files are what this mark and all behind it stand on. */

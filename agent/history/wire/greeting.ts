@@ -48,6 +48,8 @@ export interface Take {
   readonly from: Point;
   /** The monitor's clock, ms since 1970: between the recorder's word and this it was read. */
   readonly clockMs: number;
+  /** The newest mark that is given by then, and its stamp, ms. Left out by an earlier program. */
+  readonly newest?: { readonly mark: number; readonly stampMs: number };
 }
 
 export const encodeRecordHello = (hello: RecordHello): Uint8Array =>
@@ -89,11 +91,19 @@ export function decodeRecordingState(body: Uint8Array): RecordingState {
   return { prefix: pointOf(from, 'prefix'), isWhole: flag(from, 'isWhole') };
 }
 
-export const encodeTake = ({ how, from, clockMs }: Take): Uint8Array => encode({ how, from: point(from), clockMs });
+export const encodeTake = ({ how, from, clockMs, newest }: Take): Uint8Array =>
+  encode({
+    how,
+    from: point(from),
+    clockMs,
+    ...(newest ? { newestMark: newest.mark, newestStampMs: newest.stampMs } : {}),
+  });
 
 /** Throws a GreetingError. */
 export function decodeTake(body: Uint8Array): Take {
   const from = parse(body);
   const how = word(from, 'how', ['replay', 'changed', 'base']);
-  return { how, from: pointOf(from, 'from'), clockMs: count(from, 'clockMs') };
+  const take = { how, from: pointOf(from, 'from'), clockMs: count(from, 'clockMs') };
+  if (from['newestMark'] === undefined) return take;
+  return { ...take, newest: { mark: count(from, 'newestMark'), stampMs: count(from, 'newestStampMs') } };
 }

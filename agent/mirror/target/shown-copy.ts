@@ -75,6 +75,10 @@ export class ShownCopy {
     return Math.max(this.#parts.wallMs(), Number(this.#parts.log.end.time / 1_000_000n));
   }
 
+  get aheadMs(): number | null {
+    return null;
+  }
+
   get knownMs(): number {
     return this.#parts.log.knownMs;
   }

@@ -1,5 +1,5 @@
 /** [HI9] Until when all that was written is known: what is written, when, and what is made of it. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
 import { findMark, gapText, type Found } from '../../../agent/history/core/spans.ts';
@@ -63,11 +63,21 @@ test('a time is known when all up to the mark of its word is here, and up to the
   expect(world.said).toEqual([]);
 });
 
-test('a damaged word is none at all; a recording from before there was one answers as it did', async () => {
-  const { world } = await made();
+test('a word that is damaged, gone, or no file is none at all: nothing is known behind what is here', async () => {
+  const { world, known } = await made();
   expect(found(world, 5000)).toMatchObject({ ok: false });
-  writeFileSync(knownPath(world.folder), '00000000 {"mark":20,"timeUs":9e15,"isOpen":true}\n');
-  expect(found(world, 5000)).toMatchObject({ ok: false });
-  rmSync(knownPath(world.folder));
+  known.begin();
+  known.come(20, START_US + 5_000_000);
+  known.reached(20);
+  await known.settled();
   expect(found(world, 5000)).toMatchObject({ ok: true, mark: 20 });
+  writeFileSync(knownPath(world.folder), '00000000 {"mark":20,"timeUs":9e15,"isOpen":true}\n');
+  const none = { ok: false, why: expect.stringMatching(/ lies behind .* or #20 for the newest/) };
+  expect(found(world, 5000)).toMatchObject(none);
+  rmSync(knownPath(world.folder));
+  expect(found(world, 5000)).toMatchObject(none);
+  mkdirSync(knownPath(world.folder));
+  expect(found(world, 5000)).toMatchObject(none);
+  const last = loadRecording(world.folder).extent.spans.at(-1)?.toUs ?? 0;
+  expect(found(world, (last - START_US) / 1000)).toMatchObject({ ok: true, mark: 20 });
 });

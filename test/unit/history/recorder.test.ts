@@ -136,6 +136,7 @@ test('data that overtakes the word that says what comes is taken behind it', asy
     retention: { hours: 0, bytes: 0 },
     log: () => {},
     nowMs: () => 1,
+    steadyMs: () => 1,
   });
   ends.push(async () => intake.close());
   let kept = -1;

@@ -29,7 +29,7 @@ function found(records: readonly Partial<ControlRecord>[], when: When): number |
   const table = buildTable(bytes, () => true);
   const base = { mark: 0, timeUs: NOON_US };
   const times = correctedTimes(table, NOON_US);
-  const result = findMark(table, extentOf(table, base, times), times, when, NOW_US);
+  const result = findMark(table, extentOf(table, base, times, { mark: 0, timeUs: NOW_US }), times, when, NOW_US);
   return result.ok ? result.mark : result.why;
 }
 const at = (afterUs: number): When => ({ timeUs: NOON_US + afterUs });
