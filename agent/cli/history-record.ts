@@ -9,7 +9,9 @@ import { Recorder } from '../history/recorder/recorder.ts';
 import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { Recording, type Retention } from '../history/store/recording.ts';
 import { systemClock } from '../platform/clock.ts';
+import { tuneForData } from '../platform/engine.ts';
 import { createLog, logLevel } from '../platform/log.ts';
+import { keepFreedMemory } from '../platform/native.ts';
 import { loadHistory, loadHistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
 import { parse } from './history-open.ts';
@@ -24,6 +26,8 @@ export async function record(argv: string[]): Promise<number> {
   const { values } = parseArgs({ args: argv, options: { config: { type: 'string' } } });
   if (values.config === undefined) throw usageError('history', '--config is missing');
   const settings = loadHistory(values.config);
+  keepFreedMemory();
+  tuneForData();
   const { name, address, store, retention, logFolder, controlSocket } = settings;
   const log = createLog(name, process.stderr.isTTY, logLevel(process.env['STILLBEAT_LOG']));
   const keys = new MirrorKeys({ keyFile: settings.keyFile, exportKeyFile: null });

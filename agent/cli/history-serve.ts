@@ -6,6 +6,8 @@ import { State } from '../history/store/state.ts';
 import { OverlayRoom } from '../history/serve/overlay.ts';
 import { StateVolume } from '../history/serve/state-volume.ts';
 import { NbdServer, type NbdEndpoint } from '../nbd/server.ts';
+import { tuneForData } from '../platform/engine.ts';
+import { keepFreedMemory } from '../platform/native.ts';
 import { parseEndpoint } from '../settings/address.ts';
 import { sizeBytes } from './arguments.ts';
 import { usageError } from './commands.ts';
@@ -25,6 +27,8 @@ export async function serve(argv: string[]): Promise<number> {
   const listen = endpointOf(values.listen ?? LISTEN_DEFAULT);
   const room = values.overlay === undefined ? null : roomOf(values.overlay);
   const folders = foldersOf(values);
+  keepFreedMemory();
+  tuneForData();
   const states: State[] = [];
   const volumes: StateVolume[] = [];
   const said: string[] = [];

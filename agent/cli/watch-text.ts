@@ -5,6 +5,7 @@ import { columnsOf, padEnd, padStart, type Paint } from '../demo/terminal.ts';
 import { eventText } from '../view/event-text.ts';
 import { spansOf } from '../view/spans.ts';
 import { bytesText, countText, durationText, msText, rateText, shareText } from '../view/units.ts';
+import { isLosing } from '../view/verdict.ts';
 import { wayOf } from '../view/ways.ts';
 
 const RANGE_MS = 300_000;
@@ -115,7 +116,7 @@ function peerLine(now: NowView, index: number, room: Room, paint: Paint): string
     rateText(figures?.outPerS),
     rateText(figures?.inPerS),
     waiting === 0 ? '0' : `${countText(waiting)} ${bytesText(figures?.waitingBytes)}`,
-    lost === 0 ? '0' : paint.red(countText(lost)),
+    isLosing(figures) ? paint.red(countText(lost)) : countText(lost),
   ];
   return cells(texts, room);
 }

@@ -52,7 +52,7 @@ export function nowView(
   const { cluster, node, version, pid, vnic, primary, storage, peers, queues } = status;
   return {
     atMs: moment.atMs,
-    verdict: verdict(status),
+    verdict: verdict(status, moment),
     about: {
       cluster,
       node,

@@ -3,6 +3,7 @@
  *
  * `bad`: packets cannot go somewhere. `warn`: they go, and something that they may need next is not as it should be.
  */
+import type { Moment, PeerMoment } from './figures.ts';
 import type { PeerStatus, StatusView } from './status.ts';
 import { listText } from './units.ts';
 
@@ -24,12 +25,18 @@ const bad = (text: string): Fault => ({ level: 'bad', text });
 const warn = (text: string): Fault => ({ level: 'warn', text });
 const names = (peers: readonly PeerStatus[]): string => listText(peers.map(({ node }) => node));
 
-export function verdict(status: StatusView): Verdict {
+/** `moment`: what happened since the status before. What was lost earlier is no fault of now. */
+export function verdict(status: StatusView, moment: Pick<Moment, 'peers'>): Verdict {
   if (status.switch !== 'answering') {
     const headline = 'The agent’s switch thread does not answer: nothing is known of the peers';
     return { level: 'bad', headline, faults: [bad(headline), ...storageFaults(status)] };
   }
-  const faults = [...pathFaults(status), ...storageFaults(status), ...otherFaults(status)];
+  const faults = [
+    ...pathFaults(status),
+    ...lossFaults(status, moment),
+    ...storageFaults(status),
+    ...otherFaults(status),
+  ];
   faults.sort((one, other) => (one.level === other.level ? 0 : one.level === 'bad' ? -1 : 1));
   const [first] = faults;
   if (!first) return { level: 'good', headline: goodText(status), faults };
@@ -58,6 +65,15 @@ function pathFaults({ peers, primary }: StatusView): Fault[] {
   for (const { node, override } of set) faults.push(warn(`An operator holds ${node} on ${override}`));
   return faults;
 }
+
+function lossFaults({ peers }: StatusView, moment: Pick<Moment, 'peers'>): Fault[] {
+  const losing = peers.filter(({ node }) => isLosing(moment.peers[node]));
+  return losing.length > 0 ? [warn(`Packets from ${names(losing)} are being lost`)] : [];
+}
+
+/** Whether packets from the peer were lost since the moment before. */
+export const isLosing = (figures: PeerMoment | undefined): boolean =>
+  figures !== undefined && figures.lost + figures.tooOld > 0;
 
 function storageFaults({ storage, peers, primary }: StatusView): Fault[] {
   const faults: Fault[] = [];

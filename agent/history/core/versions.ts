@@ -46,20 +46,31 @@ export class Versions {
 
   /** The range from `from` to `to` in pieces, ascending, neighbours of one record joined. */
   pieces(volume: number, from: number, to: number): Piece[] {
-    const pieces: Piece[] = [];
+    const pieces: { record: number; from: number; to: number }[] = [];
+    let last = { record: NaN, from: 0, to: 0 };
     const put = (record: number, start: number, end: number): void => {
-      const last = pieces.at(-1);
-      if (last && last.record === record && last.to === start) pieces[pieces.length - 1] = { ...last, to: end };
-      else pieces.push({ record, from: start, to: end });
+      if (last.record === record && last.to === start) last.to = end;
+      else pieces.push((last = { record, from: start, to: end }));
     };
     for (let block = Math.floor(from / VERSION_BYTES); block * VERSION_BYTES < to; block++) {
       const start = Math.max(from, block * VERSION_BYTES);
       const end = Math.min(to, (block + 1) * VERSION_BYTES);
       const node = this.#newest(volume, block);
-      if (node < 0) put(-1, start, end);
+      const newest = node < 0 ? -1 : (this.#records[node] ?? -1);
+      // Mostly all of a block is of one record.
+      if (newest < 0 || this.#covers(newest, start, end)) put(newest, start, end);
       else this.#cover(node, start, end, put);
     }
     return pieces;
+  }
+
+  isTouched(volume: number, block: number): boolean {
+    return this.#newest(volume, block) >= 0;
+  }
+
+  #covers(record: number, start: number, end: number): boolean {
+    const first = this.#table.offset(record);
+    return first <= start && first + this.#table.length(record) >= end;
   }
 
   /** The range by its newest record, what that leaves by those before: a chain may be long, so not by recursion. */

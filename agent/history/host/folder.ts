@@ -39,4 +39,5 @@ function headOf(folder: string): RecordingHead | null {
 }
 
 /** What a crash leaves of a recording that was just being made. */
-const isPartOf = (name: string): boolean => NOT_OURS.has(name) || name === 'head.new' || /^base-\d+$/.test(name);
+const isPartOf = (name: string): boolean =>
+  NOT_OURS.has(name) || name === 'head.new' || /^base-\d+(\.sums)?$/.test(name);

@@ -12,8 +12,8 @@ export interface LogCursor {
   /** Behind the last entry that was taken. */
   readonly place: RingPlace;
   readonly isAtEnd: boolean;
-  /** The next entries that are at hand, up to about `bytesMax`; null when there are none. */
-  take(bytesMax: number): Batch | null;
+  /** The next entries that are at hand, up to about `bytesMax`; null when there are none. Borrowed: for this turn of the event loop. */
+  take(bytesMax: number, isBorrowed: true): Batch | null;
   /** The same, wherever they are; null at the end. Rejects when they cannot be had. */
   load(bytesMax: number): Promise<Batch | null>;
 }

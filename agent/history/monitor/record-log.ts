@@ -170,7 +170,7 @@ export class RecordLog implements Follower {
     const [recording, cursor] = [this.#recording, this.#cursor];
     if (!recording || !cursor || this.#isLoading) return;
     while (recording.pendingBytes < PENDING_BYTES_MAX) {
-      const batch = cursor.take(BATCH_BYTES);
+      const batch = cursor.take(BATCH_BYTES, true);
       if (!batch) break;
       this.#put(recording, cursor, batch.bytes);
     }

@@ -102,10 +102,17 @@ export class RecordSession implements Follower {
     this.#changed.mark(volume, offset, length);
   }
 
+  /** What is little waits for more, or for `#look`: each frame costs both sides as much as some writes do. */
   progress(): void {
     this.#letGoIfBehind();
     if (this.#state === 'recording' && this.#changed.count > 0 && this.#kept === this.#monitored.end.mark)
       this.#restartChanged();
+    const sent = this.#cursor?.place.position ?? Infinity;
+    if (this.#monitored.end.position - sent >= BATCH_BYTES) this.#pump();
+  }
+
+  #look(): void {
+    this.progress();
     this.#pump();
   }
 
@@ -201,7 +208,7 @@ export class RecordSession implements Follower {
     const session = randomInt(1, 2 ** 47);
     const control = await this.#dial(ended);
     this.#control = control;
-    const looking = this.#parts.machine.timers.every(LOOK_MS, () => this.progress());
+    const looking = this.#parts.machine.timers.every(LOOK_MS, () => this.#look());
     const telling = this.#parts.machine.timers.every(KNOWN_MS, () => this.#tellKnown());
     try {
       await this.#greet(control, session, ended);
@@ -370,7 +377,7 @@ export class RecordSession implements Follower {
     if (!control || !cursor || this.#isLoading) return;
     try {
       while (control.isOpen && !this.#isFull) {
-        const batch = cursor.take(BATCH_BYTES);
+        const batch = cursor.take(BATCH_BYTES, true);
         if (!batch) break;
         this.#send(control, cursor, batch.bytes);
       }

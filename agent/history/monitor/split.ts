@@ -1,8 +1,8 @@
 /** Entries as they lie in a ring, as control and data: two ways may carry them. */
-import { dataView } from '../../base/bytes.ts';
-import { decodeEntry, ENTRY, ENTRY_KIND, isChained, ringBytesOf, type Entry } from '../../mirror/wire/entry.ts';
+import { dataView, getU64 } from '../../base/bytes.ts';
+import { ENTRY, ENTRY_KIND, entryBytes, isChained, type EntryKind } from '../../mirror/wire/entry.ts';
 import { DATA, dataBytes, encodeData } from '../wire/data.ts';
-import { encodeRecord, RECORD, type ControlRecord } from '../wire/record.ts';
+import { RECORD } from '../wire/record.ts';
 
 export interface Split {
   readonly control: Uint8Array;
@@ -11,47 +11,68 @@ export interface Split {
   readonly dataCount: number;
 }
 
-/** `bytes`: whole entries, one behind the other. */
+const { at: ENTRY_AT } = ENTRY;
+const { at: RECORD_AT } = RECORD;
+
+/** `bytes`: whole entries that hold, one behind the other. */
 export function splitEntries(bytes: Uint8Array): Split {
-  const entries = entriesIn(bytes);
-  const withData = entries.filter(({ entry }) => entry.payloadBytes > 0);
-  const control = new Uint8Array(entries.length * RECORD.bytes);
-  const data = new Uint8Array(withData.reduce((sum, { entry }) => sum + dataBytes(entry.payloadBytes), 0));
-  entries.forEach(({ entry }, i) => encodeRecord(controlOf(entry), control, i * RECORD.bytes));
-  let end = 0;
-  for (const { entry, at } of withData) {
-    encodeData(entry, data, end);
-    const from = at + ENTRY.bytes;
-    data.set(bytes.subarray(from, from + entry.payloadBytes), end + DATA.bytes);
-    end += dataBytes(entry.payloadBytes);
-  }
-  return { control, controlCount: entries.length, data, dataCount: withData.length };
-}
-
-function entriesIn(bytes: Uint8Array): { readonly entry: Entry; readonly at: number }[] {
-  const entries: { entry: Entry; at: number }[] = [];
+  const from = dataView(bytes);
+  const starts: number[] = [];
+  let [dataEnd, dataCount] = [0, 0];
   for (let at = 0; at < bytes.length;) {
-    const decoded = decodeEntry(bytes, at);
-    if (!decoded.ok) throw new Error('entries of our own that do not hold');
-    if (isChained(decoded.entry.kind)) entries.push({ entry: decoded.entry, at });
-    at += ringBytesOf(decoded.entry);
+    const kind = from.getUint8(at + ENTRY_AT.kind) as EntryKind;
+    const payloadBytes = from.getUint32(at + ENTRY_AT.payloadBytes, true);
+    if (isChained(kind)) starts.push(at);
+    if (isChained(kind) && payloadBytes > 0) {
+      dataEnd += dataBytes(payloadBytes);
+      dataCount++;
+    }
+    at += kind === ENTRY_KIND.skip ? getU64(from, at + ENTRY_AT.length) : entryBytes(payloadBytes);
   }
-  return entries;
+  const control = new Uint8Array(starts.length * RECORD.bytes);
+  // Not zeroed: all of it is written.
+  const data = Buffer.allocUnsafeSlow(dataEnd);
+  const into = dataView(control);
+  dataEnd = 0;
+  for (const [i, at] of starts.entries()) {
+    putRecord(from, at, into, i * RECORD.bytes);
+    dataEnd = putData(bytes, from, at, data, dataEnd);
+  }
+  return { control, controlCount: starts.length, data, dataCount };
 }
 
-const controlOf = (entry: Entry): ControlRecord => ({
-  kind: entry.kind,
-  volume: entry.volume,
-  payloadCrc: entry.payloadCrc,
-  mark: entry.mark,
-  time: entry.time,
-  offset: entry.offset,
-  length: entry.length,
-  payloadBytes: entry.payloadBytes,
-  segment: 0,
-  position: 0,
-  chain: entry.chain,
-});
+/** What both have, as it lies there; without a place of the data. */
+function putRecord(from: DataView, at: number, into: DataView, to: number): void {
+  into.setUint8(to + RECORD_AT.kind, from.getUint8(at + ENTRY_AT.kind));
+  into.setUint16(to + RECORD_AT.volume, from.getUint16(at + ENTRY_AT.volume, true), true);
+  into.setUint32(to + RECORD_AT.payloadCrc, from.getUint32(at + ENTRY_AT.payloadCrc, true), true);
+  into.setUint32(to + RECORD_AT.payloadBytes, from.getUint32(at + ENTRY_AT.payloadBytes, true), true);
+  for (const field of ['mark', 'time', 'offset', 'length', 'chain'] as const) {
+    into.setUint32(to + RECORD_AT[field], from.getUint32(at + ENTRY_AT[field], true), true);
+    into.setUint32(to + RECORD_AT[field] + 4, from.getUint32(at + ENTRY_AT[field] + 4, true), true);
+  }
+}
+
+/** Answers where the next one begins. */
+function putData(bytes: Uint8Array, from: DataView, at: number, into: Uint8Array, to: number): number {
+  const payloadBytes = from.getUint32(at + ENTRY_AT.payloadBytes, true);
+  if (payloadBytes === 0) return to;
+  const header = {
+    kind: from.getUint8(at + ENTRY_AT.kind),
+    volume: from.getUint16(at + ENTRY_AT.volume, true),
+    mark: getU64(from, at + ENTRY_AT.mark),
+    offset: getU64(from, at + ENTRY_AT.offset),
+    length: getU64(from, at + ENTRY_AT.length),
+    payloadBytes,
+    payloadCrc: from.getUint32(at + ENTRY_AT.payloadCrc, true),
+  };
+  encodeData(header, into, to);
+  const payloadAt = to + DATA.bytes;
+  into.set(bytes.subarray(at + ENTRY.bytes, at + ENTRY.bytes + payloadBytes), payloadAt);
+  const end = to + dataBytes(payloadBytes);
+  if (payloadAt + payloadBytes < end) into.fill(0, payloadAt + payloadBytes, end);
+  return end;
+}
 
 /** A range of a volume as it was behind `mark`, as a data record. */
 export function imageData(

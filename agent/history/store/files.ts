@@ -37,6 +37,8 @@ export interface Base {
    * `mark`. `folding`: entries up to `mark` are being brought in; until that is done it is behind, and is brought there again.
    */
   readonly state: 'none' | 'filling' | 'whole' | 'folding';
+  /** There are checksums of the base files. Left out: an earlier program took the volumes, or has folded since. */
+  readonly sums?: true;
 }
 
 /** The file `head`, as JSON beside a checksum of it. */
@@ -58,12 +60,13 @@ const HEAD = 'head';
 const SEGMENT = /^(\d{8})\.(control|data)$/;
 
 /** Whether a file has anything that states are made of. */
-export const isContent = (name: string): boolean => SEGMENT.test(name) || /^base-\d+$/.test(name);
+export const isContent = (name: string): boolean => SEGMENT.test(name) || /^base-\d+(\.sums)?$/.test(name);
 
 export const headPath = (folder: string): string => join(folder, HEAD);
 export const controlPath = (folder: string, segment: number): string => join(folder, `${digits(segment)}.control`);
 export const dataPath = (folder: string, segment: number): string => join(folder, `${digits(segment)}.data`);
 export const basePath = (folder: string, volume: number): string => join(folder, `base-${volume}`);
+export const sumsPath = (folder: string, volume: number): string => `${basePath(folder, volume)}.sums`;
 export const lockPath = (folder: string): string => join(folder, 'lock');
 export const reservePath = (folder: string): string => join(folder, 'reserve');
 

@@ -8,7 +8,8 @@ import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
 import { aheadUs, type Span } from '../core/spans.ts';
 import type { RecordTable } from '../core/table.ts';
-import { basePath, controlPath, dataPath, flushFolder, writeHead, type Base } from './files.ts';
+import { putSums } from './base-sums.ts';
+import { basePath, controlPath, dataPath, flushFolder, sumsPath, writeHead, type Base } from './files.ts';
 import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
 import { State } from './state.ts';
 
@@ -48,7 +49,8 @@ export async function finishFold(folder: string): Promise<void> {
 export async function foldTo(loaded: Loaded, mark: number, current: number, span: Span): Promise<Folded> {
   const { folder, table, times, head } = loaded;
   const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
-  const base: Base = { mark, timeUs, over: head.base.over, clock: clockAt(table, mark), state: 'folding' };
+  const sums = head.base.sums === true ? { sums: true as const } : {};
+  const base: Base = { mark, timeUs, over: head.base.over, clock: clockAt(table, mark), state: 'folding', ...sums };
   const isNews = JSON.stringify(base.clock) !== JSON.stringify(head.base.clock);
   if (mark > head.base.mark || mark > head.base.over || isNews) await bring(loaded, base);
   const removed: number[] = [];
@@ -67,16 +69,19 @@ export async function foldTo(loaded: Loaded, mark: number, current: number, span
 async function bring(loaded: Loaded, base: Base): Promise<void> {
   const { folder, head } = loaded;
   writeHead(folder, { ...head, base });
-  const state = new State(loaded, base.mark);
+  const state = new State(loaded, base.mark, true);
   try {
     for (const [volume, { bytes }] of head.volumes.entries()) {
       const fd = openSync(basePath(folder, volume), 'r+');
+      const sums = base.sums === true ? openSync(sumsPath(folder, volume), 'r+') : null;
       try {
         let done = 0;
         for (const { from, to } of runs(state.touched(volume), bytes)) {
           const content = new Uint8Array(to - from);
           state.read(volume, from, content);
           for (let at = 0; at < content.length;) at += writeSync(fd, content, at, content.length - at, from + at);
+          // What damage is left in a block stays damage, whatever is written beside it.
+          if (sums !== null) putSums(sums, from, content, (at) => state.isDamaged(volume, from + at));
           done += (to - from) / VERSION_BYTES;
           if (done > BLOCKS_A_TURN) {
             done = 0;
@@ -84,8 +89,10 @@ async function bring(loaded: Loaded, base: Base): Promise<void> {
           }
         }
         fdatasyncSync(fd);
+        if (sums !== null) fdatasyncSync(sums);
       } finally {
         closeSync(fd);
+        if (sums !== null) closeSync(sums);
       }
     }
   } finally {

@@ -5,15 +5,7 @@
 import { MarkPrefix } from '../../mirror/core/prefix.ts';
 import type { RecordTable } from '../core/table.ts';
 import type { DataHeader } from '../wire/data.ts';
-import {
-  decodeRecord,
-  EMPTY_RECORD,
-  encodeRecord,
-  isEntry,
-  RECORD,
-  RECORD_KIND,
-  type ControlRecord,
-} from '../wire/record.ts';
+import { EMPTY_RECORD, isEntry, RECORD_KIND, type ControlRecord } from '../wire/record.ts';
 
 /** Where a payload lies. */
 export interface Place {
@@ -24,7 +16,7 @@ export interface Place {
 
 export interface Joined {
   /** For the control file. */
-  readonly records: Uint8Array[];
+  readonly records: ControlRecord[];
   /** They are durable. */
   readonly done: () => void;
 }
@@ -34,7 +26,7 @@ export class Joiner {
   /** The chain at the end of what is complete, and of marks beyond it. */
   #chain = 0n;
   readonly #chains = new Map<number, bigint>();
-  readonly #awaitingData = new Map<number, Uint8Array>();
+  readonly #awaitingData = new Map<number, ControlRecord>();
   /** Of one mark more than one, where somebody else's came too: the control says which is right. */
   readonly #awaitingControl = new Map<number, readonly Place[]>();
 
@@ -66,7 +58,7 @@ export class Joiner {
       if (record.mark === upTo) this.#chain = record.chain;
       if (record.mark <= upTo) continue;
       if (table.isComplete(number)) this.#isWhole(record.mark, record.chain);
-      else this.#awaitingData.set(record.mark, table.bytes.slice(number * RECORD.bytes, (number + 1) * RECORD.bytes));
+      else this.#awaitingData.set(record.mark, record);
     }
   }
 
@@ -89,42 +81,43 @@ export class Joiner {
   }
 
   /** `fresh`: control that came. `places`: data that came. What does not match the control of its mark is dropped: the right one may come. */
-  put(fresh: readonly Uint8Array[], places: readonly Place[]): Joined {
-    const records: Uint8Array[] = [];
-    const whole: { readonly mark: number; readonly chain: bigint }[] = [];
-    const alone: [number, Uint8Array][] = [];
+  put(fresh: readonly ControlRecord[], places: readonly Place[]): Joined {
+    const records: ControlRecord[] = [];
+    const whole: ControlRecord[] = [];
+    const alone: ControlRecord[] = [];
     const came = new Map<number, Place[]>();
-    for (const place of places) came.set(place.header.mark, [...(came.get(place.header.mark) ?? []), place]);
+    for (const place of places) {
+      const others = came.get(place.header.mark);
+      if (others) others.push(place);
+      else came.set(place.header.mark, [place]);
+    }
     const join = (record: ControlRecord, { segment, position }: Place): void => {
-      records.push(encoded({ ...record, segment, position }));
-      whole.push({ mark: record.mark, chain: record.chain });
+      const joined = { ...record, segment, position };
+      records.push(joined);
+      whole.push(joined);
     };
-    for (const bytes of fresh) {
-      const record = decodeRecord(bytes, 0);
-      const { mark, payloadBytes, chain } = record;
-      const place = [...(this.#awaitingControl.get(mark) ?? []), ...(came.get(mark) ?? [])].find(({ header }) =>
-        isOf(header, record),
-      );
+    for (const record of fresh) {
+      const { mark, payloadBytes } = record;
+      const place = placeOf(record, this.#awaitingControl.get(mark)) ?? placeOf(record, came.get(mark));
       came.delete(mark);
       if (payloadBytes > 0 && place) join(record, place);
       else {
-        records.push(encoded({ ...record, segment: 0, position: 0 }));
-        if (payloadBytes === 0) whole.push({ mark, chain });
-        else alone.push([mark, bytes.slice()]);
+        const unplaced = { ...record, segment: 0, position: 0 };
+        records.push(unplaced);
+        (payloadBytes === 0 ? whole : alone).push(unplaced);
       }
     }
     for (const [mark, waiting] of came) {
-      const known = this.#awaitingData.get(mark);
-      const record = known && decodeRecord(known, 0);
-      const place = record && waiting.find(({ header }) => isOf(header, record));
+      const record = this.#awaitingData.get(mark);
+      const place = record && placeOf(record, waiting);
       if (record && place) join(record, place);
-      if (known || this.#complete.has(mark)) came.delete(mark);
+      if (record || this.#complete.has(mark)) came.delete(mark);
       else records.push(...waiting.map((one) => placeRecord(one, RECORD_KIND.place)));
     }
     const done = (): void => {
-      for (const [mark, bytes] of alone) {
-        this.#awaitingData.set(mark, bytes);
-        this.#awaitingControl.delete(mark);
+      for (const record of alone) {
+        this.#awaitingData.set(record.mark, record);
+        this.#awaitingControl.delete(record.mark);
       }
       for (const [mark, waiting] of came) {
         this.#awaitingControl.set(mark, [...(this.#awaitingControl.get(mark) ?? []), ...waiting]);
@@ -142,6 +135,11 @@ export class Joiner {
     const before = this.#complete.upTo;
     if (!this.#complete.add(mark, mark)) return;
     const { upTo } = this.#complete;
+    // Mostly they come in their order.
+    if (upTo === mark && mark === before + 1) {
+      this.#chain = chain;
+      return;
+    }
     this.#chains.set(mark, chain);
     if (upTo === before) return;
     this.#chain = this.#chains.get(upTo) ?? chain;
@@ -155,11 +153,13 @@ const isOf = (data: Sum, { payloadCrc, payloadBytes }: Sum): boolean =>
 
 type Sum = Pick<DataHeader, 'payloadCrc' | 'payloadBytes'>;
 
-export const encoded = (record: ControlRecord): Uint8Array => {
-  const bytes = new Uint8Array(RECORD.bytes);
-  encodeRecord(record, bytes, 0);
-  return bytes;
-};
+const placeOf = (record: Sum, places: readonly Place[] | undefined): Place | undefined =>
+  places?.find(({ header }) => isOf(header, record));
 
-export const placeRecord = ({ segment, position, header }: Place, kind: number): Uint8Array =>
-  encoded({ ...EMPTY_RECORD, ...header, kind, segment, position });
+export const placeRecord = ({ segment, position, header }: Place, kind: number): ControlRecord => ({
+  ...EMPTY_RECORD,
+  ...header,
+  kind,
+  segment,
+  position,
+});

@@ -3,10 +3,10 @@ import { closeSync, fstatSync, readSync } from 'node:fs';
 import { correctedTimes, extentOf, type Extent } from '../core/spans.ts';
 import { buildTable, type RecordTable, type WholePoint } from '../core/table.ts';
 import { decodeData, DATA, dataBytes } from '../wire/data.ts';
-import { encoded } from './joiner.ts';
 import {
   CONTROL_FRAME,
   EMPTY_RECORD,
+  encodedRecord,
   encodeRecord,
   isEntry,
   readControlFrame,
@@ -110,7 +110,7 @@ function assembled(folder: string, head: RecordingHead, known: Known | null, rea
   }
   // Without a list of them it is not known what a word behind those that are read voids.
   for (const { segment, until } of branches) {
-    if (segment > read.newest) pieces.push(encoded({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
+    if (segment > read.newest) pieces.push(encodedRecord({ ...EMPTY_RECORD, kind: RECORD_KIND.branch, mark: until }));
   }
   const table = buildTable(joined(pieces), (segment) => read.data.has(segment));
   const times = correctedTimes(table, base.timeUs);
@@ -137,7 +137,7 @@ function basePoint({ base }: RecordingHead, table: RecordTable): WholePoint | nu
 
 /** A word of a segment that was folded, as the base has it. */
 const clockAt = (mark: number, { aheadUs, chain }: NonNullable<Base['clock']>): Uint8Array =>
-  encoded({
+  encodedRecord({
     ...EMPTY_RECORD,
     kind: RECORD_KIND.clock,
     mark,

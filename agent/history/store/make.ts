@@ -3,10 +3,12 @@ import { closeSync, existsSync, ftruncateSync, openSync, rmSync, writeFileSync }
 import { AgentError } from '../../base/errors.ts';
 import { lockFile } from '../../platform/block-device.ts';
 import { HISTORY_VERSION } from '../wire/layout.ts';
+import { sumsBytes } from './base-sums.ts';
 import {
   basePath,
   lockPath,
   reservePath,
+  sumsPath,
   writeHead,
   type Base,
   type RecordedVolume,
@@ -35,16 +37,20 @@ export function holdFolder(folder: string): number {
 export function formatRecording({ folder, monitor, volumes, generation, keepsBase }: Owner): void {
   const state = keepsBase ? 'filling' : 'none';
   if (keepsBase) emptyBase(folder, volumes);
-  const base: Base = { mark: 0, timeUs: 0, over: 0, state };
+  const base: Base = { mark: 0, timeUs: 0, over: 0, state, ...(keepsBase ? { sums: true } : {}) };
   writeHead(folder, { version: HISTORY_VERSION, monitor, volumes, generation, base, branches: [] });
   if (keepsBase) writeFileSync(knownPath(folder), knownText(NOTHING_KNOWN), { mode: 0o600, flush: true });
 }
 
 export function emptyBase(folder: string, volumes: readonly RecordedVolume[]): void {
-  volumes.forEach(({ bytes }, i) => {
-    const fd = openSync(basePath(folder, i), 'w', 0o600);
+  const empty = (path: string, bytes: number): void => {
+    const fd = openSync(path, 'w', 0o600);
     ftruncateSync(fd, bytes);
     closeSync(fd);
+  };
+  volumes.forEach(({ bytes }, i) => {
+    empty(basePath(folder, i), bytes);
+    empty(sumsPath(folder, i), sumsBytes(bytes));
   });
 }
 

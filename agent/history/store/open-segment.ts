@@ -1,6 +1,6 @@
 /** The segment that is written: its two files, and where each ends. Data is durable before the control that names its place ([HI3]). */
 import { open, type FileHandle } from 'node:fs/promises';
-import { encodeControlFrame } from '../wire/record.ts';
+import { encodeControlFrame, type ControlRecord } from '../wire/record.ts';
 import { writeAll } from './append.ts';
 import { controlPath, dataPath, flushFolder } from './files.ts';
 import type { Present } from './present.ts';
@@ -12,6 +12,8 @@ export class OpenSegment {
   #sinceMs: number;
   #control: FileHandle | null = null;
   #data: FileHandle | null = null;
+  /** Of both. */
+  #inodes: readonly number[] = [];
   #controlEnd = 0;
   #dataEnd = 0;
   /** Of the last frame, over all segments. */
@@ -62,6 +64,7 @@ export class OpenSegment {
     this.#number++;
     this.#control = await open(controlPath(this.#folder, this.#number), 'w', 0o600);
     this.#data = await open(dataPath(this.#folder, this.#number), 'w', 0o600);
+    this.#inodes = [(await this.#control.stat()).ino, (await this.#data.stat()).ino];
     this.#present.add(this.#number);
     this.#controlEnd = 0;
     this.#dataEnd = 0;
@@ -70,8 +73,8 @@ export class OpenSegment {
   }
 
   /** Throws when its files are gone, or others': open ones take everything all the same. */
-  async check(): Promise<void> {
-    await this.#present.checkOpen(this.#number, [this.#control, this.#data]);
+  check(): void {
+    if (this.isOpen) this.#present.checkOpen(this.#number, this.#inodes);
   }
 
   /** Data records, durable when it resolves. Answers their bytes. */
@@ -84,7 +87,7 @@ export class OpenSegment {
   }
 
   /** `RECORD`s in one frame, durable when it resolves. Answers its bytes. */
-  async appendControl(records: readonly Uint8Array[], nowMs: number): Promise<number> {
+  async appendControl(records: readonly ControlRecord[], nowMs: number): Promise<number> {
     const frame = encodeControlFrame(records, {
       sequence: this.#sequence + 1,
       segment: this.#number,
@@ -92,7 +95,7 @@ export class OpenSegment {
     });
     await writeAll(this.#control, [frame], this.#controlEnd);
     await this.#control?.datasync();
-    await this.check();
+    this.check();
     this.#sequence++;
     this.#controlEnd += frame.length;
     return frame.length;

@@ -3,7 +3,6 @@
  * everything when it has no name any more, and the source would free what nobody can restore.
  */
 import { statSync, readdirSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { AgentError } from '../../base/errors.ts';
 import { controlPath, dataPath, isContent } from './files.ts';
@@ -31,11 +30,10 @@ export class Present {
     for (const name of this.#names) if (!there.has(name)) throw gone(join(this.#folder, name));
   }
 
-  /** Whether the segment's open files are still the ones of their names. */
-  async checkOpen(segment: number, files: readonly (FileHandle | null)[]): Promise<void> {
+  /** Throws when the segment's open files are no more the ones of their names. */
+  checkOpen(segment: number, inodes: readonly number[]): void {
     for (const [i, path] of this.#pathsOf(segment).entries()) {
-      const file = files[i];
-      if (file && (await file.stat()).ino !== statSync(path, { throwIfNoEntry: false })?.ino) throw gone(path);
+      if (statSync(path, { throwIfNoEntry: false })?.ino !== inodes[i]) throw gone(path);
     }
   }
 

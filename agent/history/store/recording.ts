@@ -23,13 +23,16 @@ import {
   readHead,
   reservePath,
   segmentsIn,
+  sumsPath,
   writeHead,
   type Base,
   type RecordingHead,
 } from './files.ts';
 import { writeAll } from './append.ts';
+import { putSumsBehind } from './base-sums.ts';
 import { finishFold, foldOldest } from './fold.ts';
-import { encoded, Joiner, placeRecord, type Place } from './joiner.ts';
+import { Joiner, placeRecord, type Place } from './joiner.ts';
+import { Gathering } from './gathering.ts';
 import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
 import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, makeReserve, type Owner } from './make.ts';
 import { OpenSegment } from './open-segment.ts';
@@ -75,9 +78,10 @@ export class Recording {
   readonly #segment: OpenSegment;
   #head: RecordingHead;
   readonly #joiner = new Joiner();
+  readonly #gathering = new Gathering();
   /** Not written yet. */
   #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
-  #records: Uint8Array[] = [];
+  #records: ControlRecord[] = [];
   #words: Word[] = [];
   #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
   #pendingBytes = 0;
@@ -206,7 +210,7 @@ export class Recording {
   /** The base is filled by the images that come now. */
   fill(mark: number): void {
     const timeUs = this.#options.nowMs() * 1000;
-    this.#setHead({ ...this.#head, base: { mark, timeUs, over: mark, state: 'filling' } });
+    this.#setHead({ ...this.#head, base: { mark, timeUs, over: mark, state: 'filling', sums: true } });
     // What an attempt before put there may be zeros by now, and those are not written.
     emptyBase(this.folder, this.#head.volumes);
   }
@@ -229,7 +233,7 @@ export class Recording {
 
   /** Of what is void now nothing is written behind the word that voids it. */
   #dropPending(until: number): void {
-    this.#records = this.#records.filter((bytes) => decodeRecord(bytes, 0).mark <= until);
+    this.#records = this.#records.filter(({ mark }) => mark <= until);
     this.#words = this.#words.filter(({ mark }) => mark <= until);
     this.#bodies = this.#bodies.map(({ body, arrived }) => ({
       body,
@@ -250,7 +254,7 @@ export class Recording {
       const record = decodeRecord(bytes, offset);
       if (!isEntry(record.kind) || !isSane(record, this.#sizes)) return 'control with impossible values';
       if (!this.#joiner.lacksControl(record.mark)) continue;
-      this.#records.push(bytes.subarray(offset, offset + RECORD.bytes));
+      this.#records.push(record);
     }
     this.#pendingBytes += bytes.length;
     this.#start();
@@ -278,12 +282,12 @@ export class Recording {
   }
 
   /** What was lost here and is known elsewhere: control and data of a mark together, also of one that lies in a gap. */
-  restored(control: Uint8Array, data: Uint8Array | null): string | null {
+  restored(control: ControlRecord, data: Uint8Array | null): string | null {
     const header = data && decodeData(data, 0);
     if (data && (!header || !payloadOf(data, 0, header))) return 'data that is damaged';
     this.#records.push(control);
     if (data && header) this.#bodies.push({ body: data, arrived: [{ header, offset: 0 }] });
-    this.#pendingBytes += control.length + (data?.length ?? 0);
+    this.#pendingBytes += RECORD.bytes + (data?.length ?? 0);
     this.#start();
     return null;
   }
@@ -311,14 +315,16 @@ export class Recording {
 
   /** Resolves when all that was taken is durable, or cannot be made so. Whoever goes on by that looks at `isBusy` first. */
   async settled(): Promise<void> {
-    while (this.#isWriting) await this.#idle;
+    await this.#gathering.hurry(async () => {
+      while (this.#isWriting) await this.#idle;
+    });
   }
 
   /** Folds what is older than `before` (microseconds) now, by whole segments; answers what is gone. */
   async prune(beforeUs: number, bytes: number): Promise<{ readonly segments: number; readonly bytes: number }> {
     const gone = { segments: 0, bytes: 0 };
     // Nothing is written meanwhile: one head at a time. In the same step as the last look.
-    while (this.#isWriting) await this.#idle;
+    while (this.#isWriting) await this.settled();
     this.#isWriting = true;
     const pruning = this.#pruned(beforeUs, bytes, gone);
     this.#idle = pruning.catch(() => {});
@@ -368,6 +374,7 @@ export class Recording {
   }
 
   #start(): void {
+    this.#gathering.came(this.#pendingBytes);
     if (this.#isWriting || this.#isClosed) return;
     this.#isWriting = true;
     this.#idle = this.#run();
@@ -382,8 +389,6 @@ export class Recording {
   }
 
   async #run(): Promise<void> {
-    // All that comes in one turn is one group.
-    await new Promise((resolve) => setImmediate(resolve));
     try {
       while (this.#hasWork && !this.#isClosed && (await this.#writeGroup()));
     } finally {
@@ -394,6 +399,7 @@ export class Recording {
 
   /** All that has come so far. False when nothing is to be written any more. */
   async #writeGroup(): Promise<boolean> {
+    await this.#gathering.over(this.#pendingBytes);
     const isEmpty = !this.#hasCome;
     const isDue = this.#isDue;
     this.#isDue = false;
@@ -447,13 +453,13 @@ export class Recording {
   async #checkFiles(isDue: boolean): Promise<void> {
     // Open files would take everything where the storage is gone, or another's.
     if (!isRecording(this.folder)) throw Object.assign(new Error('it is gone'), { code: 'ENOENT' });
-    await this.#segment.check();
+    this.#segment.check();
     if (isDue) this.#present.checkAll();
   }
 
   async #write(group: {
     readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
-    readonly records: readonly Uint8Array[];
+    readonly records: readonly ControlRecord[];
     readonly words: readonly Word[];
     readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
   }): Promise<void> {
@@ -466,8 +472,8 @@ export class Recording {
     for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
     const wholes = group.words.filter(({ kind }) => kind === RECORD_KIND.whole);
     // It voids what stands before it, and what came since is of the new generation.
-    records.unshift(...group.words.filter(isBranch).map(encoded));
-    records.push(...group.words.filter((one) => !isBranch(one)).map(encoded));
+    records.unshift(...group.words.filter(isBranch));
+    records.push(...group.words.filter((one) => !isBranch(one)));
     if (records.length === 0) return;
     this.#storedBytes += await this.#segment.appendControl(records, this.#options.nowMs());
     done();
@@ -499,18 +505,26 @@ export class Recording {
   }
 
   async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {
-    const touched = new Map<number, FileHandle>();
+    const touched = new Map<string, FileHandle>();
+    const file = async (path: string): Promise<FileHandle> => {
+      const known = touched.get(path) ?? (await open(path, 'r+'));
+      touched.set(path, known);
+      return known;
+    };
     try {
       for (const { header, payload } of images) {
         // What is zeros there is a hole.
         if (payload.length === 0) continue;
-        const file = touched.get(header.volume) ?? (await open(basePath(this.folder, header.volume), 'r+'));
-        touched.set(header.volume, file);
-        await writeAll(file, [payload], header.offset);
+        const { volume, offset } = header;
+        const base = await file(basePath(this.folder, volume));
+        await writeAll(base, [payload], offset);
+        if (this.#head.base.sums !== true) continue;
+        const part = { offset, payload, volumeBytes: this.#sizes[volume] ?? 0 };
+        await putSumsBehind({ base, sums: await file(sumsPath(this.folder, volume)) }, part);
       }
-      for (const file of touched.values()) await file.datasync();
+      for (const one of touched.values()) await one.datasync();
     } finally {
-      for (const file of touched.values()) await file.close();
+      for (const one of touched.values()) await one.close();
     }
   }
 

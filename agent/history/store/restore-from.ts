@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setImmediate as breath } from 'node:timers/promises';
 import { AgentError } from '../../base/errors.ts';
-import { isEntry, RECORD, type ControlRecord } from '../wire/record.ts';
+import { isEntry, type ControlRecord } from '../wire/record.ts';
 import { DATA, dataBytes } from '../wire/data.ts';
 import { crc32 } from '../../base/crc32.ts';
 import { dataPath } from './files.ts';
@@ -48,10 +48,8 @@ export async function restoreFrom(recording: Recording, logFolder: string, isTho
         ? readData(logFolder, files, record.segment, record.position, dataBytes(record.payloadBytes))
         : null;
       if (here !== -1 && !data) continue;
-      const { bytes } = from.table;
-      const control = bytes.slice(number * RECORD.bytes, (number + 1) * RECORD.bytes);
       // What is damaged there is no help.
-      if (recording.restored(control, data) !== null) continue;
+      if (recording.restored(record, data) !== null) continue;
       if (here === -1) restored.control++;
       if (data) restored.data++;
       ahead += dataBytes(record.payloadBytes);

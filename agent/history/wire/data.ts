@@ -41,12 +41,14 @@ export function encodeData(data: DataHeader, into: Uint8Array, offset: number): 
   const view = new DataView(header.buffer, header.byteOffset, DATA.bytes);
   view.setUint32(at.magic, DATA_MAGIC, true);
   view.setUint8(at.kind, data.kind);
+  view.setUint8(at.reserved, 0);
   view.setUint16(at.volume, data.volume, true);
   setU64(view, at.mark, data.mark);
   setU64(view, at.offset, data.offset);
   setU64(view, at.length, data.length);
   view.setUint32(at.payloadBytes, data.payloadBytes, true);
   view.setUint32(at.payloadCrc, data.payloadCrc, true);
+  view.setUint32(at.zero, 0, true);
   view.setUint32(at.headerCrc, crc32(header.subarray(0, at.headerCrc)), true);
 }
 

@@ -82,6 +82,12 @@ export function encodeRecord(record: ControlRecord, into: Uint8Array, offset: nu
   view.setBigUint64(at.chain, record.chain, true);
 }
 
+export function encodedRecord(record: ControlRecord): Uint8Array {
+  const bytes = new Uint8Array(RECORD.bytes);
+  encodeRecord(record, bytes, 0);
+  return bytes;
+}
+
 /** The caller has checked what the bytes come in; values are bounded by whoever uses them. */
 export function decodeRecord(bytes: Uint8Array, offset: number): ControlRecord {
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset, RECORD.bytes);
@@ -140,19 +146,14 @@ const frameAt = CONTROL_FRAME.at;
 
 /** The records as they go into a control file. */
 export function encodeControlFrame(
-  records: readonly Uint8Array[],
+  records: readonly ControlRecord[],
   frame: Pick<ControlFrame, 'sequence' | 'segment' | 'writtenAt'>,
 ): Uint8Array {
-  const bodyBytes = records.reduce((sum, { length }) => sum + length, 0);
-  const bytes = new Uint8Array(CONTROL_FRAME.bytes + bodyBytes);
-  let end = CONTROL_FRAME.bytes;
-  for (const piece of records) {
-    bytes.set(piece, end);
-    end += piece.length;
-  }
+  const bytes = new Uint8Array(CONTROL_FRAME.bytes + records.length * RECORD.bytes);
+  records.forEach((record, i) => encodeRecord(record, bytes, CONTROL_FRAME.bytes + i * RECORD.bytes));
   const view = dataView(bytes);
   view.setUint32(frameAt.magic, CONTROL_MAGIC, true);
-  view.setUint32(frameAt.count, bodyBytes / RECORD.bytes, true);
+  view.setUint32(frameAt.count, records.length, true);
   setU64(view, frameAt.sequence, frame.sequence);
   view.setUint32(frameAt.segment, frame.segment, true);
   view.setUint32(frameAt.bodyCrc, crc32(bytes.subarray(CONTROL_FRAME.bytes)), true);

@@ -29,6 +29,10 @@ export class MarkPrefix {
   add(first: number, last: number): boolean {
     if (last <= this.#upTo) return false;
     const early = this.#early;
+    if (early.length === 0 && first <= this.#upTo + 1) {
+      this.#upTo = last;
+      return true;
+    }
     let at = 0;
     while (at < early.length && (early[at]?.[1] ?? 0) < first - 1) at++;
     let end = at;

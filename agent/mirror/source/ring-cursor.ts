@@ -1,6 +1,6 @@
 /**
  * Goes through a source's ring for one target: takes whole entries, from the window while it has them, else from the file.
- * What it takes is a copy: the window may be written over before a slow link has taken it.
+ * What it takes is a copy, unless it is borrowed: the window may be written over before a slow link has taken it.
  */
 import { AgentError } from '../../base/errors.ts';
 import { fileOffset, type RingPlace, type RingSize } from '../store/ring.ts';
@@ -32,6 +32,12 @@ export interface Batch {
   readonly longest: number;
 }
 
+interface Wanted {
+  readonly bytesMax?: number;
+  readonly untilMark?: number;
+  readonly isBorrowed?: boolean;
+}
+
 const READ_BYTES = 1024 * 1024;
 /** Entries in one frame: its `count` has 16 bits. */
 const ENTRIES_MAX = 4096;
@@ -61,18 +67,21 @@ export class RingCursor {
   async seek(mark: number): Promise<void> {
     while (this.#place.mark < mark) {
       const { bytes, length } = await this.#bytes(1);
-      this.#collect(bytes.subarray(0, length), Infinity, mark);
+      this.#collect(bytes.subarray(0, length), { untilMark: mark });
       if (this.isAtEnd && this.#place.mark < mark) throw lost(`mark ${mark} is not in the journal`);
     }
   }
 
-  /** The next entries if the window has them, up to about `bytesMax`; null at the end, or where the file has to be read. */
-  take(bytesMax: number): Batch | null {
+  /**
+   * The next entries if the window has them, up to about `bytesMax`; null at the end, or where the file has to be read. `isBorrowed`: the
+   * bytes are the window's own, and what is said here holds for this turn of the event loop alone.
+   */
+  take(bytesMax: number, isBorrowed = false): Batch | null {
     while (!this.isAtEnd) {
       const window = this.#ring.windowFrom(this.#place.position);
       if (!window) return null;
       const length = Math.min(window.length, this.#ring.head - this.#place.position);
-      const batch = this.#collect(window.subarray(0, length), bytesMax);
+      const batch = this.#collect(window.subarray(0, length), { bytesMax, isBorrowed });
       // Nothing but a skip: on behind it.
       if (batch) return batch;
     }
@@ -86,7 +95,7 @@ export class RingCursor {
       if (batch) return batch;
       if (this.isAtEnd) return null;
       const { bytes, length } = await this.#bytes(bytesMax);
-      const loaded = this.#collect(bytes.subarray(0, length), bytesMax);
+      const loaded = this.#collect(bytes.subarray(0, length), { bytesMax });
       if (loaded) return loaded;
     }
     return null;
@@ -114,7 +123,7 @@ export class RingCursor {
   }
 
   /** Takes whole entries from the front of `bytes`, at least one if there is one; null for nothing but skips. */
-  #collect(bytes: Uint8Array, bytesMax: number, untilMark = Infinity): Batch | null {
+  #collect(bytes: Uint8Array, { bytesMax = Infinity, untilMark = Infinity, isBorrowed = false }: Wanted): Batch | null {
     let at = 0;
     let start = 0;
     let count = 0;
@@ -134,7 +143,9 @@ export class RingCursor {
       else count++;
       if (!isSkip) longest = Math.max(longest, length);
     }
-    return count === 0 ? null : { bytes: bytes.slice(start, at), count, longest, mark: this.#place.mark };
+    if (count === 0) return null;
+    const taken = isBorrowed ? bytes.subarray(start, at) : bytes.slice(start, at);
+    return { bytes: taken, count, longest, mark: this.#place.mark };
   }
 
   #pass(entry: Entry, length: number): void {

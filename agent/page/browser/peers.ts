@@ -2,6 +2,7 @@
 import { bytesText, countText, durationText, msText, rateText } from '../../view/units.ts';
 import type { PeerStatus } from '../../view/status.ts';
 import type { NowView } from '../document.ts';
+import { isLosing } from '../../view/verdict.ts';
 import { h } from './dom.ts';
 import { pairOf, pill } from './graph.ts';
 import { table } from './table.ts';
@@ -17,7 +18,7 @@ const COLUMNS = [
   { title: 'in /s', isNumber: true },
   { title: 'waiting', isNumber: true },
   { title: 'unread', isNumber: true },
-  { title: 'lost', isNumber: true },
+  { title: 'lost so far', isNumber: true },
 ];
 
 export function peersTable(now: NowView): HTMLElement {
@@ -51,7 +52,8 @@ function row(now: NowView, peer: PeerStatus): (Node | string)[] {
     rateText(figures?.inPerS),
     waitingText(figures?.waiting ?? 0, figures?.waitingBytes ?? 0),
     bytesText(storage.behindBytes),
-    lost === 0 ? '0' : h('strong', { class: 'bad' }, countText(lost)),
+    // Red as long as it goes on: then the headline says so too.
+    isLosing(figures) ? h('strong', { class: 'bad' }, countText(lost)) : countText(lost),
   ];
 }
 

@@ -1,10 +1,13 @@
 /** What is said at one glance. */
 import { expect, test } from 'vitest';
+import { MomentMaker } from '../../../agent/view/figures.ts';
 import { verdict } from '../../../agent/view/verdict.ts';
 import { peerOf, statusOf } from './status-view.ts';
 
+/** Nothing happened since the status before. */
+const QUIET = { peers: {} };
 const said = (status: ReturnType<typeof statusOf>): [string, string] => {
-  const { level, headline } = verdict(status);
+  const { level, headline } = verdict(status, QUIET);
   return [level, headline];
 };
 const storage = (over: object) => ({ storage: { ...statusOf().storage, ...over } });
@@ -59,7 +62,22 @@ test.each([
 });
 
 test('the worst comes first, and everything is told', () => {
-  const { level, faults } = verdict(statusOf([peerOf('b', { path: 'storage' }), peerOf('c', { path: 'isolated' })]));
+  const { level, faults } = verdict(
+    statusOf([peerOf('b', { path: 'storage' }), peerOf('c', { path: 'isolated' })]),
+    QUIET,
+  );
   expect(level).toBe('bad');
   expect(faults.map((fault) => fault.level)).toEqual(['bad', 'warn']);
+});
+
+test('packets that are being lost are said, and those of before are not', () => {
+  const maker = new MomentMaker();
+  const at = (lost: number, tooOld: number, ms: number): string => {
+    const status = statusOf([peerOf('b', { lost, tooOld }), peerOf('c')]);
+    return verdict(status, maker.next(status, ms)).headline;
+  };
+  expect(at(39, 0, 1000)).toMatch(/^All well/);
+  expect(at(40, 0, 2000)).toBe('Packets from b are being lost');
+  expect(at(40, 2, 3000)).toBe('Packets from b are being lost');
+  expect(at(40, 2, 4000)).toMatch(/^All well/);
 });
