@@ -2,7 +2,7 @@
  * [HI4] The oldest segment goes into the base: what was written in it becomes what the base shows, block by block, and the
  * earliest state that can be restored moves on. A crash anywhere is mended by doing it again: the head names the mark first.
  */
-import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { setImmediate as breath } from 'node:timers/promises';
 import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
@@ -36,6 +36,29 @@ export async function foldOldest(folder: string, current: number): Promise<Folde
     if (span) return foldTo(loaded, Math.max(wanted, span.from), current, span);
     if (isAll) return null;
   }
+}
+
+export interface Older {
+  readonly segments: number;
+  readonly bytes: number;
+  /** The earliest state that would be left; null where nothing would go. */
+  readonly earliest: { readonly mark: number; readonly timeUs: number } | null;
+}
+
+/** What a fold of all segments that were written before (microseconds) would take. */
+export function olderThan(loaded: Loaded, beforeUs: number): Older {
+  const { folder, segments, extent, table, times } = loaded;
+  const writtenUs = ({ segment }: SegmentFacts): number =>
+    (statSync(controlPath(folder, segment), { throwIfNoEntry: false })?.mtimeMs ?? 0) * 1000;
+  const young = segments.findIndex((facts) => writtenUs(facts) >= beforeUs);
+  const old = young < 0 ? segments : segments.slice(0, young);
+  const last = Math.max(0, ...old.map((facts) => lastMark(loaded, facts)));
+  const span = extent.spans.find(({ to }) => to >= last);
+  if (!span || old.length === 0) return { segments: 0, bytes: 0, earliest: null };
+  const mark = Math.max(last, span.from);
+  const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
+  const bytes = old.reduce((sum, facts) => sum + facts.controlBytes + facts.dataBytes, 0);
+  return { segments: old.length, bytes, earliest: { mark, timeUs } };
 }
 
 /** Goes on with a fold that a crash cut off, if what it brings is still there. */
