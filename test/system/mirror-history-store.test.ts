@@ -1,5 +1,5 @@
 /** `stillbeat history` on recordings that no recorder has: what it asks before it does harm, and what it says of files that are not right. */
-import { linkSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { linkSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { EXIT } from '../../agent/base/errors.ts';
@@ -7,7 +7,14 @@ import { Prng } from '../../agent/base/prng.ts';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
 import { run } from '../../agent/demo/shell.ts';
 import { segmentsIn } from '../../agent/history/store/files.ts';
-import { feed, fillBase, newWorld, randomWrites, type RecordedWorld, removeWorlds } from '../support/recorded-writes.ts';
+import {
+  feed,
+  fillBase,
+  newWorld,
+  randomWrites,
+  type RecordedWorld,
+  removeWorlds,
+} from '../support/recorded-writes.ts';
 
 const SIZES = [65_536];
 const ANSWER_MS = 60_000;
@@ -62,4 +69,31 @@ test('[HI4] prune refuses a time that is not yet, says what would go, and does i
     pruned: [{ monitor: 'm', segments: 4, bytes }],
   });
   expect((await history('list', '--store', folder)).stdout).toMatch(/marks 60 to 60/);
+});
+
+test('[OS8] a part of a recording is no volume to restore onto, by whatever name', async () => {
+  const world = await recorded();
+  const other = newWorld(SIZES);
+  const { folder } = world;
+  const base = join(folder, 'base-0');
+  const [symbolic, hard, whole] = ['symbolic', 'hard', 'whole'].map((name) => join(other.folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  symlinkSync(base, symbolic);
+  linkSync(base, hard);
+  symlinkSync(folder, whole);
+  const before = readFileSync(base);
+  for (const onto of [base, symbolic, hard, join(whole, 'base-0')]) {
+    for (const more of [[], ['--yes']]) {
+      const { status, stdout, stderr } = await history('restore', '--at', '#5', onto, '--store', folder, ...more);
+      expect([status, stdout, stderr], onto).toEqual([
+        EXIT.volume,
+        '',
+        `stillbeat: ${onto} is a part of recording ${folder}: name the volume that is to have the state; nothing was written\n`,
+      ]);
+    }
+  }
+  expect(readFileSync(base)).toEqual(before);
 });
