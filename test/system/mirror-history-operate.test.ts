@@ -1,11 +1,11 @@
 /** What an operator says to a recording and is told: retention and prune, a damaged recording, a volume in use. */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { EXIT } from '../../agent/base/errors.ts';
-import { dataPath, segmentsIn } from '../../agent/history/store/files.ts';
+import { dataPath, reservePath, segmentsIn } from '../../agent/history/store/files.ts';
 import { run } from '../../agent/demo/shell.ts';
 import { RECORD_KIND } from '../../agent/history/wire/record.ts';
 import { eventually } from '../support/cluster.ts';
@@ -204,4 +204,34 @@ test('[OS8] a volume that somebody writes is not restored onto: he is named, and
     stderr: expect.stringMatching(/has 1048576 bytes, and volume data 2097152/),
   });
   expect(statSync(small).size).toBe(MIB);
+});
+
+test('[HI4] a storage that is small for what comes: the oldest goes, loudly, and recording goes on, also when it is started again', async () => {
+  const bed = await HistoryBed.make({ volumeBytes: 8 * MIB, smallStore: '24m' });
+  ends.push(async () => bed.remove());
+  await bed.start();
+  const account = new Account(8 * MIB);
+  const went =
+    /the storage is full: the oldest \d+ bytes went before their time; the earliest that is kept is mark \d+/;
+  for (let i = 1; i <= 12; i++) await account.write(bed, i, (i % 2) * 4 * MIB, 4 * MIB);
+  expect(bed.said).toMatch(went);
+  expect(bed.said).not.toMatch(/reserve/);
+  for (const { mark, digest } of account.states.slice(-2)) expect(bed.digest(mark)).toBe(digest);
+  await bed.endRecorder();
+  bed.said = '';
+  bed.startRecorder();
+  for (let i = 13; i <= 16; i++) await account.write(bed, i, (i % 2) * 4 * MIB, 4 * MIB);
+  expect(bed.said).toMatch(went);
+  expect(bed.digest(account.states.at(-1)?.mark ?? 0)).toBe(account.states.at(-1)?.digest);
+  // Somebody else takes what is left.
+  await bed.endRecorder('SIGTERM');
+  rmSync(reservePath(bed.recording));
+  const ballast = join(bed.store, 'ballast');
+  await run(['dd', 'if=/dev/zero', `of=${ballast}`, 'bs=64k']);
+  bed.startRecorder();
+  await eventually('that there is no reserve is said', SOON_MS, () =>
+    /a reserve of \d+ bytes cannot be made \(ENOSPC\)/.test(bed.said),
+  );
+  rmSync(ballast);
+  await account.write(bed, 17, 0, 4 * MIB);
 });
