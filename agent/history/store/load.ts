@@ -13,7 +13,16 @@ import {
   RECORD,
   RECORD_KIND,
 } from '../wire/record.ts';
-import { controlPath, dataPath, openIfThere, readHead, segmentsIn, type Base, type RecordingHead } from './files.ts';
+import {
+  controlPath,
+  dataPath,
+  fileDamage,
+  openIfThere,
+  readHead,
+  segmentsIn,
+  type Base,
+  type RecordingHead,
+} from './files.ts';
 import { readKnown, type Known } from './known.ts';
 
 export interface Loaded {
@@ -115,7 +124,7 @@ function assembled(folder: string, head: RecordingHead, known: Known | null, rea
   const table = buildTable(joined(pieces), (segment) => read.data.has(segment));
   const times = correctedTimes(table, base.timeUs);
   const extent = extentOf(table, basePoint(head, table), times, known);
-  return { folder, head, table, times, extent, segments, damage: read.damage };
+  return { folder, head, table, times, extent, segments, damage: [...fileDamage(folder, head), ...read.damage] };
 }
 
 /**

@@ -18,8 +18,10 @@ import {
   basePath,
   controlPath,
   dataPath,
+  headDamage,
   isRecording,
   makeFolder,
+  mendHead,
   readHead,
   reservePath,
   segmentsIn,
@@ -141,6 +143,8 @@ export class Recording {
       if (!isRecording(folder)) formatRecording(options);
       const head = readHead(folder);
       checkOwner(head, options);
+      const damage = headDamage(folder);
+      for (const line of [...damage, mendHead(folder) ?? []].flat()) options.log(line);
       if (head.base.state === 'folding') await finish(folder);
       const loaded = loadRecording(folder);
       const recording = new Recording(options, lock, loaded);
