@@ -40,7 +40,7 @@ export async function record(argv: string[]): Promise<number> {
       store,
       retention,
       logFolder,
-      log: (line) => void log.log('warn', line),
+      log: (line, isGood) => void log.log(isGood === true ? 'info' : 'warn', line),
     });
     log.log('info', 'running', { name, store });
     await ended;

@@ -256,7 +256,7 @@ async function historyOf(
   parts: RoleParts,
 ): Promise<TargetHistory | null> {
   if (!history || !shown) return null;
-  const log = (line: string): void => void parts.log.log('warn', line);
+  const log = (line: string, isGood = false): void => void parts.log.log(isGood ? 'info' : 'warn', line);
   return TargetHistory.open({ folder: history.path, retention: history.retention, shown, log }, machineOf(parts));
 }
 

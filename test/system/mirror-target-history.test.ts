@@ -149,6 +149,8 @@ test('[OS3] [OS4] [OS8] [OS9] every earlier state, while the target runs and whe
   if (!second || !fourth) throw new Error('five were written');
   const listed = await history('list', '--config', pair.config('target'));
   expect(listed.stdout).toMatch(/^erp: data \(4\.0 MiB\)/);
+  // It has just begun, and let go of nothing.
+  expect(listed.stdout).not.toMatch(/asked for/);
   for (const isAlive of [true, false]) {
     if (!isAlive) await pair.end('target', 'SIGKILL');
     for (const { mark, time, digest } of noted) {

@@ -9,8 +9,9 @@ import { VERSION_BYTES } from '../wire/layout.ts';
 import { aheadUs, type Span } from '../core/spans.ts';
 import type { RecordTable } from '../core/table.ts';
 import { putSums } from './base-sums.ts';
-import { basePath, controlPath, dataPath, flushFolder, sumsPath, writeHead, type Base } from './files.ts';
+import { basePath, controlPath, dataPath, flushFolder, reservePath, sumsPath, writeHead, type Base } from './files.ts';
 import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
+import { IS_FULL } from './reserve.ts';
 import { State } from './state.ts';
 
 export interface Folded {
@@ -65,7 +66,14 @@ export function olderThan(loaded: Loaded, beforeUs: number): Older {
 export async function finishFold(folder: string): Promise<void> {
   const loaded = loadRecording(folder);
   const isHere = loaded.extent.spans.length > 0;
-  if (loaded.head.base.state === 'folding' && isHere) await bring(loaded, loaded.head.base);
+  if (loaded.head.base.state !== 'folding' || !isHere) return;
+  try {
+    await bring(loaded, loaded.head.base);
+  } catch (error) {
+    if (!IS_FULL.has((error as NodeJS.ErrnoException).code)) throw error;
+    rmSync(reservePath(folder), { force: true });
+    await bring(loaded, loaded.head.base);
+  }
 }
 
 /** Folds everything up to `mark`, which can be restored; segments that hold nothing beyond it go, but for those from `current` on. */

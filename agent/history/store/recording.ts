@@ -3,7 +3,6 @@
  * ([HI3]), says how far both are whole, and keeps within the retention ([HI4]).
  */
 import { closeSync, existsSync, rmSync, statSync } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
 import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.ts';
 import {
   decodeRecord,
@@ -15,7 +14,6 @@ import {
   type ControlRecord,
 } from '../wire/record.ts';
 import {
-  basePath,
   controlPath,
   dataPath,
   headDamage,
@@ -23,15 +21,12 @@ import {
   makeFolder,
   mendHead,
   readHead,
-  reservePath,
   segmentsIn,
-  sumsPath,
   writeHead,
   type Base,
   type RecordingHead,
 } from './files.ts';
-import { writeAll } from './append.ts';
-import { putSumsBehind } from './base-sums.ts';
+import { writeImages, type Image } from './base-images.ts';
 import { finishFold, foldOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
 import { Gathering } from './gathering.ts';
@@ -39,7 +34,7 @@ import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
 import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, type Owner } from './make.ts';
 import { OpenSegment } from './open-segment.ts';
 import { Present } from './present.ts';
-import { Reserve, segmentBytesFor } from './reserve.ts';
+import { IS_FULL, Reserve, segmentBytesFor } from './reserve.ts';
 
 export interface Retention {
   /** Older is folded into the base; 0: not by time. */
@@ -69,13 +64,12 @@ interface Group {
   readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
   readonly records: readonly ControlRecord[];
   readonly words: readonly Word[];
-  readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
+  readonly images: readonly Image[];
 }
 
 /** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
 type Word = ControlRecord & { readonly branchedTo?: string };
 
-const IS_FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
 
 const AGAIN_MS = 1000;
@@ -96,7 +90,7 @@ export class Recording {
   #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
   #records: ControlRecord[] = [];
   #words: Word[] = [];
-  #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
+  #images: Image[] = [];
   #pendingBytes = 0;
   #storedBytes = 0;
   #wholeFrom = 0;
@@ -145,7 +139,7 @@ export class Recording {
       checkOwner(head, options);
       const damage = headDamage(folder);
       for (const line of [...damage, mendHead(folder) ?? []].flat()) options.log(line);
-      if (head.base.state === 'folding') await finish(folder);
+      if (head.base.state === 'folding') await finishFold(folder);
       const loaded = loadRecording(folder);
       const recording = new Recording(options, lock, loaded);
       const largest = Math.max(0, ...loaded.segments.map((one) => one.controlBytes + one.dataBytes));
@@ -490,7 +484,8 @@ export class Recording {
   async #write(group: Group): Promise<void> {
     // All that a branch voids lies in segments before its own.
     if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#nextSegment();
-    if (group.images.length > 0) await this.#writeImages(group.images);
+    if (group.images.length > 0)
+      await writeImages({ folder: this.folder, sizes: this.#sizes, base: this.#head.base }, group.images);
     try {
       await this.#writeEntries(group);
     } catch (error) {
@@ -535,30 +530,6 @@ export class Recording {
     if (base.state !== 'filling') return;
     this.#setHead({ ...this.#head, base: { ...base, mark, timeUs, state: 'whole' } });
     this.#hasStates = true;
-  }
-
-  async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {
-    const touched = new Map<string, FileHandle>();
-    const file = async (path: string): Promise<FileHandle> => {
-      const known = touched.get(path) ?? (await open(path, 'r+'));
-      touched.set(path, known);
-      return known;
-    };
-    try {
-      for (const { header, payload } of images) {
-        // What is zeros there is a hole.
-        if (payload.length === 0) continue;
-        const { volume, offset } = header;
-        const base = await file(basePath(this.folder, volume));
-        await writeAll(base, [payload], offset);
-        if (this.#head.base.sums !== true) continue;
-        const part = { offset, payload, volumeBytes: this.#sizes[volume] ?? 0 };
-        await putSumsBehind({ base, sums: await file(sumsPath(this.folder, volume)) }, part);
-      }
-      for (const one of touched.values()) await one.datasync();
-    } finally {
-      for (const one of touched.values()) await one.close();
-    }
   }
 
   async #writeData(
@@ -636,16 +607,5 @@ export class Recording {
     this.#present.drop(oldest);
     this.#storedBytes -= bytes;
     return { segments: 1, bytes };
-  }
-}
-
-/** A fold that a crash cut off, perhaps where the storage is full. */
-async function finish(folder: string): Promise<void> {
-  try {
-    await finishFold(folder);
-  } catch (error) {
-    if (!IS_FULL.has((error as NodeJS.ErrnoException).code)) throw error;
-    rmSync(reservePath(folder), { force: true });
-    await finishFold(folder);
   }
 }

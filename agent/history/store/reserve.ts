@@ -5,6 +5,9 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { reservePath } from './files.ts';
 
+/** Codes of a storage without room. */
+export const IS_FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
+
 const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
 const SEGMENT_BYTES_MIN = 256 * 1024;
 /** The oldest one goes as a whole: of few there would be much that goes before its time. */
