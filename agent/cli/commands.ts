@@ -24,7 +24,7 @@ export const SYNOPSES = {
     'pause TARGET | resume TARGET | resync TARGET [--in-place] | verify [TARGET] [--json]',
   history:
     'record --config FILE | list | at TIME [--digest] | restore --at TIME VOLUME|nbd://HOST:PORT/NAME [--volume NAME] [--yes] | ' +
-    'serve --at TIME [--listen ADDRESS:PORT|unix:PATH] [--overlay SIZE] | diff TIME1 TIME2 | prune --before TIME; ' +
+    'serve --at TIME [--listen ADDRESS:PORT|unix:PATH] [--key-file FILE | --open] [--overlay SIZE] | diff TIME1 TIME2 | prune --before TIME [--yes]; ' +
     '(--config FILE | --store FOLDER) [--monitor NAME] [--json]',
   bench:
     '[latency|throughput|failover|idle|fairness|growth|messages|bypass|corosync|nbd|mirror|history|inspect|page] [--json]',

@@ -78,13 +78,13 @@ function describe(loaded: Loaded, asked: { readonly hours: number; readonly byte
   };
 }
 
-/** What there is where that is less than what was asked for; null where it is not. */
+/** What there is where something was let go of before the time that was asked for; null where nothing was: it has just begun. */
 function retentionText({ extent, head }: Loaded, hours: number): string | null {
   const [first] = extent.spans;
-  if (!first || hours === 0 || head.base.over === 0) return null;
+  if (!first || hours === 0 || head.base.clock === undefined) return null;
   const there = (Date.now() * 1000 - first.fromUs) / 3_600_000_000;
   if (there >= hours) return null;
-  return `${hours} hours were asked for, ${there.toFixed(there < 1 ? 3 : 1)} are there`;
+  return `${there.toFixed(there < 1 ? 3 : 1)} h are there of ${hours} h that were asked for: what is older was let go of`;
 }
 
 function listText(one: Described): string {

@@ -21,12 +21,13 @@ export async function restore(argv: string[]): Promise<number> {
   });
   const [where, ...more] = positionals;
   if (where === undefined || more.length > 0) throw usageError('history', 'history restore takes one volume');
-  const loaded = loadForState(oneFolder(values));
+  const folder = oneFolder(values);
+  const loaded = loadForState(folder);
   const moment = momentOf(loaded, values.at);
   const { volumes, monitor } = loaded.head;
   const index = volumeIndex(volumes, values.volume);
   const volume = volumes[index] ?? { name: '', bytes: 0 };
-  const onto = await openOnto(where, volume);
+  const onto = await openOnto(where, volume, folder);
   const [isReal, isJson] = [values.yes === true, values.json === true];
   try {
     const state = new State(loaded, moment.mark);

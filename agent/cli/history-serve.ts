@@ -1,4 +1,6 @@
 /** `stillbeat history serve --at TIME`: an earlier state as NBD exports, at once (OS8); read-only, or over it what clients write. */
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { timeText } from '../history/core/spans.ts';
 import { State } from '../history/store/state.ts';
@@ -7,7 +9,8 @@ import { StateVolume } from '../history/serve/state-volume.ts';
 import { NbdServer, type NbdEndpoint } from '../nbd/server.ts';
 import { tuneForData } from '../platform/engine.ts';
 import { keepFreedMemory } from '../platform/native.ts';
-import { parseEndpoint } from '../settings/address.ts';
+import { isLoopback, parseEndpoint } from '../settings/address.ts';
+import { readExportKeys } from '../settings/export-keys.ts';
 import { sizeBytes } from './arguments.ts';
 import { usageError } from './commands.ts';
 import { foldersOf, loadForState, momentOf, parse } from './history-open.ts';
@@ -21,9 +24,14 @@ export async function serve(argv: string[]): Promise<number> {
     at: { type: 'string' },
     listen: { type: 'string' },
     overlay: { type: 'string' },
+    'key-file': { type: 'string' },
+    open: { type: 'boolean' },
   });
   if (positionals.length > 0) throw usageError('history', `history serve takes no ${positionals.join(' ')}`);
   const listen = endpointOf(values.listen ?? LISTEN_DEFAULT);
+  const keyFile = values['key-file'];
+  if (keyFile === undefined && values.open !== true) refuseOpen(listen);
+  const keys = keyFile === undefined ? null : readExportKeys(keyFile, '--key-file');
   const room = values.overlay === undefined ? null : roomOf(values.overlay);
   const folders = foldersOf(values);
   keepFreedMemory();
@@ -52,10 +60,12 @@ export async function serve(argv: string[]): Promise<number> {
       exports: { list: () => volumes },
       listen,
       setting: '--listen',
-      keys: null,
+      keys,
       log,
     });
-    for (const name of said) process.stdout.write(`serving ${uriOf(listen, server.port, name)}\n`);
+    const [identity = ''] = keys?.keys() ?? [];
+    const tls = keyFile === undefined ? null : { identity, keyFile };
+    for (const name of said) process.stdout.write(`serving ${uriOf(listen, server.port, name, tls)}\n`);
     await new Promise<void>((resolve) => {
       for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => resolve());
     });
@@ -75,15 +85,38 @@ function roomOf(text: string): OverlayRoom {
 }
 
 function endpointOf(text: string): NbdEndpoint {
-  if (text.startsWith('unix:') && text.length > 'unix:'.length) return { path: text.slice('unix:'.length) };
+  if (text.startsWith('unix:') && text.length > 'unix:'.length) {
+    const path = text.slice('unix:'.length);
+    if (existsSync(dirname(path))) return { path };
+    throw new AgentError(
+      'usage',
+      `history: --listen ${text}: there is no folder ${dirname(path)}: name one that is there`,
+    );
+  }
   const parsed = parseEndpoint(text);
   if (!parsed.fault) return parsed.value;
   const { what, mend } = parsed.fault;
   throw new AgentError('usage', `history: --listen: ${what}: ${mend}, or unix:PATH`);
 }
 
-function uriOf(listen: NbdEndpoint, port: number, name: string): string {
-  if ('path' in listen) return `nbd+unix:///${name}?socket=${listen.path}`;
+/** Whoever reaches it reads all that the volumes were. */
+function refuseOpen(listen: NbdEndpoint): void {
+  if ('path' in listen || isLoopback(listen.host)) return;
+  const what = `--listen ${listen.host} is open to other hosts, and there is no --key-file`;
+  const mend = 'write --key-file FILE (made by "psktool -u NAME -p FILE"), or --open to let everybody read the volumes';
+  throw new AgentError('usage', `history: ${what}: ${mend}`);
+}
+
+interface Tls {
+  readonly identity: string;
+  readonly keyFile: string;
+}
+
+function uriOf(listen: NbdEndpoint, port: number, name: string, tls: Tls | null): string {
+  const scheme = tls ? 'nbds' : 'nbd';
+  const who = tls ? `${encodeURIComponent(tls.identity)}@` : '';
+  const file = tls ? `tls-psk-file=${resolve(tls.keyFile)}` : '';
+  if ('path' in listen) return `${scheme}+unix://${who}/${name}?socket=${listen.path}${file === '' ? '' : `&${file}`}`;
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-  return `nbd://${host}:${port}/${name}`;
+  return `${scheme}://${who}${host}:${port}/${name}${file === '' ? '' : `?${file}`}`;
 }

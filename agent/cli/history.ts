@@ -11,7 +11,7 @@ const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
   restore: async () => (await import('./history-restore.ts')).restore,
   serve: async () => (await import('./history-serve.ts')).serve,
   diff: async () => (await import('./history-look.ts')).diff,
-  prune: async () => (await import('./history-record.ts')).prune,
+  prune: async () => (await import('./history-prune.ts')).prune,
 };
 
 export async function history(argv: string[]): Promise<number> {

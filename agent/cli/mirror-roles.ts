@@ -19,11 +19,13 @@ import { becomeTarget, beginGeneration } from '../mirror/source/turn-journal.ts'
 import { Target } from '../mirror/target/target.ts';
 import type { NbdServer } from '../nbd/server.ts';
 import type { Log } from '../platform/log.ts';
+import { isLoopback } from '../settings/address.ts';
 import {
   sourceOfTarget,
   targetOfSource,
   type MirrorSourceSettings,
   type MirrorTargetSettings,
+  type NbdListen,
 } from '../settings/mirror.ts';
 import type { MirrorKeys } from './mirror-keys.ts';
 import type { Done, Request, Role } from './mirror-process.ts';
@@ -57,6 +59,13 @@ export async function openRole(settings: Settings, parts: RoleParts): Promise<Ro
   return targetRole(settings.role === 'target' ? settings : targetOfSource(settings), parts);
 }
 
+/** Whoever reaches it reads the volumes, and of a source writes them. */
+function warnOpen(listen: NbdListen | null, { keys, log }: RoleParts): void {
+  if (!listen || 'path' in listen || isLoopback(listen.host) || keys.exports !== null) return;
+  const mend = 'set export.keyFile, or listen on 127.0.0.1 or unix:PATH';
+  log.log('warn', 'export-open', { listen: listen.host, reason: 'other hosts reach it, and need no key', mend });
+}
+
 async function sourceRole(settings: MirrorSourceSettings, parts: RoleParts): Promise<Role> {
   const { keys, log, fatal } = parts;
   const source = await MirrorSource.open(
@@ -70,6 +79,7 @@ async function sourceRole(settings: MirrorSourceSettings, parts: RoleParts): Pro
     },
     machineOf(parts),
   );
+  warnOpen(settings.listen, parts);
   parts.opened?.(source);
   const { group, acknowledge, targets } = settings;
   log.log('info', 'running', { group, acknowledge, targets: targets.map(({ name }) => name).join(' ') });
@@ -207,6 +217,7 @@ async function targetRole(
     await target.close();
     throw error;
   }
+  warnOpen(listen, parts);
   parts.opened?.(target);
   log.log('info', 'running', { group, name });
   return {
@@ -245,7 +256,7 @@ async function historyOf(
   parts: RoleParts,
 ): Promise<TargetHistory | null> {
   if (!history || !shown) return null;
-  const log = (line: string): void => void parts.log.log('warn', line);
+  const log = (line: string, isGood = false): void => void parts.log.log(isGood ? 'info' : 'warn', line);
   return TargetHistory.open({ folder: history.path, retention: history.retention, shown, log }, machineOf(parts));
 }
 

@@ -1,6 +1,8 @@
 /** What a state is restored onto: a file or block device that nobody uses, or the NBD export of a running source. */
-import { closeSync, fdatasyncSync, openSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { AgentError } from '../base/errors.ts';
+import { isRecording, lockPath, recordingsIn } from '../history/store/files.ts';
 import { NbdClient } from '../nbd/client.ts';
 import { isNbdUri, parseNbdUri, type NbdUri } from '../nbd/uri.ts';
 import { bytesOf, readAll, writeAll } from '../platform/file-bytes.ts';
@@ -30,9 +32,33 @@ export interface Wanted {
   readonly bytes: number;
 }
 
-/** Throws an AgentError that says what to do when it is not there, in use, or does not fit. */
-export const openOnto = async (where: string, wanted: Wanted): Promise<Onto> =>
-  isNbdUri(where) ? openExport(parseNbdUri(where), wanted) : openPath(where, wanted);
+/** `recording`: that is restored from. Throws an AgentError that says what to do when it is not there, in use, or does not fit. */
+export async function openOnto(where: string, wanted: Wanted, recording: string): Promise<Onto> {
+  if (isNbdUri(where)) return openExport(parseNbdUri(where), wanted);
+  refuseRecorded(where, recording);
+  return openPath(where, wanted);
+}
+
+/** What recordings are made of is no volume: by whatever name, it would be one no more. */
+function refuseRecorded(path: string, recording: string): void {
+  const found = statSync(path, { throwIfNoEntry: false });
+  // Whoever opens it says what is wrong.
+  if (!found) return;
+  const store = dirname(recording);
+  const known = [recording, ...recordingsIn(store).map((name) => join(store, name))];
+  let owner: string | undefined;
+  for (let at = realpathSync(path); owner === undefined && at !== dirname(at); at = dirname(at))
+    if (isRecording(at) && statSync(lockPath(at), { throwIfNoEntry: false })) owner = at;
+  owner ??= known.find((folder) =>
+    readdirSync(folder).some((name) => {
+      const file = statSync(join(folder, name), { throwIfNoEntry: false });
+      return file?.ino === found.ino && file.dev === found.dev;
+    }),
+  );
+  if (owner === undefined) return;
+  const mend = 'name the volume that is to have the state; nothing was written';
+  throw new AgentError('volume', `${path} is a part of recording ${owner}: ${mend}`);
+}
 
 async function openExport(uri: NbdUri, { name, bytes }: Wanted): Promise<Onto> {
   const { text, endpoint } = uri;

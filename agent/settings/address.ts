@@ -17,6 +17,9 @@ const fault = (what: string, mend: string): { fault: Fault } => ({ fault: { what
 
 const familyName = (family: 4 | 6): 'ipv4' | 'ipv6' => (family === 4 ? 'ipv4' : 'ipv6');
 
+/** Of a canonical address: nobody but this host reaches it. */
+export const isLoopback = (host: string): boolean => host === '::1' || host.startsWith('127.');
+
 /** 4 or 6, 0 for anything else; an address with a zone (fe80::1%eth0) is something else. */
 export const familyOf = (text: string): 0 | 4 | 6 => (text.includes('%') ? 0 : (isIP(text) as 0 | 4 | 6));
 

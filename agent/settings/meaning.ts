@@ -2,7 +2,7 @@
  * What the schema cannot say: values that are well-formed and yet make no sense, alone or beside others. Everything
  * here works on settings that may be incomplete, and keeps quiet about what is already known to be wrong.
  */
-import { parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from './address.ts';
+import { isLoopback, parseEndpoint, parseInterfaceAddress, parsePorts, type Parsed } from './address.ts';
 import { messagesSocketBeside } from './derive.ts';
 import { each, type Given, type SettingsFile } from './given.ts';
 import { checkBypass } from './meaning-bypass.ts';
@@ -100,8 +100,6 @@ function checkTypes(given: Given<SettingsFile>, problems: Problems): void {
     if (rule.protocol === 'icmp') problems.add(path, 'icmp has no ports', 'remove port or change protocol');
   }
 }
-
-const isLoopback = (host: string): boolean => host === '::1' || host.startsWith('127.');
 
 /** Whoever reads the page knows the cluster, and may look into its packets. */
 function checkPage(given: Given<SettingsFile>, problems: Problems): void {

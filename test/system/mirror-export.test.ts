@@ -11,7 +11,7 @@ import { Prng } from '../../agent/base/prng.ts';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
 import { tool } from '../../agent/demo/shell.ts';
 import { eventually } from '../support/cluster.ts';
-import { MirrorPair } from '../support/mirror-pair.ts';
+import { freePort, MirrorPair } from '../support/mirror-pair.ts';
 import { checkExt4, mountExt4 } from '../support/mounted-ext4.ts';
 import { failing } from './nbd-bed.ts';
 
@@ -38,6 +38,30 @@ async function start(pair: MirrorPair): Promise<void> {
 const client = async (argv: readonly string[]): Promise<string> => tool(argv, { timeoutMs: CLIENT_MS_MAX });
 const write = async (pair: MirrorPair, ...commands: string[]): Promise<string> =>
   client(['qemu-io', '-f', 'raw', '-d', 'unmap', ...commands.flatMap((each) => ['-c', each]), pair.uri('source')]);
+
+test('an export that other hosts reach without a key is told in the log; one that they do not is not', async () => {
+  const pair = await made();
+  for (const side of ['source', 'target'] as const) {
+    const listen = `0.0.0.0:${await freePort()}`;
+    pair.configure(side, { export: { listen } });
+  }
+  pair.start('target');
+  pair.start('source');
+  for (const side of ['source', 'target'] as const) {
+    const line = (): string | undefined =>
+      pair
+        .log(side)
+        .split('\n')
+        .find((one) => one.includes('export-open'));
+    expect(await eventually('it is told', SOON_MS, line)).toContain('other hosts reach it, and need no key');
+    await pair.end(side);
+    pair.configure(side, { export: { listen: `127.0.0.1:${await freePort()}` } });
+    const told = pair.log(side).length;
+    pair.start(side);
+    await eventually('it runs', SOON_MS, () => /running/.test(pair.log(side).slice(told)));
+    expect(pair.log(side).slice(told)).not.toContain('export-open');
+  }
+});
 
 test('clients with a key get in over TLS, others are told to; a new key counts at SIGHUP', async () => {
   const pair = await made();

@@ -1,11 +1,11 @@
 /** What an operator says to a recording and is told: retention and prune, a damaged recording, a volume in use. */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { EXIT } from '../../agent/base/errors.ts';
-import { dataPath, segmentsIn } from '../../agent/history/store/files.ts';
+import { dataPath, reservePath, segmentsIn } from '../../agent/history/store/files.ts';
 import { run } from '../../agent/demo/shell.ts';
 import { RECORD_KIND } from '../../agent/history/wire/record.ts';
 import { eventually } from '../support/cluster.ts';
@@ -28,11 +28,13 @@ async function begun(): Promise<{ readonly bed: HistoryBed; readonly account: Ac
 
 test('retention: prune by a recorder that runs, and by none; the list says that less is there than was asked for', async () => {
   const { bed, account } = await begun();
-  const prune = async (...argv: string[]) => bed.history('prune', ...argv, '--config', bed.config);
+  const prune = async (...argv: string[]) => bed.history('prune', ...argv, '--yes', '--config', bed.config);
   // The seal behind the last write may be part of the base.
   const newest = (): string => bed.digest(bed.loaded.extent.spans.at(-1)?.to ?? 0);
   const list = async (): Promise<string> => (await bed.history('list', '--config', bed.config)).stdout;
   expect(await list()).not.toMatch(/were asked for/);
+  const lines = bed.said.split('\n').filter((line) => line.includes('recording behind mark'));
+  expect(lines.map((line) => (JSON.parse(line) as { level: string }).level)).toEqual(['info']);
   // The seal is part of the segment too, and comes when its cycle ends.
   await eventually('the last cycle is sealed', SOON_MS, () => {
     const { table } = bed.loaded;
@@ -42,9 +44,9 @@ test('retention: prune by a recorder that runs, and by none; the list says that 
   await delay(5);
   expect(await prune('--before', before)).toMatchObject({
     status: 0,
-    stdout: expect.stringMatching(/^erp: 1 segments/),
+    stdout: expect.stringMatching(/^erp: 1 segment \(/),
   });
-  expect(await list()).toMatch(/1 hours were asked for, 0\.\d+ are there/);
+  expect(await list()).toMatch(/0\.\d+ h are there of 1 h that were asked for: what is older was let go of/);
   const [first, , last] = account.states;
   const at = async (mark = 0) => bed.history('at', `#${mark}`, '--store', bed.store);
   expect(await at(first?.mark)).toMatchObject({ status: 1, stderr: expect.stringMatching(/the earliest is/) });
@@ -54,7 +56,7 @@ test('retention: prune by a recorder that runs, and by none; the list says that 
   await delay(5);
   expect(await prune('--before', '-0s')).toMatchObject({
     status: 0,
-    stdout: expect.stringMatching(/^erp: 1 segments/),
+    stdout: expect.stringMatching(/^erp: 1 segment \(/),
   });
   expect(newest()).toBe(account.states.at(-1)?.digest);
   for (const [argv, line] of [
@@ -66,10 +68,10 @@ test('retention: prune by a recorder that runs, and by none; the list says that 
     const { status, stderr } = await prune(...argv);
     expect([status === 0, stderr]).toEqual([false, expect.stringMatching(line)]);
   }
-  const byStore = ['prune', '--before', '-0s', '--store', bed.store] as const;
+  const byStore = ['prune', '--before', '-0s', '--yes', '--store', bed.store] as const;
   expect(await bed.history(...byStore)).toMatchObject({
     status: 0,
-    stdout: expect.stringMatching(/^erp: \d+ segments/),
+    stdout: expect.stringMatching(/^erp: \d+ segments? \(/),
   });
   expect(newest()).toBe(account.states.at(-1)?.digest);
   for (const action of ['restore', 'serve']) {
@@ -204,4 +206,34 @@ test('[OS8] a volume that somebody writes is not restored onto: he is named, and
     stderr: expect.stringMatching(/has 1048576 bytes, and volume data 2097152/),
   });
   expect(statSync(small).size).toBe(MIB);
+});
+
+test('[HI4] a storage that is small for what comes: the oldest goes, loudly, and recording goes on, also when it is started again', async () => {
+  const bed = await HistoryBed.make({ volumeBytes: 8 * MIB, smallStore: '24m' });
+  ends.push(async () => bed.remove());
+  await bed.start();
+  const account = new Account(8 * MIB);
+  const went =
+    /the storage is full: the oldest \d+ bytes went before their time; the earliest that is kept is mark \d+/;
+  for (let i = 1; i <= 12; i++) await account.write(bed, i, (i % 2) * 4 * MIB, 4 * MIB);
+  expect(bed.said).toMatch(went);
+  expect(bed.said).not.toMatch(/reserve/);
+  for (const { mark, digest } of account.states.slice(-2)) expect(bed.digest(mark)).toBe(digest);
+  await bed.endRecorder();
+  bed.said = '';
+  bed.startRecorder();
+  for (let i = 13; i <= 16; i++) await account.write(bed, i, (i % 2) * 4 * MIB, 4 * MIB);
+  expect(bed.said).toMatch(went);
+  expect(bed.digest(account.states.at(-1)?.mark ?? 0)).toBe(account.states.at(-1)?.digest);
+  // Somebody else takes what is left.
+  await bed.endRecorder('SIGTERM');
+  rmSync(reservePath(bed.recording));
+  const ballast = join(bed.store, 'ballast');
+  await run(['dd', 'if=/dev/zero', `of=${ballast}`, 'bs=64k']);
+  bed.startRecorder();
+  await eventually('that there is no reserve is said', SOON_MS, () =>
+    /a reserve of \d+ bytes cannot be made \(ENOSPC\)/.test(bed.said),
+  );
+  rmSync(ballast);
+  await account.write(bed, 17, 0, 4 * MIB);
 });

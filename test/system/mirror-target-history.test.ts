@@ -149,6 +149,8 @@ test('[OS3] [OS4] [OS8] [OS9] every earlier state, while the target runs and whe
   if (!second || !fourth) throw new Error('five were written');
   const listed = await history('list', '--config', pair.config('target'));
   expect(listed.stdout).toMatch(/^erp: data \(4\.0 MiB\)/);
+  // It has just begun, and let go of nothing.
+  expect(listed.stdout).not.toMatch(/asked for/);
   for (const isAlive of [true, false]) {
     if (!isAlive) await pair.end('target', 'SIGKILL');
     for (const { mark, time, digest } of noted) {
@@ -169,7 +171,7 @@ test('[OS3] [OS4] [OS8] [OS9] every earlier state, while the target runs and whe
   await untilInSync(pair);
   for (const isAlive of [true, false]) {
     if (!isAlive) await pair.end('target');
-    const pruned = await history('prune', '--before', 'now', '--config', pair.config('target'), '--json');
+    const pruned = await history('prune', '--before', 'now', '--yes', '--config', pair.config('target'), '--json');
     expect(JSON.parse(pruned.stdout)).toMatchObject({ pruned: [{ monitor: 'erp' }] });
   }
   expect(sha256(newestOf(folder))).toBe(noted.at(-1)?.digest);

@@ -40,4 +40,4 @@ function headOf(folder: string): RecordingHead | null {
 
 /** What a crash leaves of a recording that was just being made. */
 const isPartOf = (name: string): boolean =>
-  NOT_OURS.has(name) || name === 'head.new' || /^base-\d+(\.sums)?$/.test(name);
+  NOT_OURS.has(name) || /^head\.(copy|new|copy\.new)$/.test(name) || /^base-\d+(\.sums)?$/.test(name);

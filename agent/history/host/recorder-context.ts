@@ -34,6 +34,6 @@ export interface RecordingStatus {
 export type RecorderWord =
   | { readonly isOpen: true }
   | { readonly isOpen: false; readonly why: string; readonly isRefused: boolean }
-  | { readonly log: string }
+  | { readonly log: string; readonly isGood: boolean }
   | { readonly status: RecordingStatus | null }
   | { readonly pruned: number; readonly answer: unknown; readonly why: string | null };

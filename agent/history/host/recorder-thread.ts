@@ -7,7 +7,8 @@ import { portSocket } from './port-socket.ts';
 import type { RecorderContext, RecorderWish, RecorderWord, RecordingStatus } from './recorder-context.ts';
 
 export interface RecorderThreadEvents {
-  log(line: string): void;
+  /** `isGood`: nothing is to be done about it. */
+  log(line: string, isGood?: boolean): void;
 }
 
 /** For a recording of any size to be read at its start; a target waits no longer before it runs. */
@@ -96,7 +97,7 @@ export class RecorderThread {
     const worker = new Worker(new URL('./recorder-worker.js', import.meta.url), { workerData: this.#context });
     this.#worker = worker;
     worker.on('message', (word: RecorderWord) => {
-      if ('log' in word) return this.#events.log(`history: ${word.log}`);
+      if ('log' in word) return this.#events.log(`history: ${word.log}`, word.isGood);
       if ('status' in word) return void (this.#status = word.status);
       if ('pruned' in word) return this.#pruned(word);
       this.#isOpen = word.isOpen;

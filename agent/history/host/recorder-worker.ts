@@ -45,7 +45,7 @@ async function open(): Promise<void> {
       only: monitor,
       retention,
       logFolder: null,
-      log: (line) => say({ log: line }),
+      log: (line, isGood) => say({ log: line, isGood: isGood === true }),
     });
   } catch (error) {
     const why = (error as Error).message;

@@ -11,7 +11,8 @@ import type { RecorderContext, RecordingStatus } from './recorder-context.ts';
 
 export interface TargetHistoryOptions extends Pick<RecorderContext, 'folder' | 'retention'> {
   readonly shown: ShownCopy;
-  readonly log: (line: string) => void;
+  /** `isGood`: nothing is to be done about it. */
+  readonly log: (line: string, isGood?: boolean) => void;
 }
 
 export interface TargetHistoryStatus {
@@ -139,7 +140,8 @@ export class TargetHistory {
       this.#options.log(
         `history ${this.#options.folder} cannot be written (${fault}): the mirror goes on; check its storage`,
       );
-    if (fault === null && this.#fault !== null) this.#options.log(`history ${this.#options.folder} is written again`);
+    if (fault === null && this.#fault !== null)
+      this.#options.log(`history ${this.#options.folder} is written again`, true);
     this.#fault = fault;
   }
 }

@@ -21,7 +21,8 @@ export interface IntakeOptions {
   /** Null for a recording that is there. */
   readonly hello: RecordHello | null;
   readonly retention: Retention;
-  readonly log: (line: string) => void;
+  /** For the operator's log. `isGood`: nothing is to be done about it. */
+  readonly log: (line: string, isGood?: boolean) => void;
   readonly nowMs: () => number;
   /** Of a clock that is never set. */
   readonly steadyMs: () => number;
@@ -270,6 +271,7 @@ export class Intake {
     this.#told = -1;
     this.#options.log(
       `recording behind mark ${from.mark}${how === 'replay' ? '' : `, with ${how === 'base' ? 'all of the volumes' : 'what has changed'}`}`,
+      true,
     );
     this.progress();
     for (const peer of this.#peers) peer.resume();
@@ -349,6 +351,7 @@ export class Intake {
       this.#restored = restored;
       log(
         `${restored.control} records of control and ${restored.data} of data were restored from the log device ${logFolder}`,
+        true,
       );
     } catch (error) {
       log(`nothing can be restored from the log device: ${(error as Error).message}`);

@@ -30,7 +30,8 @@ export interface RecorderOptions {
   readonly retention: Retention;
   /** A folder of log devices, one for each monitor; null without. */
   readonly logFolder: string | null;
-  readonly log: (line: string) => void;
+  /** For the operator's log. `isGood`: nothing is to be done about it. */
+  readonly log: (line: string, isGood?: boolean) => void;
 }
 
 /** For a connection to say who it is. */
@@ -138,7 +139,7 @@ export class Recorder {
       monitor,
       hello,
       retention,
-      log: (line) => log(`${monitor}: ${line}`),
+      log: (line, isGood) => log(`${monitor}: ${line}`, isGood),
       nowMs: () => systemClock.wallMs(),
       steadyMs: () => systemClock.monotonicMs(),
     });

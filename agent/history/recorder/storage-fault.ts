@@ -1,7 +1,6 @@
 /** What an operator is told of a recording that cannot be written now. */
 import { AgentError } from '../../base/errors.ts';
-
-const IS_FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+import { IS_FULL } from '../store/reserve.ts';
 
 /** Null for what is neither of the storage nor for an operator. */
 export function storageFault(folder: string, error: unknown): string | null {

@@ -2,7 +2,7 @@
  * [HI4] The oldest segment goes into the base: what was written in it becomes what the base shows, block by block, and the
  * earliest state that can be restored moves on. A crash anywhere is mended by doing it again: the head names the mark first.
  */
-import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { setImmediate as breath } from 'node:timers/promises';
 import { isEntry, RECORD_KIND } from '../wire/record.ts';
 import { VERSION_BYTES } from '../wire/layout.ts';
@@ -10,8 +10,9 @@ import { aheadAt, type ClockNote } from '../core/clock.ts';
 import type { Span } from '../core/spans.ts';
 import type { RecordTable } from '../core/table.ts';
 import { putSums } from './base-sums.ts';
-import { basePath, controlPath, dataPath, flushFolder, sumsPath, writeHead, type Base } from './files.ts';
+import { basePath, controlPath, dataPath, flushFolder, reservePath, sumsPath, writeHead, type Base } from './files.ts';
 import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
+import { IS_FULL } from './reserve.ts';
 import { State } from './state.ts';
 
 export interface Folded {
@@ -39,11 +40,41 @@ export async function foldOldest(folder: string, current: number): Promise<Folde
   }
 }
 
+export interface Older {
+  readonly segments: number;
+  readonly bytes: number;
+  /** The earliest state that would be left; null where nothing would go. */
+  readonly earliest: { readonly mark: number; readonly timeUs: number } | null;
+}
+
+/** What a fold of all segments that were written before (microseconds) would take. */
+export function olderThan(loaded: Loaded, beforeUs: number): Older {
+  const { folder, segments, extent, table, times } = loaded;
+  const writtenUs = ({ segment }: SegmentFacts): number =>
+    (statSync(controlPath(folder, segment), { throwIfNoEntry: false })?.mtimeMs ?? 0) * 1000;
+  const young = segments.findIndex((facts) => writtenUs(facts) >= beforeUs);
+  const old = young < 0 ? segments : segments.slice(0, young);
+  const last = Math.max(0, ...old.map((facts) => lastMark(loaded, facts)));
+  const span = extent.spans.find(({ to }) => to >= last);
+  if (!span || old.length === 0) return { segments: 0, bytes: 0, earliest: null };
+  const mark = Math.max(last, span.from);
+  const timeUs = mark === span.from ? span.fromUs : (times[table.placeOf(mark)] ?? span.fromUs);
+  const bytes = old.reduce((sum, facts) => sum + facts.controlBytes + facts.dataBytes, 0);
+  return { segments: old.length, bytes, earliest: { mark, timeUs } };
+}
+
 /** Goes on with a fold that a crash cut off, if what it brings is still there. */
 export async function finishFold(folder: string): Promise<void> {
   const loaded = loadRecording(folder);
   const isHere = loaded.extent.spans.length > 0;
-  if (loaded.head.base.state === 'folding' && isHere) await bring(loaded, loaded.head.base);
+  if (loaded.head.base.state !== 'folding' || !isHere) return;
+  try {
+    await bring(loaded, loaded.head.base);
+  } catch (error) {
+    if (!IS_FULL.has((error as NodeJS.ErrnoException).code)) throw error;
+    rmSync(reservePath(folder), { force: true });
+    await bring(loaded, loaded.head.base);
+  }
 }
 
 /** Folds everything up to `mark`, which can be restored; segments that hold nothing beyond it go, but for those from `current` on. */

@@ -14,7 +14,16 @@ import {
   RECORD,
   RECORD_KIND,
 } from '../wire/record.ts';
-import { controlPath, dataPath, openIfThere, readHead, segmentsIn, type Base, type RecordingHead } from './files.ts';
+import {
+  controlPath,
+  dataPath,
+  fileDamage,
+  openIfThere,
+  readHead,
+  segmentsIn,
+  type Base,
+  type RecordingHead,
+} from './files.ts';
 import { readKnown, type Known } from './known.ts';
 
 export interface Loaded {
@@ -125,7 +134,7 @@ function assembled(folder: string, head: RecordingHead, known: Known, read: Segm
   const clocks = clocksOf(head, table, read.lacksControl);
   const times = correctedTimes(table, base.timeUs, clocks, known);
   const extent = extentOf(table, basePoint(head, table), times, known, clocks.flatMap(unclearIn));
-  const damage = [...read.damage, ...missingFiles(folder, table, base.mark, segments)];
+  const damage = [...fileDamage(folder, head), ...read.damage, ...missingFiles(folder, table, base.mark, segments)];
   return { folder, head, table, times, extent, segments, clocks, damage };
 }
 

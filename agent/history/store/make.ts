@@ -1,5 +1,5 @@
 /** A recording's folder: made, held by one writer, and known to be its monitor's. */
-import { closeSync, existsSync, ftruncateSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { AgentError } from '../../base/errors.ts';
 import { lockFile } from '../../platform/block-device.ts';
 import { HISTORY_VERSION } from '../wire/layout.ts';
@@ -7,7 +7,6 @@ import { sumsBytes } from './base-sums.ts';
 import {
   basePath,
   lockPath,
-  reservePath,
   sumsPath,
   writeHead,
   type Base,
@@ -71,14 +70,4 @@ export function cutFile(path: string, bytes: number): void {
   const fd = openSync(path, 'r+');
   ftruncateSync(fd, bytes);
   closeSync(fd);
-}
-
-/** Room for a fold when the storage is full. */
-export function makeReserve(folder: string, bytes: number): void {
-  const path = reservePath(folder);
-  try {
-    if (!existsSync(path)) writeFileSync(path, Buffer.alloc(bytes), { mode: 0o600 });
-  } catch {
-    rmSync(path, { force: true });
-  }
 }

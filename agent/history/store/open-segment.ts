@@ -16,6 +16,8 @@ export class OpenSegment {
   #inodes: readonly number[] = [];
   #controlEnd = 0;
   #dataEnd = 0;
+  /** Of the data: up to here durable control may name it. */
+  #namedEnd = 0;
   /** Of the last frame, over all segments. */
   #sequence: number;
 
@@ -68,6 +70,7 @@ export class OpenSegment {
     this.#present.add(this.#number);
     this.#controlEnd = 0;
     this.#dataEnd = 0;
+    this.#namedEnd = 0;
     this.#sinceMs = nowMs;
     flushFolder(this.#folder);
   }
@@ -98,7 +101,17 @@ export class OpenSegment {
     this.check();
     this.#sequence++;
     this.#controlEnd += frame.length;
+    this.#namedEnd = this.#dataEnd;
     return frame.length;
+  }
+
+  /** A write failed: what no control names takes no room. Answers the bytes of data that are gone. */
+  async cutBack(): Promise<number> {
+    const gone = this.#dataEnd - this.#namedEnd;
+    this.#dataEnd = this.#namedEnd;
+    await this.#data?.truncate(this.#dataEnd).catch(() => {});
+    await this.#control?.truncate(this.#controlEnd).catch(() => {});
+    return gone;
   }
 
   /** What cannot be opened then leaves no closed file to be written to: the next write begins another one. */

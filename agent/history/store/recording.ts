@@ -3,7 +3,6 @@
  * ([HI3]), says how far both are whole, and keeps within the retention ([HI4]).
  */
 import { closeSync, existsSync, rmSync, statSync } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
 import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.ts';
 import {
   decodeRecord,
@@ -15,29 +14,28 @@ import {
   type ControlRecord,
 } from '../wire/record.ts';
 import {
-  basePath,
   controlPath,
   dataPath,
+  headDamage,
   isRecording,
   makeFolder,
+  mendHead,
   readHead,
-  reservePath,
   segmentsIn,
-  sumsPath,
   writeHead,
   type Base,
   type RecordingHead,
 } from './files.ts';
 import type { ClockNote } from '../core/clock.ts';
-import { writeAll } from './append.ts';
-import { putSumsBehind } from './base-sums.ts';
+import { writeImages, type Image } from './base-images.ts';
 import { finishFold, foldOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
 import { Gathering } from './gathering.ts';
 import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
-import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, makeReserve, type Owner } from './make.ts';
+import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, type Owner } from './make.ts';
 import { OpenSegment } from './open-segment.ts';
 import { Present } from './present.ts';
+import { IS_FULL, Reserve, segmentBytesFor } from './reserve.ts';
 
 export interface Retention {
   /** Older is folded into the base; 0: not by time. */
@@ -62,11 +60,19 @@ interface Arrived {
   readonly offset: number;
 }
 
+/** What is written together. */
+interface Group {
+  readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
+  readonly records: readonly ControlRecord[];
+  readonly words: readonly Word[];
+  readonly images: readonly Image[];
+}
+
 /** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
 type Word = ControlRecord & { readonly branchedTo?: string };
 
-const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
-const SEGMENT_BYTES_MIN = 256 * 1024;
+const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
+
 const AGAIN_MS = 1000;
 const LOOK_MS = 1000;
 
@@ -75,6 +81,7 @@ export class Recording {
   readonly #lock: number;
   readonly #sizes: readonly number[];
   readonly #segmentBytes: number;
+  readonly #reserve: Reserve;
   readonly #present: Present;
   readonly #segment: OpenSegment;
   #head: RecordingHead;
@@ -84,7 +91,7 @@ export class Recording {
   #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
   #records: ControlRecord[] = [];
   #words: Word[] = [];
-  #images: { readonly header: DataHeader; readonly payload: Uint8Array }[] = [];
+  #images: Image[] = [];
   #pendingBytes = 0;
   #storedBytes = 0;
   #wholeFrom = 0;
@@ -109,12 +116,12 @@ export class Recording {
     this.#lock = lock;
     this.#head = loaded.head;
     this.#sizes = loaded.head.volumes.map(({ bytes }) => bytes);
-    const { bytes } = options.retention;
-    const wanted = bytes === 0 ? SEGMENT_BYTES_MAX : Math.floor(bytes / 8);
-    this.#segmentBytes = Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, wanted));
-    this.#present = new Present(options.folder);
+    const { folder, log } = options;
+    this.#segmentBytes = segmentBytesFor(folder, options.retention.bytes);
+    this.#reserve = new Reserve({ folder, log, volumesBytes: this.#sizes.reduce((sum, bytes) => sum + bytes, 0) });
+    this.#present = new Present(folder);
     this.#hasStates = loaded.extent.spans.length > 0;
-    this.#segment = new OpenSegment(options.folder, this.#present, {
+    this.#segment = new OpenSegment(folder, this.#present, {
       segment: loaded.segments.at(-1)?.segment ?? 0,
       sequence: Math.max(0, ...loaded.segments.map(({ lastSequence }) => lastSequence)),
       nowMs: options.nowMs(),
@@ -131,11 +138,14 @@ export class Recording {
       if (!isRecording(folder)) formatRecording(options);
       const head = readHead(folder);
       checkOwner(head, options);
+      const damage = headDamage(folder);
+      for (const line of [...damage, mendHead(folder) ?? []].flat()) options.log(line);
       if (head.base.state === 'folding') await finishFold(folder);
       const loaded = loadRecording(folder);
       const recording = new Recording(options, lock, loaded);
       if (head.clocks === undefined) recording.#listClocks(loaded.clocks);
-      if (keepsBase) makeReserve(folder, recording.#segmentBytes);
+      const largest = Math.max(0, ...loaded.segments.map((one) => one.controlBytes + one.dataBytes));
+      if (keepsBase) recording.#reserve.make(Math.max(recording.#segmentBytes, largest));
       return recording;
     } catch (error) {
       closeSync(lock);
@@ -460,26 +470,39 @@ export class Recording {
 
   /** A write failed: makes room where that is what is missing. False when nothing is to be written any more. */
   async #recover(error: NodeJS.ErrnoException): Promise<boolean> {
-    const { log, folder } = { ...this.#options };
+    const { log, folder } = this.#options;
     const { code } = error;
     if (this.#fault !== (code ?? error.message))
       log(`recording ${folder} cannot be written (${code ?? error.message})`);
     this.#fault = code ?? error.message;
-    if (code === 'ENOSPC' || code === 'EDQUOT') {
-      rmSync(reservePath(folder), { force: true });
-      await this.#roll().catch(() => {});
-      const gone = await this.#dropOldest().catch(() => null);
-      if (gone) {
-        log(
-          `recording ${folder}: the storage is full: the oldest ${gone.bytes} bytes went before their time; the earliest that is kept is mark ${this.base.mark}`,
-        );
-        makeReserve(this.folder, this.#segmentBytes);
-        return true;
-      }
-    }
+    if (IS_FULL.has(code) && (await this.#makeRoom())) return true;
     this.#options.progress();
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     return !this.#isClosing;
+  }
+
+  /** The storage is full: the oldest goes. False when that cannot be. */
+  async #makeRoom(): Promise<boolean> {
+    const { log, folder } = this.#options;
+    this.#reserve.free();
+    await this.#roll().catch(() => {});
+    try {
+      const gone = await this.#dropOldest();
+      if (!gone) return false;
+      log(
+        `recording ${folder}: the storage is full: the oldest ${gone.bytes} bytes went before their time; the earliest that is kept is mark ${this.base.mark}`,
+      );
+      if (this.#options.keepsBase) this.#reserve.make(this.#segmentBytes);
+      return true;
+    } catch (error) {
+      this.#sayKeepFault(`the oldest cannot be let go of: ${(error as Error).message}`);
+      return false;
+    }
+  }
+
+  #sayKeepFault(what: string): void {
+    if (this.#keepFault !== what) this.#options.log(`recording ${this.folder}: ${what}`);
+    this.#keepFault = what;
   }
 
   async #checkFiles(isDue: boolean): Promise<void> {
@@ -489,16 +512,20 @@ export class Recording {
     if (isDue) this.#present.checkAll();
   }
 
-  async #write(group: {
-    readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
-    readonly records: readonly ControlRecord[];
-    readonly words: readonly Word[];
-    readonly images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[];
-  }): Promise<void> {
-    const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
+  async #write(group: Group): Promise<void> {
     // All that a branch voids lies in segments before its own.
     if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#nextSegment();
-    if (group.images.length > 0) await this.#writeImages(group.images);
+    if (group.images.length > 0)
+      await writeImages({ folder: this.folder, sizes: this.#sizes, base: this.#head.base }, group.images);
+    try {
+      await this.#writeEntries(group);
+    } catch (error) {
+      this.#storedBytes -= await this.#segment.cutBack();
+      throw error;
+    }
+  }
+
+  async #writeEntries(group: Pick<Group, 'bodies' | 'records' | 'words'>): Promise<void> {
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
     for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
@@ -537,30 +564,6 @@ export class Recording {
     this.#hasStates = true;
   }
 
-  async #writeImages(images: readonly { readonly header: DataHeader; readonly payload: Uint8Array }[]): Promise<void> {
-    const touched = new Map<string, FileHandle>();
-    const file = async (path: string): Promise<FileHandle> => {
-      const known = touched.get(path) ?? (await open(path, 'r+'));
-      touched.set(path, known);
-      return known;
-    };
-    try {
-      for (const { header, payload } of images) {
-        // What is zeros there is a hole.
-        if (payload.length === 0) continue;
-        const { volume, offset } = header;
-        const base = await file(basePath(this.folder, volume));
-        await writeAll(base, [payload], offset);
-        if (this.#head.base.sums !== true) continue;
-        const part = { offset, payload, volumeBytes: this.#sizes[volume] ?? 0 };
-        await putSumsBehind({ base, sums: await file(sumsPath(this.folder, volume)) }, part);
-      }
-      for (const one of touched.values()) await one.datasync();
-    } finally {
-      for (const one of touched.values()) await one.close();
-    }
-  }
-
   async #writeData(
     bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[],
   ): Promise<{ readonly entries: readonly Place[]; readonly images: readonly Place[] }> {
@@ -595,15 +598,15 @@ export class Recording {
     const isFull =
       this.#segment.dataBytes >= this.#segmentBytes || this.#segment.controlBytes >= this.#segmentBytes / 2;
     try {
-      if (isFull || isOld) await this.#roll();
-      else return;
+      if (!isFull && !isOld) return;
+      if (this.#options.keepsBase) this.#reserve.make(this.#segment.dataBytes + this.#segment.controlBytes);
+      await this.#roll();
       const cutoffUs = hours > 0 ? (nowMs - hours * 3_600_000) * 1000 : -Infinity;
       const isTooMuch = (): boolean => bytes > 0 && this.#storedBytes > bytes;
       while (isTooMuch() || this.#isOldestBefore(cutoffUs)) if ((await this.#dropOldest()) === null) break;
     } catch (error) {
       const { message } = error as Error;
-      if (this.#keepFault !== message) this.#options.log(`recording ${this.folder}: ${message}`);
-      this.#keepFault = message;
+      this.#sayKeepFault(message);
       this.#fault = message;
     }
   }

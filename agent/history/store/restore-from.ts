@@ -66,9 +66,10 @@ export async function restoreFrom(recording: Recording, logFolder: string, isTho
 
 function checkSame(from: Loaded, to: Loaded): void {
   const [theirs, ours] = [from.head, to.head];
-  if (theirs.monitor !== ours.monitor || JSON.stringify(theirs.volumes) !== JSON.stringify(ours.volumes)) {
+  if (theirs.monitor !== ours.monitor)
     throw new AgentError('volume', `${from.folder} is the log device of ${theirs.monitor}, not of ${ours.monitor}`);
-  }
+  if (JSON.stringify(theirs.volumes) !== JSON.stringify(ours.volumes))
+    throw new AgentError('volume', `${from.folder} is the log device of other volumes of ${ours.monitor}`);
   if (theirs.generation !== ours.generation) {
     throw new AgentError('volume', `${from.folder} is the log device of another generation of ${ours.monitor}`);
   }

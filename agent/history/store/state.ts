@@ -2,7 +2,7 @@
  * The volumes at one mark, to be read from (OS4): the base, and over it what was recorded. Calls block: who serves a state does
  * nothing else, and what is in the page cache comes ten times as fast without the pool of threads.
  */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { roundUp } from '../../base/bytes.ts';
 import { crc32 } from '../../base/crc32.ts';
 import { AgentError } from '../../base/errors.ts';
@@ -11,7 +11,7 @@ import { DATA } from '../wire/data.ts';
 import { RECORD_KIND, type ControlRecord } from '../wire/record.ts';
 import { Versions, type Piece } from '../core/versions.ts';
 import { BaseSums } from './base-sums.ts';
-import { basePath, dataPath, headPath, openIfThere, readHead, sumsPath } from './files.ts';
+import { basePath, dataPath, headPath, openIfThere, readHead, shortfall, sumsPath } from './files.ts';
 import type { Loaded } from './load.ts';
 
 /** Payloads of which a part is read often. */
@@ -38,8 +38,9 @@ export class State {
   #over: number;
 
   /**
-   * All files are opened: what is removed from then on can still be read. What a fold removed before is in the base, as the head says. `isFold`: for the one who folds, and writes to blocks in the
-   * base after it has read them; such a one is told of damage in them, and is not kept from it.
+   * All files are opened: what is removed from then on can still be read. What a fold removed before is in the base, as the head says.
+   * `isFold`: for the one who folds, and writes to blocks in the base after it has read them; such a one is told of damage in them,
+   * and is not kept from it.
    */
   constructor(loaded: Loaded, mark: number, isFold = false) {
     const { folder, head, table, segments } = loaded;
@@ -49,7 +50,8 @@ export class State {
     this.#verified = new Uint8Array(Math.ceil(table.bytes.length / 64 / 8));
     this.#isFold = isFold;
     try {
-      if (head.base.state !== 'none') head.volumes.forEach((_, i) => this.#bases.push(opened(basePath(folder, i))));
+      if (head.base.state !== 'none')
+        head.volumes.forEach(({ bytes }, i) => this.#bases.push(opened(basePath(folder, i), bytes)));
       if (head.base.sums === true) head.volumes.forEach((_, i) => this.#openSums(sumsPath(folder, i)));
       for (const { segment, dataBytes } of segments) {
         const fd = dataBytes > 0 ? openIfThere(dataPath(folder, segment)) : null;
@@ -101,11 +103,11 @@ export class State {
     const { ino, mtimeMs } = statSync(path);
     const now = `${ino} ${mtimeMs}`;
     if (now === this.#head) return;
-    const young = readHead(folder);
-    const why = this.#lostBy(young);
+    const head = readHead(folder);
+    const why = this.#lostBy(head);
     if (why !== null) throw new AgentError('failed', why);
-    const { base } = young;
-    if (base.state === 'whole' || base.state === 'folding') this.#over = Math.max(this.#over, base.over);
+    const { state, over } = head.base;
+    if (state === 'whole' || state === 'folding') this.#over = Math.max(this.#over, over);
     this.#head = now;
   }
 
@@ -226,21 +228,27 @@ const damaged = ({ mark, segment, position }: ControlRecord, what: string): Agen
 function readAt(fd: number, offset: number, into: Uint8Array): void {
   for (let done = 0; done < into.length;) {
     const count = readSync(fd, into, done, into.length - done, offset + done);
-    if (count === 0) return void into.fill(0, done);
+    if (count === 0) throw new AgentError('volume', `the base is cut short at byte ${offset + done}: ${LOST}`);
     done += count;
   }
 }
 
-/** Throws an AgentError: what was there when the recording was read may be folded by now, or lost. */
-function opened(path: string): number {
+const LOST = 'no state can be read that has anything from there; put the file back, or record anew into another folder';
+
+/** Of so many bytes at least. Throws an AgentError: what was there when the recording was read may be lost. */
+function opened(path: string, bytes = 0): number {
+  let fd: number | null = null;
+  let why: string | null;
   try {
-    return openSync(path, 'r');
+    fd = openSync(path, 'r');
+    why = shortfall(fstatSync(fd), bytes);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const what =
-      code === 'ENOENT' ? 'is gone: it was folded just now, or removed; try again' : `cannot be read (${code})`;
-    throw new AgentError('volume', `${path} ${what}`, { cause: error });
+    why = code === 'ENOENT' ? 'is gone' : `cannot be read (${code})`;
   }
+  if (why === null && fd !== null) return fd;
+  if (fd !== null) closeSync(fd);
+  throw new AgentError('volume', `${path} ${why}: ${LOST}`);
 }
 
 /** Bytes of one step through a volume. */

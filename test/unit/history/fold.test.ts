@@ -203,9 +203,9 @@ test('[HI4] a fold that ends while the recording is read: it is read again, and 
   expect(gone).toHaveLength(2);
   const worker = new Worker(
     `const { closeSync, copyFileSync, openSync, renameSync, rmSync } = require('node:fs');
-    const { known, base, head, gone } = require('node:worker_threads').workerData;
+    const { known, bases, head, gone } = require('node:worker_threads').workerData;
     const fd = openSync(known, 'w');
-    for (const pair of base) copyFileSync(...pair);
+    for (const base of bases) copyFileSync(...base);
     copyFileSync(head[0], head[1] + '.new');
     renameSync(head[1] + '.new', head[1]);
     for (const path of [...gone, known]) rmSync(path);
@@ -214,7 +214,7 @@ test('[HI4] a fold that ends while the recording is read: it is read again, and 
       eval: true,
       workerData: {
         known,
-        base: ['base-0', 'base-0.sums'].map((name) => [join(behind, name), join(before, name)]),
+        bases: ['base-0', 'base-0.sums'].map((name) => [join(behind, name), join(before, name)]),
         head: [join(behind, 'head'), join(before, 'head')],
         gone: gone.map((name) => join(before, name)),
       },

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
 import { controlPath, dataPath } from '../../../agent/history/store/files.ts';
+import { Recording } from '../../../agent/history/store/recording.ts';
+import { restoreFrom } from '../../../agent/history/store/restore-from.ts';
 import { until } from '../../support/until.ts';
 import {
   feed,
   fillBase,
+  GENERATION,
   randomWrites,
   newWorld,
   removeWorlds,
@@ -84,4 +87,38 @@ test('a fold that damage keeps from being done is told once, and recording goes 
   feed(recording, random, [{ ...whole, mark: 2 }]);
   await recording.settled();
   expect(recording.prefix.mark).toBe(2);
+});
+
+test('[OS6] a log device of another monitor, of other volumes or of another generation gives nothing back', async () => {
+  const random = new Prng(37);
+  const world = newWorld([65_536]);
+  const recording = await world.open();
+  fillBase(recording, [new Uint8Array(65_536)]);
+  await recording.settled();
+  const ours = { monitor: 'm', volumes: [{ name: 'v0', bytes: 65_536 }], generation: GENERATION };
+  const others = [
+    [{ ...ours, monitor: 'other' }, 'is the log device of other, not of m'],
+    [{ ...ours, volumes: [{ name: 'v0', bytes: 32_768 }] }, 'is the log device of other volumes of m'],
+    [{ ...ours, generation: '22'.repeat(16) }, 'is the log device of another generation of m'],
+    [ours, null],
+  ] as const;
+  for (const [owner, refusal] of others) {
+    const { folder } = newWorld([65_536]);
+    const device = await Recording.open({
+      ...owner,
+      folder,
+      keepsBase: false,
+      retention: { hours: 0, bytes: 0 },
+      nowMs: () => world.nowMs,
+      log: () => {},
+      progress: () => {},
+    });
+    feed(device, random, randomWrites(new Prng(38), 10, [32_768]));
+    await device.settled();
+    await device.close();
+    const restoring = restoreFrom(recording, folder, true);
+    if (refusal === null) expect(await restoring).toMatchObject({ control: 10 });
+    else await expect(restoring).rejects.toThrow(`${folder} ${refusal}`);
+    expect(recording.prefix.mark).toBe(refusal === null ? 10 : 0);
+  }
 });

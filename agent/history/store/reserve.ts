@@ -1,0 +1,80 @@
+/**
+ * Room for a fold when the storage is full: a file that is removed then. What a fold brings into the base is as much as the largest
+ * segment, and no more than the volumes are.
+ */
+import { closeSync, fstatSync, ftruncateSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { reservePath } from './files.ts';
+
+/** Codes of a storage without room. */
+export const IS_FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
+
+const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
+const SEGMENT_BYTES_MIN = 256 * 1024;
+/** The oldest one goes as a whole: of few there would be much that goes before its time. */
+const SEGMENTS_OF_STORAGE = 16;
+const SEGMENTS_OF_BOUND = 8;
+/** Heads, checksums, and what a file system needs for itself. */
+const MORE_BYTES = 1024 * 1024;
+const PIECE = new Uint8Array(MORE_BYTES);
+
+/** `bound`: of all segments of the recording; 0 without. */
+export function segmentBytesFor(folder: string, bound: number): number {
+  const { blocks, bsize } = statfsSync(folder);
+  const wanted = bound === 0 ? Infinity : Math.floor(bound / SEGMENTS_OF_BOUND);
+  const fits = Math.floor((blocks * bsize) / SEGMENTS_OF_STORAGE);
+  return Math.max(SEGMENT_BYTES_MIN, Math.min(SEGMENT_BYTES_MAX, wanted, fits));
+}
+
+export interface ReserveOptions {
+  readonly folder: string;
+  readonly volumesBytes: number;
+  /** For the operator's log. */
+  readonly log: (line: string) => void;
+}
+
+export class Reserve {
+  readonly #options: ReserveOptions;
+  #wanted = 0;
+  #isMissing = false;
+
+  constructor(options: ReserveOptions) {
+    this.#options = options;
+  }
+
+  /** There are segments that large. Makes room for it, and says so when that cannot be. */
+  make(segmentBytes: number): void {
+    const { folder, volumesBytes, log } = this.#options;
+    this.#wanted = Math.min(Math.max(this.#wanted, segmentBytes), volumesBytes);
+    const bytes = this.#wanted + MORE_BYTES;
+    const code = extend(reservePath(folder), bytes);
+    if (code !== null && !this.#isMissing)
+      log(
+        `recording ${folder}: a reserve of ${bytes} bytes cannot be made (${code}): when the storage is full it may be that nothing can be let go of; make room there`,
+      );
+    this.#isMissing = code !== null;
+  }
+
+  free(): void {
+    rmSync(reservePath(this.#options.folder), { force: true });
+  }
+}
+
+/** What is wrong, or null. What is there already stays. */
+function extend(path: string, bytes: number): string | null {
+  let fd: number | null = null;
+  try {
+    fd = openSync(path, 'a', 0o600);
+    const { size } = fstatSync(fd);
+    try {
+      for (let at = size; at < bytes;) at += writeSync(fd, PIECE, 0, Math.min(PIECE.length, bytes - at));
+    } catch (error) {
+      ftruncateSync(fd, size);
+      throw error;
+    }
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+  } finally {
+    if (fd !== null) closeSync(fd);
+  }
+}
