@@ -116,12 +116,17 @@ test('a recording whose head is damaged is passed over, and said; the others are
     mkdirSync(join(store, 'erp'));
     writeFileSync(join(store, 'erp', 'head'), 'x');
   });
-  expect(said).toEqual([expect.stringMatching(/^erp: \S+ is damaged: .* remove the folder: it is passed over$/)]);
+  expect(said).toEqual([
+    expect.stringMatching(/^erp: \S+ is damaged, and so is its copy: .* remove the folder: it is passed over$/),
+  ]);
   const [erp, crm] = [monitor('erp'), monitor('crm')];
   crm.write(await crm.begin(), writeOf(1));
   await until('the other one is served', () => crm.kept === 1);
   await erp.meet();
-  expect([erp.met, erp.stopped]).toEqual([null, expect.stringMatching(/head is damaged: .* remove the folder/)]);
+  expect([erp.met, erp.stopped]).toEqual([
+    null,
+    expect.stringMatching(/head is damaged, and so is its copy: .* remove the folder/),
+  ]);
 });
 
 test('data that overtakes the word that says what comes is taken behind it', async () => {

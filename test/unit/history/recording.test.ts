@@ -432,6 +432,6 @@ test('a fold that was cut off is done again, and the head is never between two',
     ).toBe(0);
   }
   expect(existsSync(join(world.folder, 'reserve'))).toBe(true);
-  writeFileSync(join(world.folder, 'head'), 'x');
+  for (const name of ['head', 'head.copy']) writeFileSync(join(world.folder, name), 'x');
   expect(() => loadRecording(world.folder)).toThrow(/damaged/);
 });

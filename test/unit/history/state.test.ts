@@ -211,5 +211,5 @@ test('[HI4] a recording of before there were checksums is read, and folded, with
 test('[HI4] checksums that are gone are told', async () => {
   const seen = await recorded(57, WRITES);
   rmSync(sumsPath(seen.world.folder, 0));
-  expect(() => stateAt(seen, 2)).toThrow(/base-0\.sums is gone: it was folded just now, or removed; try again/);
+  expect(() => stateAt(seen, 2)).toThrow(/base-0\.sums is gone: no state can be read that has anything from there/);
 });
