@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
 import { ControlServer } from '../control-server.ts';
-import { parseWhen, TIME_EXAMPLES } from '../history/core/when.ts';
+import { parseWhen, TIME_EXAMPLES } from './operator-time.ts';
 import { Recorder } from '../history/recorder/recorder.ts';
 import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { Recording, type Retention } from '../history/store/recording.ts';
