@@ -8,6 +8,7 @@ import { decodeAhead, decodeKnown } from '../../mirror/link/greeting.ts';
 import type { Peer } from '../../mirror/target/session.ts';
 import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
 import { isRecording, readHead } from '../store/files.ts';
+import { timeOf } from '../store/clock-list.ts';
 import { KnownUntil } from '../store/known.ts';
 import { Recording, type Retention } from '../store/recording.ts';
 import { restoreFrom, type Restored } from '../store/restore-from.ts';
@@ -297,7 +298,7 @@ export class Intake {
       newest: newest.mark,
       stampAheadUs: isTold ? (newest.stampMs - clockMs) * 1000 : 0,
       nowUs: nowMs * 1000,
-      known: { mark, timeUs: timeUs > 0 ? timeUs : recording.timeOf(mark) },
+      known: { mark, timeUs: timeUs > 0 ? timeUs : timeOf(recording.folder, mark) },
     });
     if (note) recording.noteClock(note);
     this.#aheadUs = aheadAt(recording.clocks, Infinity);

@@ -29,6 +29,7 @@ import {
   type RecordingHead,
 } from './files.ts';
 import type { ClockNote } from '../core/clock.ts';
+import { withClock, withClocks } from './clock-list.ts';
 import { writeAll } from './append.ts';
 import { putSumsBehind } from './base-sums.ts';
 import { finishFold, foldOldest } from './fold.ts';
@@ -132,24 +133,13 @@ export class Recording {
       const head = readHead(folder);
       checkOwner(head, options);
       if (head.base.state === 'folding') await finishFold(folder);
-      const loaded = loadRecording(folder);
-      const recording = new Recording(options, lock, loaded);
-      if (head.clocks === undefined) recording.#listClocks(loaded.clocks);
+      const recording = new Recording(options, lock, withClocks(loadRecording(folder), options.nowMs() * 1000));
       if (keepsBase) makeReserve(folder, recording.#segmentBytes);
       return recording;
     } catch (error) {
       closeSync(lock);
       throw error;
     }
-  }
-
-  /** Of a recording that an earlier program made. */
-  #listClocks(clocks: readonly ClockNote[]): void {
-    const [mark, nowUs] = [this.#joiner.prefix.mark, this.#options.nowMs() * 1000];
-    const listed = clocks.map(({ unclear, ...note }) =>
-      unclear ? { ...note, unclear: { upTo: mark, fromUs: 0, untilUs: nowUs } } : note,
-    );
-    this.#setHead({ ...this.#head, clocks: listed });
   }
 
   get folder(): string {
@@ -265,18 +255,7 @@ export class Recording {
 
   /** [HI6] Kept beside the base: no record of many says it, so none can be lost. While nothing is being written. */
   noteClock(note: ClockNote): void {
-    const { base } = this.#head;
-    const clocks = [...this.clocks, note];
-    // What a fold has left behind.
-    const isOver = ({ unclear }: ClockNote, i: number): boolean =>
-      (clocks[i + 1]?.mark ?? Infinity) <= base.mark && (unclear?.untilUs ?? 0) < base.timeUs;
-    this.#setHead({ ...this.#head, clocks: clocks.filter((one, i) => !isOver(one, i)) });
-  }
-
-  /** When this mark was given. */
-  timeOf(mark: number): number {
-    const { table, times, head } = loadRecording(this.folder);
-    return times[table.placeOf(mark)] ?? head.base.timeUs;
+    this.#setHead({ ...this.#head, clocks: withClock(this.#head, note) });
   }
 
   /** Control: `RECORD`s. Answers what is wrong with them, or null. */
@@ -497,7 +476,7 @@ export class Recording {
   }): Promise<void> {
     const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
     // All that a branch voids lies in segments before its own.
-    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#nextSegment();
+    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#segment.next(this.#options.nowMs());
     if (group.images.length > 0) await this.#writeImages(group.images);
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
@@ -579,12 +558,8 @@ export class Recording {
     return { entries, images };
   }
 
-  async #nextSegment(): Promise<void> {
-    await this.#segment.next(this.#options.nowMs());
-  }
-
   async #roll(): Promise<void> {
-    if (this.#segment.isBegun) await this.#nextSegment();
+    if (this.#segment.isBegun) await this.#segment.next(this.#options.nowMs());
   }
 
   /** Begins a segment when the present one is full, and drops the oldest when there is too much. */
