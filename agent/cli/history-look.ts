@@ -180,10 +180,14 @@ export async function diff(argv: string[]): Promise<number> {
   const [from, to] = [moments[0]?.mark ?? 0, moments[1]?.mark ?? 0];
   const volumes = await changedRanges(loaded, from, to);
   const writes = writesBetween(loaded, from, to);
+  const gaps = loaded.extent.gaps.filter((gap) => gap.first <= to && gap.last > from).map(gapText);
   if (values.json === true)
-    process.stdout.write(`${JSON.stringify({ monitor: loaded.head.monitor, from, to, writes, volumes })}\n`);
+    process.stdout.write(`${JSON.stringify({ monitor: loaded.head.monitor, from, to, writes, gaps, volumes })}\n`);
   else {
-    process.stdout.write(`${loaded.head.monitor}: ${writes} writes between mark ${from} and ${to}\n`);
+    process.stdout.write(
+      `${loaded.head.monitor}: ${writes} writes between mark ${from} and ${to}${gaps.length === 0 ? '' : ' are recorded, and a gap lies between'}\n`,
+    );
+    for (const gap of gaps) process.stdout.write(`  gap: ${gap}\n`);
     for (const { name, ranges } of volumes) {
       const bytes = ranges.reduce((sum, range) => sum + range.to - range.from, 0);
       process.stdout.write(`  ${name}: ${bytesText(bytes)} differ\n`);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
 import { findMark } from '../history/core/spans.ts';
-import { parseWhen, WHEN_EXAMPLES } from '../history/core/when.ts';
+import { parseWhen, WHEN_EXAMPLES } from './operator-time.ts';
 import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { readKnown } from '../history/store/known.ts';
 import { loadRecording, type Loaded } from '../history/store/load.ts';
@@ -59,6 +59,8 @@ export function foldersOf(
   faults: unknown[] = [],
 ): string[] {
   const meant = foldersMeant(common);
+  const mark = times.find((time) => time?.startsWith('#') === true);
+  if (mark !== undefined && meant.length > 1) throw severalMonitors(meant, `each has a mark ${mark} of its own; `);
   const folders = meant.length === 1 ? meant : meant.filter((folder) => isReadable(folder, faults));
   if (folders.length === 0) throw faults[0];
   awaitKnown(folders, times);
@@ -111,12 +113,14 @@ function foldersMeant({ config, store, monitor }: Common): string[] {
 /** One recording: where there are several, `--monitor` says which. */
 export function oneFolder(common: Common, times: readonly (string | undefined)[] = [common.at]): string {
   const [folder = '', ...more] = foldersMeant(common);
-  if (more.length > 0) {
-    const names = [folder, ...more].map((one) => one.split('/').at(-1)).join(', ');
-    throw usageError('history', `--monitor is missing: there are ${names}`);
-  }
+  if (more.length > 0) throw severalMonitors([folder, ...more]);
   awaitKnown([folder], times);
   return folder;
+}
+
+function severalMonitors(folders: readonly string[], why = ''): AgentError {
+  const names = folders.map((one) => one.split('/').at(-1)).join(', ');
+  return usageError('history', `--monitor is missing: ${why}there are ${names}`);
 }
 
 export interface Moment {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
 import { timeText } from '../history/core/spans.ts';
-import { parseWhen, TIME_EXAMPLES } from '../history/core/when.ts';
+import { parseWhen, TIME_EXAMPLES } from './operator-time.ts';
 import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { olderThan } from '../history/store/fold.ts';
 import { loadRecording } from '../history/store/load.ts';

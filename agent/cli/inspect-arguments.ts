@@ -1,7 +1,8 @@
 /** The arguments of `stillbeat inspect`. */
 import { parseArgs } from 'node:util';
 import { PACKET_TYPES } from '../base/packet-type.ts';
-import { addressRange, timeUs, typeIndex, type Filter } from '../inspect/filter.ts';
+import { timeUs } from './operator-time.ts';
+import { addressRange, typeIndex, type Filter } from '../inspect/filter.ts';
 import { loadSettings } from '../settings/load.ts';
 import { readKeyFile } from '../settings/key.ts';
 

@@ -7,7 +7,7 @@ import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
-import { timeUs } from '../inspect/filter.ts';
+import { timeUs } from './operator-time.ts';
 import { type KeptEvent, readEvents } from '../operate/event-file.ts';
 import { isReport, reportHtml } from '../report/document.ts';
 import { gather, type Range } from '../report/gather.ts';

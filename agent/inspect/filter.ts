@@ -24,38 +24,6 @@ export interface Filter {
 
 export const ALL: Filter = { sinceUs: -Infinity, untilUs: Infinity, type: null, address: null, port: null };
 
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const DAY_MS = 86_400_000;
-
-/**
- * Microseconds since 1970 of an ISO time, of one relative to now such as -5m, or of a time of day such as 03:12 (the last
- * one that has been, of this machine's time zone); null when it is none of these.
- */
-export function timeUs(text: string, nowMs: number): number | null {
-  const relative = /^-(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)$/.exec(text);
-  if (relative) return (nowMs - Number(relative[1]) * (UNIT_MS[relative[2] ?? ''] ?? 0)) * 1000;
-  if (text === 'now') return nowMs * 1000;
-  if (/^\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?$/.test(text)) return timeOfDayUs(text, nowMs);
-  if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return null;
-  const ms = Date.parse(text);
-  return Number.isNaN(ms) ? null : withMicroseconds(ms, text);
-}
-
-/** Date stops at milliseconds; what inspect prints goes on to microseconds. */
-function withMicroseconds(ms: number, text: string): number {
-  const micros = /\.\d{3}(\d{1,3})/.exec(text)?.[1] ?? '';
-  return ms * 1000 + Number(micros.padEnd(3, '0'));
-}
-
-function timeOfDayUs(text: string, nowMs: number): number | null {
-  const today = new Date(nowMs);
-  const day = [today.getFullYear(), today.getMonth() + 1, today.getDate()];
-  const date = day.map((part, i) => String(part).padStart(i === 0 ? 4 : 2, '0')).join('-');
-  const ms = Date.parse(`${date}T${text.padStart(text.indexOf(':') === 1 ? text.length + 1 : 0, '0')}`);
-  if (Number.isNaN(ms)) return null;
-  return withMicroseconds(ms > nowMs ? ms - DAY_MS : ms, text);
-}
-
 /** The index of a type's name, or null when there is none such. */
 export function typeIndex(name: string): number | null {
   const index = PACKET_TYPES.indexOf(name as PacketType);

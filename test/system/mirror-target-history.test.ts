@@ -9,6 +9,7 @@ import { Prng } from '../../agent/base/prng.ts';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
 import { run } from '../../agent/demo/shell.ts';
 import type { TargetHistoryStatus } from '../../agent/history/host/target-history.ts';
+import { findMark } from '../../agent/history/core/spans.ts';
 import { loadRecording } from '../../agent/history/store/load.ts';
 import { State } from '../../agent/history/store/state.ts';
 import { eventually } from '../support/cluster.ts';
@@ -409,4 +410,69 @@ test('[OS5] a folder that cannot be its own is refused with one line', async () 
     EXIT.usage,
     expect.stringMatching(/history\.path.*is something else too/),
   ]);
+});
+
+test('[HI6] [HI11] a source’s clock that is set: of a target’s own history no time is answered with another state', async () => {
+  const bed = await made();
+  const { pair, folder } = bed;
+  const offset = join(pair.folder, 'offset');
+  const clock = join(pair.folder, 'clock.mjs');
+  writeFileSync(offset, '0');
+  writeFileSync(
+    clock,
+    `import { readFileSync } from 'node:fs';
+    const { now } = Date;
+    let ahead = 0;
+    setInterval(() => (ahead = Number(readFileSync(${JSON.stringify(offset)}, 'utf8')) * 1000), 5).unref();
+    Date.now = () => now() + ahead;\n`,
+  );
+  pair.wrap('source', ['env', `NODE_OPTIONS=--import=${clock}`]);
+  for (const side of ['target', 'source'] as const) pair.start(side);
+  await untilInSync(pair);
+  const spans: { readonly begunUs: number; readonly doneUs: number; readonly mark: number }[] = [];
+  const answer = (timeUs: number) => {
+    const { table, extent, times } = loadRecording(folder);
+    return findMark(table, extent, times, { timeUs }, Date.now() * 1000);
+  };
+  const isRight = (): boolean => {
+    const nowUs = Date.now() * 1000;
+    for (let timeUs = spans[0]?.begunUs ?? nowUs; timeUs < nowUs; timeUs += 50_000) {
+      const found = answer(timeUs);
+      if (!found.ok) continue;
+      spans.forEach(({ begunUs, doneUs, mark }, i) => {
+        const what = `${new Date(timeUs / 1000).toISOString()} is mark ${found.mark}; write ${i} up to ${mark}`;
+        if (timeUs > doneUs) expect(found.mark, what).toBeGreaterThanOrEqual(mark);
+        if (timeUs < begunUs) expect(found.mark, what).toBeLessThan(mark);
+      });
+    }
+    return true;
+  };
+  const put = async (): Promise<void> => {
+    const begunUs = Date.now() * 1000;
+    await write(pair, `write -P ${spans.length + 1} 0 64k`);
+    const doneUs = (Date.now() + 1) * 1000;
+    await recorded(bed);
+    const { table } = loadRecording(folder);
+    const last = [...table.order].findLast((one) => table.kind(one) === 1) ?? 0;
+    spans.push({ begunUs, doneUs, mark: table.mark(last) });
+  };
+  const isKnown = async (): Promise<void> =>
+    void (await eventually('the present is known', SOON_MS, () => {
+      isRight();
+      const found = answer(Date.now() * 1000 - 2_500_000);
+      if (found.ok) return true;
+      throw new Error(`${found.why}\n${pair.log('target')}`);
+    }));
+  await put();
+  await isKnown();
+  for (const aheadS of [3600, -5]) {
+    writeFileSync(offset, String(aheadS));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await put();
+    await put();
+    const endMs = Date.now() + 6000;
+    await eventually('it is right for a while', SOON_MS, () => isRight() && Date.now() > endMs);
+    if (aheadS > 0) await isKnown();
+  }
+  expect(pair.log('target')).toMatch(/its clock was set/);
 });

@@ -34,8 +34,8 @@ export interface Monitored {
   /** The oldest place that is held. Positions only grow. */
   readonly oldest: RingPlace;
   readonly end: RingPlace;
-  /** Wall clock by which entries are stamped, ms. */
-  readonly clockMs: number;
+  /** Wall clock by which entries are stamped, ms; null as long as it is not known. */
+  readonly clockMs: number | null;
   /** By how much that is ahead of one that is never set; null where nothing tells. */
   readonly aheadMs: number | null;
   /** [HI9] What comes behind `end` is stamped later, by that clock. */

@@ -267,7 +267,7 @@ export class RecordSession implements Follower {
     const { mark, time } = monitored.end;
     const newest = { mark, stampMs: Math.ceil(Number(time) / 1e6) };
     this.#aheadMs = monitored.aheadMs;
-    const clockMs = Math.round(monitored.clockMs);
+    const clockMs = Math.round(monitored.clockMs ?? 0);
     control.send(FRAME_KIND.take, session, 0, 0, encodeTake({ ...take, clockMs, newest }));
     this.#freed = cursor.place.position;
     this.#sent.begin(cursor.place);
@@ -350,14 +350,17 @@ export class RecordSession implements Follower {
   #tellKnown(): void {
     if (this.#state === 'away') return;
     const { end, knownMs } = this.#monitored;
-    if (this.#isClockSet()) return;
-    this.#control?.send(FRAME_KIND.known, 0, end.mark, 0, encodeKnown(knownMs));
+    const { aheadMs } = this.#monitored;
+    if (this.#isClockSet() || aheadMs === null) return;
+    // Not known as the session began: the recorder sees whether it is what it took it for.
+    const isNews = this.#aheadMs === null;
+    this.#aheadMs = aheadMs;
+    this.#control?.send(FRAME_KIND.known, 0, end.mark, 0, encodeKnown(knownMs, isNews ? aheadMs : undefined));
   }
 
   /** [HI6] How far it is ahead of the recorder's is found as a session begins: what it says would mean another time. */
   #isClockSet(): boolean {
     const { aheadMs } = this.#monitored;
-    this.#aheadMs ??= aheadMs;
     if (aheadMs === null || this.#aheadMs === null || !wasSet(aheadMs, this.#aheadMs)) return false;
     this.#end('the clock was set: how far it is ahead has to be found anew');
     return true;

@@ -4,10 +4,11 @@ import { storageFault } from './storage-fault.ts';
 import { aheadAt, clockAhead, CLOCK_NOISE_US, clockNote, wasSet } from '../core/clock.ts';
 import { unclearText } from '../core/spans.ts';
 import { kinship, short } from '../../mirror/core/generation.ts';
-import { decodeKnown } from '../../mirror/link/greeting.ts';
+import { decodeAhead, decodeKnown } from '../../mirror/link/greeting.ts';
 import type { Peer } from '../../mirror/target/session.ts';
 import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
 import { isRecording, readHead } from '../store/files.ts';
+import { timeOf } from '../store/clock-list.ts';
 import { KnownUntil } from '../store/known.ts';
 import { Recording, type Retention } from '../store/recording.ts';
 import { restoreFrom, type Restored } from '../store/restore-from.ts';
@@ -237,6 +238,9 @@ export class Intake {
     }
     if (kind === FRAME_KIND.known) {
       if (wasSet(this.#ownAhead(), this.#ownAheadMs)) return 'the recorder’s clock was set';
+      const aheadMs = decodeAhead(body);
+      if (aheadMs !== null && Math.abs(aheadMs * 1000 - this.#aheadUs) >= CLOCK_NOISE_US)
+        return 'its clock is not what it was taken for';
       const timeUs = decodeKnown(body) * 1000 - this.#aheadUs;
       // Of what has not been yet nobody knows anything: its clock goes faster, or was set just now.
       if (timeUs > this.#options.nowMs() * 1000 + CLOCK_NOISE_US) return null;
@@ -284,16 +288,19 @@ export class Intake {
     const { recording } = this;
     const nowMs = this.#options.nowMs();
     this.#ownAheadMs = this.#ownAhead();
-    const aheadMs = Math.round(clockAhead(clockMs, this.#askedMs, nowMs));
-    recording.clock(from, BigInt(aheadMs) * 1_000_000n);
+    // What is not known now is as it was, until it is said.
+    const isTold = clockMs > 0;
+    const former = aheadAt(recording.clocks, Infinity) / 1000;
+    const aheadMs = isTold ? Math.round(clockAhead(clockMs, this.#askedMs, nowMs)) : former;
+    recording.clock(from, BigInt(Math.round(aheadMs)) * 1_000_000n);
     const { mark, timeUs } = this.#known.until;
     const note = clockNote(recording.clocks, {
       mark: from.mark,
       aheadUs: aheadMs * 1000,
       newest: newest.mark,
-      stampAheadUs: (newest.stampMs - clockMs) * 1000,
+      stampAheadUs: isTold ? (newest.stampMs - clockMs) * 1000 : 0,
       nowUs: nowMs * 1000,
-      known: { mark, timeUs: timeUs > 0 ? timeUs : recording.timeOf(mark) },
+      known: { mark, timeUs: timeUs > 0 ? timeUs : timeOf(recording.folder, mark) },
     });
     if (note) recording.noteClock(note);
     this.#aheadUs = aheadAt(recording.clocks, Infinity);

@@ -19,6 +19,8 @@ import { Intake } from './intake.ts';
 import { storageFault } from './storage-fault.ts';
 
 export interface RecorderOptions {
+  /** Left out: the system's. */
+  readonly clock?: Pick<typeof systemClock, 'wallMs' | 'monotonicMs'>;
   readonly name: string;
   readonly keys: () => readonly Uint8Array[];
   /** Null: connections are brought to it. */
@@ -131,7 +133,7 @@ export class Recorder {
   async #intake(monitor: string, hello: RecordHello | null): Promise<Intake> {
     const known = this.#intakes.get(monitor);
     if (known) return known;
-    const { only, retention, logFolder, log } = this.#options;
+    const { only, retention, logFolder, log, clock = systemClock } = this.#options;
     if (only !== undefined && monitor !== only) throw new GreetingError(`it records ${only} alone`);
     const opening = Intake.open({
       folder: this.#folderOf(monitor),
@@ -140,8 +142,8 @@ export class Recorder {
       hello,
       retention,
       log: (line, isGood) => log(`${monitor}: ${line}`, isGood),
-      nowMs: () => systemClock.wallMs(),
-      steadyMs: () => systemClock.monotonicMs(),
+      nowMs: () => clock.wallMs(),
+      steadyMs: () => clock.monotonicMs(),
     });
     this.#intakes.set(monitor, opening);
     try {

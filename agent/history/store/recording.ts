@@ -28,6 +28,7 @@ import {
 } from './files.ts';
 import type { ClockNote } from '../core/clock.ts';
 import { writeImages, type Image } from './base-images.ts';
+import { withClock, withClocks } from './clock-list.ts';
 import { finishFold, foldOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
 import { Gathering } from './gathering.ts';
@@ -141,9 +142,8 @@ export class Recording {
       const damage = headDamage(folder);
       for (const line of [...damage, mendHead(folder) ?? []].flat()) options.log(line);
       if (head.base.state === 'folding') await finishFold(folder);
-      const loaded = loadRecording(folder);
+      const loaded = withClocks(loadRecording(folder), options.nowMs() * 1000);
       const recording = new Recording(options, lock, loaded);
-      if (head.clocks === undefined) recording.#listClocks(loaded.clocks);
       const largest = Math.max(0, ...loaded.segments.map((one) => one.controlBytes + one.dataBytes));
       if (keepsBase) recording.#reserve.make(Math.max(recording.#segmentBytes, largest));
       return recording;
@@ -151,15 +151,6 @@ export class Recording {
       closeSync(lock);
       throw error;
     }
-  }
-
-  /** Of a recording that an earlier program made. */
-  #listClocks(clocks: readonly ClockNote[]): void {
-    const [mark, nowUs] = [this.#joiner.prefix.mark, this.#options.nowMs() * 1000];
-    const listed = clocks.map(({ unclear, ...note }) =>
-      unclear ? { ...note, unclear: { upTo: mark, fromUs: 0, untilUs: nowUs } } : note,
-    );
-    this.#setHead({ ...this.#head, clocks: listed });
   }
 
   get folder(): string {
@@ -275,18 +266,7 @@ export class Recording {
 
   /** [HI6] Kept beside the base: no record of many says it, so none can be lost. While nothing is being written. */
   noteClock(note: ClockNote): void {
-    const { base } = this.#head;
-    const clocks = [...this.clocks, note];
-    // What a fold has left behind.
-    const isOver = ({ unclear }: ClockNote, i: number): boolean =>
-      (clocks[i + 1]?.mark ?? Infinity) <= base.mark && (unclear?.untilUs ?? 0) < base.timeUs;
-    this.#setHead({ ...this.#head, clocks: clocks.filter((one, i) => !isOver(one, i)) });
-  }
-
-  /** When this mark was given. */
-  timeOf(mark: number): number {
-    const { table, times, head } = loadRecording(this.folder);
-    return times[table.placeOf(mark)] ?? head.base.timeUs;
+    this.#setHead({ ...this.#head, clocks: withClock(this.#head, note) });
   }
 
   /** Control: `RECORD`s. Answers what is wrong with them, or null. */
@@ -514,7 +494,7 @@ export class Recording {
 
   async #write(group: Group): Promise<void> {
     // All that a branch voids lies in segments before its own.
-    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#nextSegment();
+    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#segment.next(this.#options.nowMs());
     if (group.images.length > 0)
       await writeImages({ folder: this.folder, sizes: this.#sizes, base: this.#head.base }, group.images);
     try {
@@ -582,12 +562,8 @@ export class Recording {
     return { entries, images };
   }
 
-  async #nextSegment(): Promise<void> {
-    await this.#segment.next(this.#options.nowMs());
-  }
-
   async #roll(): Promise<void> {
-    if (this.#segment.isBegun) await this.#nextSegment();
+    if (this.#segment.isBegun) await this.#segment.next(this.#options.nowMs());
   }
 
   /** Begins a segment when the present one is full, and drops the oldest when there is too much. */

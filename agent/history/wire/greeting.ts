@@ -46,7 +46,7 @@ export interface RecordingState {
 export interface Take {
   readonly how: 'replay' | 'changed' | 'base';
   readonly from: Point;
-  /** The monitor's clock, ms since 1970: between the recorder's word and this it was read. */
+  /** The monitor's clock, ms since 1970: between the recorder's word and this it was read. 0: it is not known yet. */
   readonly clockMs: number;
   /** The newest mark that is given by then, and its stamp, ms. Left out by an earlier program. */
   readonly newest?: { readonly mark: number; readonly stampMs: number };

@@ -104,10 +104,19 @@ export const encodeBegin = (begin: Begin): Uint8Array => encode({ ...begin, from
 export const encodeStop = (stop: Stop): Uint8Array => encode(stop);
 
 /** By the clock of who stamps, ms since 1970. */
-export const encodeKnown = (clockMs: number): Uint8Array => encode({ clockMs });
+export const encodeKnown = (clockMs: number, aheadMs?: number): Uint8Array =>
+  encode({ clockMs, ...(aheadMs === undefined ? {} : { aheadMs: Math.round(aheadMs) }) });
 
 /** Throws a GreetingError. */
 export const decodeKnown = (body: Uint8Array): number => count(parse(body), 'clockMs');
+
+/** By how much that clock is ahead of one that is never set; null: an earlier program does not say it. Throws a GreetingError. */
+export function decodeAhead(body: Uint8Array): number | null {
+  const aheadMs = parse(body)['aheadMs'];
+  if (aheadMs === undefined) return null;
+  if (!Number.isSafeInteger(aheadMs)) throw new GreetingError('no aheadMs');
+  return aheadMs as number;
+}
 
 /** A body that cannot be read. The message says what is wrong with it. */
 export class GreetingError extends Error {}

@@ -405,7 +405,13 @@ export class TargetSession {
   #tellKnown(): void {
     const { newest, machine } = this.#host;
     const now = Math.floor(machine.clock.wallMs());
-    this.#connection?.send(FRAME_KIND.known, this.link.session, newest, 0, encodeKnown(now));
+    this.#connection?.send(
+      FRAME_KIND.known,
+      this.link.session,
+      newest,
+      0,
+      encodeKnown(now, now - machine.clock.monotonicMs()),
+    );
   }
 
   /** Hello, welcome, begin: afterwards entries flow. Throws when they cannot. */

@@ -336,9 +336,12 @@ export class Copy {
     return this.#log !== null;
   }
 
-  /** The source of the session had given no mark beyond this one by then, ms by its clock. Of a comparison nothing is shown yet. */
-  heard(mark: number, ms: number): void {
-    if (!this.#staged) this.#log?.heard(mark, ms);
+  /**
+   * The source of the session had given no mark beyond this one by then, ms by its clock, which is so far ahead of one of its own that
+   * is never set. Of a comparison nothing is shown yet.
+   */
+  heard(mark: number, ms: number, aheadMs: number | null): void {
+    if (!this.#staged) this.#log?.heard(mark, ms, aheadMs);
   }
 
   /** Whether an arrival waits for room in the file. */

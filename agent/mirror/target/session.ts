@@ -11,6 +11,7 @@ import {
   ancestryKept,
   decodeBegin,
   decodeHello,
+  decodeAhead,
   decodeKnown,
   decodeStop,
   generationBytes,
@@ -216,7 +217,7 @@ export class Sessions {
       case FRAME_KIND.roll:
         return this.#copy.roll(id);
       case FRAME_KIND.known:
-        return this.#copy.heard(id, decodeKnown(body));
+        return this.#copy.heard(id, decodeKnown(body), decodeAhead(body));
       case FRAME_KIND.checkpoint:
         return this.#checkpoint(frame, body);
       case FRAME_KIND.regions:

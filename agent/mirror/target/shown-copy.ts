@@ -31,13 +31,20 @@ const EIO = 5;
 const HELD_SHARE = 0.5;
 /** Looks at which arrivals have found no room. */
 const CRAMPED_LOOKS = 2;
+/** A clock that is less ahead is not, and one that goes apart from another by so much was set. */
+const NOISE_MS = 1000;
+const SET_MS = 500;
+const SURE_WORDS = 3;
 
 export class ShownCopy {
   readonly #parts: ShownParts;
   #crampedLooks = 0;
+  /** Of the source's clock, by its words: `ahead` of ours, and of one of its own that is never set. */
+  #clock: { readonly ahead: number; readonly own: number | null; readonly words: number } | null = null;
 
   constructor(parts: ShownParts) {
     this.#parts = parts;
+    parts.log.listen((ms, own) => this.#heard(ms, own));
   }
 
   get group(): string {
@@ -70,13 +77,27 @@ export class ShownCopy {
     return this.#parts.log.end;
   }
 
-  /** Entries are stamped by the source's clock: what it is ahead, as far as the last of them tells. */
-  get clockMs(): number {
-    return Math.max(this.#parts.wallMs(), Number(this.#parts.log.end.time / 1_000_000n));
+  /** Entries are stamped by the source's clock, of which its words tell; null as long as they do not. */
+  get clockMs(): number | null {
+    const { aheadMs } = this;
+    return aheadMs === null ? null : this.#parts.wallMs() + aheadMs;
   }
 
+  /** By how much that is ahead of ours. One that is behind may be a word that took long, unless that goes on. */
   get aheadMs(): number | null {
-    return null;
+    if (!this.#clock) return null;
+    const { ahead, words } = this.#clock;
+    if (Math.abs(ahead) < NOISE_MS) return 0;
+    return ahead > 0 || words >= SURE_WORDS ? ahead : null;
+  }
+
+  /** The word that took the least time tells most, as long as the clock is the same. */
+  #heard(ms: number, own: number | null): void {
+    const ahead = ms - this.#parts.wallMs();
+    const former = this.#clock;
+    const isSame = former !== null && own !== null && former.own !== null && Math.abs(own - former.own) < SET_MS;
+    if (isSame) this.#clock = { ahead: Math.max(ahead, former.ahead), own: former.own, words: former.words + 1 };
+    else this.#clock = { ahead, own, words: 1 };
   }
 
   get knownMs(): number {

@@ -58,6 +58,7 @@ export class ShownLog {
   /** Nothing beyond this mark was written by then, ms by the clock of the stamps: heard, and not shown yet. */
   #word: { readonly mark: number; readonly ms: number } | null = null;
   #knownMs = 0;
+  #listener: (ms: number, aheadMs: number | null) => void = () => {};
   #events: ShownEvents = { note: () => {}, shown: () => {}, broken: () => {} };
 
   /** `passed`: what a start found in the ring up to the cut, with headers, in the order of their positions. */
@@ -76,6 +77,11 @@ export class ShownLog {
     this.#firstHeader = first?.header ?? null;
     this.#before = first ? { mark: first.mark - 1, chain: null, position: 0 } : { mark, chain, position: 0 };
     this.#end = { position: logEnd, mark, chain, time, cycle: 0 };
+  }
+
+  /** Who is told each word of the source's clock: one. */
+  listen(listener: (ms: number, aheadMs: number | null) => void): void {
+    this.#listener = listener;
   }
 
   /** Who follows it: one. */
@@ -98,7 +104,8 @@ export class ShownLog {
   }
 
   /** The source of what is shown says what it had written by then. One that waits is kept: a later one may wait for ever. */
-  heard(mark: number, ms: number): void {
+  heard(mark: number, ms: number, aheadMs: number | null = null): void {
+    this.#listener(ms, aheadMs);
     this.#word ??= { mark, ms };
     this.#reach();
   }

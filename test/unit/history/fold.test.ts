@@ -132,12 +132,16 @@ test('[HI6] how far the monitor’s clock is ahead outlives the segment that say
   const recording = await world.open();
   fillBase(recording, content(random));
   const writes = randomWrites(random, 60, SIZES);
+  const session = (from: { readonly mark: number; readonly chain: bigint }, hours: number): void => {
+    recording.noteClock({ mark: from.mark, aheadUs: hours * 3.6e9 });
+    recording.clock(from, BigInt(hours) * 3_600_000_000_000n);
+  };
   const hoursAhead = (mark: number): number => {
     const { table, times } = loadRecording(world.folder);
     return (Number((writes[mark - 1]?.timeNs ?? 0n) / 1000n) - (times[table.placeOf(mark)] ?? 0)) / 3.6e9;
   };
   await inSegment(recording, () => {
-    recording.clock({ mark: 0, chain: 0n }, 7_200_000_000_000n);
+    session({ mark: 0, chain: 0n }, 2);
     feed(recording, random, writes.slice(0, 20));
   });
   await inSegment(recording, () => feed(recording, random, writes.slice(20, 40)));
@@ -146,7 +150,7 @@ test('[HI6] how far the monitor’s clock is ahead outlives the segment that say
   expect([recording.base.mark, hoursAhead(40)]).toEqual([20, 2]);
   await recording.prune(0, 0);
   // A session that brings nothing, in a segment of its own.
-  await inSegment(recording, () => recording.clock({ mark: 40, chain: 280n }, 3_600_000_000_000n));
+  await inSegment(recording, () => session({ mark: 40, chain: 280n }, 1));
   await inSegment(recording, () => feed(recording, random, writes.slice(40)));
   await recording.prune(0, recording.storedBytes - 1);
   expect([recording.base.mark, hoursAhead(60)]).toEqual([40, 1]);

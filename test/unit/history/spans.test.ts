@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { clockAhead } from '../../../agent/history/core/clock.ts';
 import { correctedTimes, extentOf, findMark, type When } from '../../../agent/history/core/spans.ts';
 import { buildTable } from '../../../agent/history/core/table.ts';
-import { parseWhen } from '../../../agent/history/core/when.ts';
+import { parseWhen } from '../../../agent/cli/operator-time.ts';
 import {
   EMPTY_RECORD,
   encodeRecord,
@@ -102,6 +102,10 @@ test('times as an operator writes them', () => {
   process.env['TZ'] = 'Asia/Kolkata';
   try {
     expect(parseWhen('2026-11-21 17:30', nowMs)).toEqual({ timeUs: NOON_US });
+    // A time of day is the last one that has been: now it is 18:30 there.
+    expect(parseWhen('17:30', nowMs)).toEqual({ timeUs: NOON_US });
+    expect(parseWhen('17:30:00.5', nowMs)).toEqual({ timeUs: NOON_US + 500_000 });
+    expect(parseWhen('18:31', nowMs)).toEqual({ timeUs: NOON_US + 3_660_000_000 - 24 * 3_600_000_000 });
     expect(parseWhen('2026-11-21', nowMs)).toEqual({ timeUs: NOON_US - 17.5 * 3_600_000_000 });
   } finally {
     if (zone === undefined) delete process.env['TZ'];
@@ -110,7 +114,19 @@ test('times as an operator writes them', () => {
   expect(parseWhen('-60m', nowMs)).toEqual({ timeUs: NOON_US });
   expect(parseWhen('-1.5s', nowMs)).toEqual({ timeUs: NOW_US - 1_500_000 });
   expect(parseWhen('#120', nowMs)).toEqual({ mark: 120 });
-  for (const none of ['', 'yesterday', '#', '-5', '5m', '2026-13-40T00:00:00Z', '12:00']) {
+  for (const none of [
+    '',
+    'yesterday',
+    '#',
+    '-5',
+    '5m',
+    '2026-13-40T00:00:00Z',
+    '2026-02-30',
+    '2026-02-29T12:00Z',
+    '2026-02-30 12:00:00Z',
+    '24:61',
+    '3:12:99',
+  ]) {
     expect(parseWhen(none, nowMs), none).toBeNull();
   }
 });

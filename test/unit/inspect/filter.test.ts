@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { addressRange, ALL, timeUs, typeIndex, wantsRecord } from '../../../agent/inspect/filter.ts';
+import { timeUs } from '../../../agent/cli/operator-time.ts';
+import { addressRange, ALL, typeIndex, wantsRecord } from '../../../agent/inspect/filter.ts';
 import { timeText } from '../../../agent/inspect/node-view.ts';
 import { buildUdp4, buildUdp6 } from '../../support/packets.ts';
 

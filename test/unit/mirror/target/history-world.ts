@@ -138,7 +138,7 @@ export class HistoryWorld extends TargetWorld {
       group: 'group',
       copy,
       log,
-      wallMs: () => Date.now(),
+      wallMs: () => this.sourceMs,
       volumes: volumes.map((volume) => ({
         read: (offset: number, into: Uint8Array, done: (errno: number) => void): void => {
           setImmediate(() => {
@@ -191,6 +191,7 @@ export class HistoryWorld extends TargetWorld {
 
   async #recorder(folder: string): Promise<Recorder> {
     return Recorder.open({
+      clock: { wallMs: () => this.sourceMs, monotonicMs: () => this.sourceMs },
       name: 'group',
       keys: () => [],
       listen: null,
