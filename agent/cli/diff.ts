@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { escaped } from '../base/text.ts';
 import { sizeText } from '../check/system.ts';
-import { mismatch, SlotComparison, writtenSlots, type SlotDiff } from '../inspect/diff.ts';
+import { mismatch, SlotComparison, writtenSlots, type Difference, type SlotDiff } from '../inspect/diff.ts';
 import { InspectedVolume } from '../inspect/inspected-volume.ts';
 import { checkKey } from '../inspect/openers.ts';
 import { windowBytesFor } from '../inspect/ring-walk.ts';
@@ -132,9 +132,32 @@ function slotLines({ node, slot, send, receive, behindMs, same, notCopied, diffe
     `  the same        ${told(same.batches)}, ${sizeText(same.bytes)}`,
     `  not copied yet  ${told(batches)}, ${sizeText(bytes)}${batches === 0 ? '' : `: #${firstMark} to #${lastMark}, the oldest of ${since}`}`,
     `  different       ${told(differences.length)}`,
-    ...differences.map(
-      (found) =>
-        `  ! at ${found.position}, ${found.bytes} bytes${found.orderMark === null ? '' : ` of #${found.orderMark}`}: ${found.reason}`,
-    ),
+    ...runsOf(differences).map(runText),
   ];
+}
+
+/** Differences that follow one another for one reason. */
+type Run = readonly [Difference, ...Difference[]];
+
+function runsOf(differences: readonly Difference[]): Run[] {
+  const runs: [Difference, ...Difference[]][] = [];
+  for (const found of differences) {
+    const run = runs.at(-1);
+    const last = run?.at(-1);
+    const follows = last?.reason === found.reason && last.position + last.bytes === found.position;
+    if (run && follows) run.push(found);
+    else runs.push([found]);
+  }
+  return runs;
+}
+
+function runText(run: Run): string {
+  const [first] = run;
+  const last = run.at(-1) ?? first;
+  const bytes = run.reduce((sum, each) => sum + each.bytes, 0);
+  const marks = run.flatMap(({ orderMark }) => (orderMark === null ? [] : [orderMark]));
+  const [from, to] = [marks[0], marks.at(-1)];
+  const of = from === undefined ? '' : from === to ? ` of #${from}` : `, ${told(run.length)}, #${from} to #${to}`;
+  const place = last === first ? `at ${first.position}` : `from ${first.position} on`;
+  return `  ! ${place}, ${bytes} bytes${of}: ${first.reason}`;
 }

@@ -3,9 +3,11 @@
  * lets everybody else have the processor and the disk first: a running agent is not disturbed. A journal or a log device of
  * the mirror is shown too.
  */
+import { statSync } from 'node:fs';
 import { AgentError } from '../base/errors.ts';
 import { escaped } from '../base/text.ts';
 import { follow } from '../inspect/follow.ts';
+import { isRecording, recordingsIn } from '../history/store/files.ts';
 import { FollowWatch } from '../inspect/follow-watch.ts';
 import { isMirrorFile, showMirrorFile } from '../inspect/mirror-file.ts';
 import { InspectedVolume } from '../inspect/inspected-volume.ts';
@@ -41,6 +43,7 @@ export async function inspect(argv: string[]): Promise<number> {
 }
 
 async function show(request: InspectRequest): Promise<number> {
+  refuseRecording(request.path);
   if (isMirrorFile(request.path)) return showMirrorFile(request);
   const key = chosenKeys(request);
   const volume = InspectedVolume.open(request.path);
@@ -61,6 +64,15 @@ async function show(request: InspectRequest): Promise<number> {
     return await write(request, key, report, rings);
   } finally {
     volume.close();
+  }
+}
+
+/** The folder of a recorder, or of a log device: that has a command of its own. */
+function refuseRecording(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return;
+  const mend = `look at it with "stillbeat history list --store ${path}"`;
+  if (isRecording(path) || recordingsIn(path).length > 0) {
+    throw new AgentError('usage', `${path} is a folder of recordings, no volume: ${mend}`);
   }
 }
 

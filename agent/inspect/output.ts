@@ -136,7 +136,7 @@ export function pcapOutput(report: Report, sink: Sink, told: (line: string) => v
   const { filter } = report.wanted;
   let packets = 0;
   return {
-    begin: () => sink.write(pcapngHeader(volume.superblock.nodes.map((_, slot) => volume.nodeName(slot)))),
+    begin: () => sink.write(pcapngHeader(volume.slots.map((slot) => volume.nodeName(slot)))),
     place(place) {
       if (place.kind !== 'batch' || !place.isOpen || !isInTime(filter, place.header)) return;
       wantedRecords(place, filter, (record, frame) => {
@@ -146,7 +146,7 @@ export function pcapOutput(report: Report, sink: Sink, told: (line: string) => v
         if (version !== 4 && version !== 6) return; // the agents' own words are no packets
         const entered = Math.max(0, place.header.wallUs - record.ageMs * 1000);
         const comment = stampText(volume, place, PACKET_TYPES[record.type] ?? `type ${record.type}`, record);
-        sink.write(pcapngPacket(place.slot, entered, packet, comment));
+        sink.write(pcapngPacket(volume.slots.indexOf(place.slot), entered, packet, comment));
         packets++;
       });
     },

@@ -192,6 +192,23 @@ describe('diff', () => {
     ]); // prettier-ignore
   });
 
+  test('of many batches that are missing in a row one line is made', () => {
+    for (let i = 0; i < 30; i++) file.writer(0).batch(FRAMES.slice(0, 1), { peer: 1 });
+    file.writer(0).head();
+    const from = file.writer(0).writer.position - 30 * BLOCK_BYTES;
+    copyFileSync(file.path, copy);
+    change(file.offset(0, from), new Uint8Array(20 * BLOCK_BYTES));
+    change(file.offset(0, from + 25 * BLOCK_BYTES), new Uint8Array(BLOCK_BYTES));
+    expect(diff().nodes[0]?.differences).toHaveLength(21);
+    const { stdout } = stillbeat('diff', file.path, copy);
+    expect(stdout.split('\n').filter((line) => line.startsWith('  ! '))).toEqual([
+      expect.stringMatching(
+        new RegExp(`^  ! from ${from} on, 81920 bytes, 20 batches, #3 to #22: the copy has it not`),
+      ),
+      expect.stringMatching(new RegExp(`^  ! at ${from + 25 * BLOCK_BYTES}, 4096 bytes of #28: the copy has it not`)),
+    ]);
+  });
+
   test('with the key, the side that is damaged', () => {
     change(file.offset(0, 0) + 300, Uint8Array.of(~(readFileSync(copy)[file.offset(0, 0) + 300] ?? 0)));
     expect(diff().nodes[0]?.differences[0]?.reason).toBe('bytes differ from 300 on');

@@ -1,6 +1,15 @@
 /** `inspect` as people run it, on volumes written by the production writer; tshark is the judge of the packets. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, copyFileSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { withoutControls } from '../../agent/base/text.ts';
@@ -135,6 +144,30 @@ describe('packets', () => {
     const command = `${argv.map((word) => `'${word}'`).join(' ')} | tshark -r - -T fields -e udp.dstport`;
     const { stdout } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
     expect(stdout).toBe('5405\n5405\n');
+  });
+
+  test('of a recording lie in no volume: the command for it is named', () => {
+    const store = join(file.folder, 'store');
+    mkdirSync(join(store, 'disk0'), { recursive: true });
+    writeFileSync(join(store, 'disk0', 'head'), '');
+    for (const path of [store, join(store, 'disk0')]) {
+      const { status, stdout, stderr } = cli(path);
+      expect([status, stdout]).toEqual([2, '']);
+      expect(stderr).toBe(
+        `stillbeat: inspect: ${path} is a folder of recordings, no volume: look at it with "stillbeat history list --store ${path}"\n`,
+      );
+    }
+  });
+
+  test('have an interface for each node, and none for a slot that is free', () => {
+    const volume = join(file.folder, 'slots');
+    const args = ['format', volume, '--cluster', 'lab', '--nodes', 'a,b', '--slots', '4', '--size', '64M'];
+    expect(spawnSync(process.execPath, [CLI, ...args]).status).toBe(0);
+    const { stdout } = spawnSync(process.execPath, [CLI, 'inspect', volume, '--pcap', '-']);
+    // An interface description block is of type 1; the section before it of 0x0a0d0d0a.
+    const types: number[] = [];
+    for (let at = 0; at < stdout.length; at += stdout.readUInt32LE(at + 4)) types.push(stdout.readUInt32LE(at));
+    expect(types).toEqual([0x0a0d_0d0a, 1, 1]);
   });
 
   test('are never written over a device or the volume itself', () => {

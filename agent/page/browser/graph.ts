@@ -153,7 +153,7 @@ function volume({ x, y }: Point, { storage }: NowView): SVGElement {
 
 /** Beside the drum, where the fewest lines come by, and over them. */
 function drumWord({ x, y }: Point, { storage }: NowView, nodes: number): SVGElement {
-  const place = nodes === 2 ? { x, y: y + 46 } : { x: x + 36, y: y + 4, class: 'beside' };
+  const place = nodes === 2 ? { x, y: y + 46 } : { x: x + 34, y: y + 14, class: 'beside' };
   return s(
     'g',
     { class: 'drum', 'data-state': storage.available ? 'ready' : 'out' },

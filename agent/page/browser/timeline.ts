@@ -116,8 +116,10 @@ function patterns(): SVGElement {
 }
 
 function axis(fromMs: number, rangeMs: number, x: (ms: number) => number, height: number): SVGElement {
+  // Words of a phone's width need as much room as those of a wide one.
+  const room = Math.max(2, Math.min(7, (x(fromMs + rangeMs) - x(fromMs)) / 80));
   const steps = [10_000, 30_000, 60_000, 600_000, 1_800_000, 3_600_000, 14_400_000];
-  const step = steps.find((each) => rangeMs / each <= 7) ?? 21_600_000;
+  const step = steps.find((each) => rangeMs / each <= room) ?? 21_600_000;
   const ticks: number[] = [];
   const offsetMs = new Date(fromMs).getTimezoneOffset() * 60_000;
   // At the very edges their words would be cut off.
