@@ -100,7 +100,7 @@ export async function serve(
     if (error) log.log('error', 'fatal', { reason: error.message });
     await turning;
     // What a command has put there meanwhile.
-    await (running as Role | null)?.close();
+    await running?.close();
     log.log('info', 'stopped', { reason: error ? 'fatal' : 'a signal' });
     return error ? EXIT.died : EXIT.ok;
   } finally {
