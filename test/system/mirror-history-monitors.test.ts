@@ -99,12 +99,12 @@ test('[OS3] [OS9] two monitors, their clocks an hour apart: the same time of bot
     stderr: expect.stringMatching(/--monitor is missing: there are crm, erp/),
   });
   await bed.endRecorder('SIGTERM');
-  writeFileSync(join(bed.store, 'crm', 'head'), 'x');
+  for (const head of ['head', 'head.copy']) writeFileSync(join(bed.store, 'crm', head), 'x');
   for (const argv of [['list'], ['at', between]]) {
     expect(await bed.history(...argv, ...store)).toMatchObject({
       status: 3,
       stdout: expect.stringMatching(/^erp: /),
-      stderr: expect.stringMatching(/^stillbeat: \S+head is damaged: [^\n]*: it is passed over\n$/),
+      stderr: expect.stringMatching(/^stillbeat: \S+head is damaged, and so is its copy: [^\n]*: it is passed over\n$/),
     });
   }
   expect(await bed.history('list', '--monitor', 'erp', ...store)).toMatchObject({ status: 0, stderr: '' });

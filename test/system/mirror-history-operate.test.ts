@@ -62,7 +62,10 @@ test('retention: prune by a recorder that runs, and by none; the list says that 
   for (const [argv, line] of [
     [['--before', 'yesterday'], /--before yesterday is no time/],
     [['--before', '-1h', '--monitor', 'crm'], /there is no recording of crm/],
-    [['--before', '#1'], /--before #1 is a mark, and whole segments go by their time: write for example \S+, or -5m;/],
+    [
+      ['--before', '#1'],
+      /--before #1 is a mark, and whole segments go by their time: write for example \S+, 03:12, or -5m;/,
+    ],
     [[], /--before is missing/],
   ] as const) {
     const { status, stderr } = await prune(...argv);

@@ -339,7 +339,7 @@ test('[OS5] its folder takes nothing: the mirror goes on and says it everywhere,
   writeFileSync(filler, Buffer.alloc(bavail * bsize));
   for (let i = 2; i < 14; i++) await write(pair, `write -P ${i} 0 4M`);
   await eventually('it is told', SOON_MS, async () => (await historyOf(pair))?.isFailing === true);
-  expect(pair.log('target')).toMatch(/history .*cannot be written/);
+  await eventually('it says what fails', SOON_MS, () => /history.*cannot be written/.test(pair.log('target')));
   expect(await metric()).toMatch(/^stillbeat_mirror_history_failing 1$/m);
   const text = await run([process.execPath, CLI_PATH, 'mirror', 'status', '--config', pair.config('target')]);
   expect(text.stdout).toMatch(/^history .*\n {12}last: .*(written|let go of|greeting)/m);
@@ -359,12 +359,12 @@ test('[OS5] what is wrong with its recording is told once, and keeps no target f
   const { pair, folder } = bed;
   await account(bed, 1);
   await pair.end('target');
-  writeFileSync(join(folder, 'head'), 'x');
+  for (const head of ['head', 'head.copy']) writeFileSync(join(folder, head), 'x');
   pair.start('target');
   await untilInSync(pair);
   const seen = await historyOf(pair);
   expect(seen).toMatchObject({ state: 'away', isFailing: true });
-  expect(seen?.problem).toMatch(/head is damaged: .*; remove the folder$/);
+  expect(seen?.problem).toMatch(/head is damaged, and so is its copy: .*, or remove the folder$/);
   // Each attempt is a thread; the pool of files may have begun four more.
   const threads = new Set<string>();
   const look = (): number => {

@@ -38,8 +38,8 @@ export interface Monitored {
   readonly clockMs: number | null;
   /** By how much that is ahead of one that is never set; null where nothing tells. */
   readonly aheadMs: number | null;
-  /** [HI9] What comes behind `end` is stamped later, by that clock. */
-  readonly knownMs: number;
+  /** [HI9] What comes behind this mark, which is not beyond `end`, is stamped later than this, ms by that clock. */
+  readonly known: { readonly mark: number; readonly ms: number };
   /** Resolves with the present end, once all before it will outlive a crash. */
   durable(): Promise<RingPlace>;
   /** From there on; a place that is held. */

@@ -42,8 +42,8 @@ function journalMonitored(journal: SourceJournal, host: SessionHost): Monitored 
       const { clock } = host.machine;
       return clock.wallMs() - clock.monotonicMs();
     },
-    get knownMs() {
-      return Math.floor(host.machine.clock.wallMs());
+    get known() {
+      return { mark: journal.end.mark, ms: Math.floor(host.machine.clock.wallMs()) };
     },
     durable: async () => host.durable(),
     from: (place) => new RingCursor(durableRing(journal), place, host.readFile),

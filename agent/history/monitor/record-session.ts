@@ -328,12 +328,12 @@ export class RecordSession implements Follower {
       },
     });
     if (!isDone) return;
-    const { knownMs } = this.#monitored;
-    const { mark } = this.#monitored.end;
+    const { known, end } = this.#monitored;
+    const { mark } = end;
     if (this.#isClockSet()) return;
     while (this.#kept < mark && !isOver()) await sleep(this.#parts.machine, LOOK_MS);
     if (isOver()) return;
-    control.send(FRAME_KIND.whole, 0, mark, 0, encodeKnown(knownMs));
+    control.send(FRAME_KIND.whole, 0, mark, 0, encodeKnown(known.ms));
     this.#images = null;
     this.#isJumped = false;
     this.#state = 'recording';
@@ -349,13 +349,12 @@ export class RecordSession implements Follower {
   /** [HI9] */
   #tellKnown(): void {
     if (this.#state === 'away') return;
-    const { end, knownMs } = this.#monitored;
-    const { aheadMs } = this.#monitored;
+    const { known, aheadMs } = this.#monitored;
     if (this.#isClockSet() || aheadMs === null) return;
     // Not known as the session began: the recorder sees whether it is what it took it for.
     const isNews = this.#aheadMs === null;
     this.#aheadMs = aheadMs;
-    this.#control?.send(FRAME_KIND.known, 0, end.mark, 0, encodeKnown(knownMs, isNews ? aheadMs : undefined));
+    this.#control?.send(FRAME_KIND.known, 0, known.mark, 0, encodeKnown(known.ms, isNews ? aheadMs : undefined));
   }
 
   /** [HI6] How far it is ahead of the recorder's is found as a session begins: what it says would mean another time. */

@@ -71,7 +71,8 @@ export class KnownUntil {
     const word = this.#word;
     if (!word || word.mark > upTo) return;
     this.#word = null;
-    this.#put({ mark: word.mark, timeUs: Math.max(word.timeUs, this.#known.timeUs), isOpen: true });
+    // Of a clock that was set back: that nothing beyond a lower mark was written until a later time says more.
+    if (word.timeUs > this.#known.timeUs) this.#put({ ...word, isOpen: true });
   }
 
   /** Marks beyond it are void. */

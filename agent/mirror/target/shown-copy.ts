@@ -100,8 +100,8 @@ export class ShownCopy {
     else this.#clock = { ahead, own, words: 1 };
   }
 
-  get knownMs(): number {
-    return this.#parts.log.knownMs;
+  get known(): ShownLog['known'] {
+    return this.#parts.log.known;
   }
 
   follow(events: ShownEvents): void {

@@ -38,6 +38,7 @@ export interface ShownCut extends Point {
 }
 
 const START: ShownCut = { mark: 0, chain: 0n, time: 0n };
+const NOTHING = { mark: 0, ms: 0 };
 
 export class ShownLog {
   readonly ring: RingSize;
@@ -57,7 +58,7 @@ export class ShownLog {
   #isWhole: boolean;
   /** Nothing beyond this mark was written by then, ms by the clock of the stamps: heard, and not shown yet. */
   #word: { readonly mark: number; readonly ms: number } | null = null;
-  #knownMs = 0;
+  #known: { readonly mark: number; readonly ms: number } = NOTHING;
   #listener: (ms: number, aheadMs: number | null) => void = () => {};
   #events: ShownEvents = { note: () => {}, shown: () => {}, broken: () => {} };
 
@@ -98,9 +99,14 @@ export class ShownLog {
     return this.#end;
   }
 
-  /** [HI9] What comes behind `end` is stamped later, as far as it is known here: at least than the end itself. */
-  get knownMs(): number {
-    return Math.max(this.#knownMs, Number(this.#end.time / 1_000_000n));
+  /**
+   * [HI9] What comes behind this mark is stamped later, as far as it is known here: what comes behind the end later than the end, at least.
+   * Mark and time are of one word: with the end and a word of before, what was written in between would seem as old as the word.
+   */
+  get known(): { readonly mark: number; readonly ms: number } {
+    const { mark, time } = this.#end;
+    const ms = Number(time / 1_000_000n);
+    return this.#known.ms > ms ? this.#known : { mark, ms };
   }
 
   /** The source of what is shown says what it had written by then. One that waits is kept: a later one may wait for ever. */
@@ -154,7 +160,7 @@ export class ShownLog {
     this.#drop();
     this.#coming = [];
     this.#isWhole = false;
-    [this.#word, this.#knownMs] = [null, 0];
+    [this.#word, this.#known] = [null, NOTHING];
     this.#events.broken(reason, true);
   }
 
@@ -178,7 +184,7 @@ export class ShownLog {
 
   /** What comes now is of another generation, which goes on from this cut. */
   turn(): void {
-    this.#knownMs = 0;
+    this.#known = NOTHING;
     if (!this.#isWhole) return;
     this.forget();
     this.#events.broken('the source is of another generation now', false);
@@ -242,7 +248,7 @@ export class ShownLog {
 
   #reach(): void {
     if (!this.#isWhole || !this.#word || this.#word.mark > this.#end.mark) return;
-    this.#knownMs = Math.max(this.#knownMs, this.#word.ms);
+    if (this.#word.ms > this.#known.ms) this.#known = this.#word;
     this.#word = null;
   }
 

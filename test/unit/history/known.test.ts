@@ -81,3 +81,15 @@ test('a word that is damaged, gone, or no file is none at all: nothing is known 
   const last = loadRecording(world.folder).extent.spans.at(-1)?.toUs ?? 0;
   expect(found(world, (last - START_US) / 1000)).toMatchObject({ ok: true, mark: 20 });
 });
+
+test('a word of a clock that was set back takes nothing away: what was written since came later than is known', async () => {
+  const { world, known } = await made();
+  known.begin();
+  known.come(8, START_US + 4_000_000);
+  known.reached(8);
+  known.come(12, START_US + 1_000_000);
+  known.reached(12);
+  await known.settled();
+  expect(readKnown(world.folder)).toMatchObject({ mark: 8, timeUs: START_US + 4_000_000 });
+  known.end();
+});
