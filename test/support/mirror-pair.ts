@@ -9,12 +9,15 @@ import { newKeyText } from '../../agent/settings/key.ts';
 import { eventually, SOON_MS } from './cluster.ts';
 import { LinkRelay } from './link-relay.ts';
 import { MirrorProcess, type Status, type TargetSeen } from './mirror-process.ts';
+import { NbdClient } from './nbd-client.ts';
 
 export type Side = 'source' | 'target';
 export type { Status, TargetSeen } from './mirror-process.ts';
 
 /** For a test that must lose no link: a process of a busy machine may have no processor for the half second of the others. */
 export const PATIENT = { intervalMs: 50, misses: 100 };
+
+const READ_BYTES = 1 << 20;
 
 export interface PairOptions {
   readonly volumeBytes: number;
@@ -195,6 +198,33 @@ export class MirrorPair {
       SOON_MS,
       async () => (await this.seenBy(side))?.state === 'in-sync',
     );
+  }
+
+  /**
+   * Until both volumes hold what the source's clients read. They are not only compared with each other: an answered write waits in
+   * the source's journal, and for that long two volumes are equal that both lack it.
+   */
+  async untilEqual(): Promise<void> {
+    const answered = await this.served('source');
+    await eventually(
+      'both volumes hold what is answered',
+      SOON_MS,
+      () => answered.equals(this.content('source')) && answered.equals(this.content('target')),
+    );
+  }
+
+  /** The first volume as clients read it at this side; rejects while it is not served. */
+  async served(side: Side): Promise<Buffer> {
+    const client = await NbdClient.open(this.socket(side), 'data');
+    try {
+      const pieces = [];
+      for (let at = 0; at < client.size; at += READ_BYTES) {
+        pieces.push(await client.read(at, Math.min(READ_BYTES, client.size - at)));
+      }
+      return Buffer.concat(pieces);
+    } finally {
+      client.close();
+    }
   }
 
   /** `stillbeat mirror ACTION` of a side: what it prints; rejects with what it refuses. */

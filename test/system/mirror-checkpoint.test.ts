@@ -72,10 +72,6 @@ async function cut(pair: MirrorPair): Promise<void> {
   await eventually(`cut ${mark} is shown`, SOON_MS, async () => ((await pair.seen())?.applied ?? 0) >= mark);
 }
 
-/** Behind a cut, which the target shows. The source may still be bringing to its own volume what its journal has. */
-const expectEqual = async (pair: MirrorPair): Promise<void> =>
-  void (await eventually('both volumes equal', SOON_MS, () => pair.content('source').equals(pair.content('target'))));
-
 describe('[MI7] a cut by command', () => {
   test('[RF1] [RF2] [RF4] [RF6] whole blocks go once, as entries: at the cut 40 bytes for each; the receive volume is equal', async () => {
     const { pair, wire } = await started({ journalSize: '64M' });
@@ -97,7 +93,7 @@ describe('[MI7] a cut by command', () => {
     const before = wire.sentBytes;
     await cut(pair);
     const bytes = wire.sentBytes - before;
-    await expectEqual(pair);
+    await pair.untilEqual();
     const { references, zeroes, data, wanted } = await seen(pair);
     expect({ references: references - shown, zeroes, data, wanted }).toEqual({
       references: 4096 - 32,
@@ -125,7 +121,7 @@ describe('[MI7] a cut by command', () => {
     await qemu(pair, 'write -P 6 1048577 8192');
     const before = wire.sentBytes;
     await cut(pair);
-    await expectEqual(pair);
+    await pair.untilEqual();
     const { references, data } = await seen(pair);
     expect({ references, data }).toEqual({ references: 1, data: 4 });
     expect(wire.sentBytes - before).toBeGreaterThan(4 * 4096);
@@ -144,7 +140,7 @@ describe('[MI7] a cut by command', () => {
     for (const by of ['entries', 'references', 'data']) {
       const { pair } = await started({ settings: { source: { checkpoint: { by, ms: 20 } } } });
       for (const write of writes) await qemu(pair, write);
-      await eventually('equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
+      await pair.untilEqual();
       contents.push(pair.content('target'));
       await pair.end('source');
       await pair.end('target');
@@ -182,7 +178,7 @@ describe('cuts by themselves', () => {
     const { pair } = await started({ journalSize: '8M', settings: { source: { checkpoint } } });
     for (let i = 0; i < 4; i++) await qemu(pair, `write -P ${i + 1} 0 12M`);
     await cut(pair);
-    await expectEqual(pair);
+    await pair.untilEqual();
   });
 });
 
@@ -206,11 +202,11 @@ describe('[MI8] where the list is not known or cannot be used, entries are redon
       const before = (await seen(pair)).references;
       await qemu(pair, 'write -P 4 2M 1M');
       await cut(pair);
-      await expectEqual(pair);
+      await pair.untilEqual();
       expect((await seen(pair)).references).toBe(before);
       await qemu(pair, 'write -P 5 2M 1M');
       await cut(pair);
-      await expectEqual(pair);
+      await pair.untilEqual();
       expect((await seen(pair)).references).toBe(before + 256);
     }
   });
@@ -220,7 +216,7 @@ describe('[MI8] where the list is not known or cannot be used, entries are redon
     await cut(pair);
     await qemu(pair, 'discard 0 260M', 'write -P 7 1M 1M');
     await cut(pair);
-    await expectEqual(pair);
+    await pair.untilEqual();
     expect(await seen(pair)).toMatchObject({ cuts: 1, references: 0, zeroes: 0, data: 0 });
   });
 });
@@ -238,7 +234,7 @@ test('[I11] a reference whose bytes the target lost brings them as data, and rea
   expect(target.durable).toBeGreaterThan(target.applied);
   damage(join(pair.folder, 'target.journal'), Buffer.alloc(4096, 0xa7));
   await cut(pair);
-  await expectEqual(pair);
+  await pair.untilEqual();
   const { wanted, data } = await seen(pair);
   expect(wanted).toBe(1);
   expect(data).toBeGreaterThanOrEqual(1);
@@ -302,7 +298,7 @@ test('[MI9] [I1] killed in the middle of checkpoints, the receive volume is a cu
   await writing;
   writer.close();
   await cut(pair);
-  await expectEqual(pair);
+  await pair.untilEqual();
   expect(shown).toBeGreaterThan(0);
   expect((await seen(pair)).references).toBeGreaterThan(0);
   expect(isMixed).toBeGreaterThanOrEqual(0);
@@ -319,7 +315,7 @@ test('[CR6] over a link with 40 ms each way: writes are answered at once, cuts f
     fastestMs = Math.min(fastestMs, performance.now() - beganMs);
   }
   expect(fastestMs).toBeLessThan(50 * 80);
-  await eventually('equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
+  await pair.untilEqual();
   expect((await seen(pair)).references).toBeGreaterThan(0);
 });
 
@@ -347,7 +343,7 @@ describe('[CR1] [CR2] volumes that are nearly equal are compared by any digest, 
     pair.start('target');
     pair.start('source');
     await pair.untilInSync();
-    await eventually('equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
+    await pair.untilEqual();
     const sent = wires.at(-1)?.sentBytes ?? 0;
     // 8 regions, all of which differ; their 128 chunks; 20 of these by quarters, and 20 quarters by blocks.
     const least = (8 + 128 + 80 + 80) * digestBytes + 20 * 4096;

@@ -67,9 +67,6 @@ const untilState = async (pair: MirrorPair, state: string): Promise<unknown> =>
 const write = async (pair: MirrorPair, ...commands: string[]): Promise<string> =>
   tool(['qemu-io', '-f', 'raw', ...commands.flatMap((command) => ['-c', command]), pair.uri('source')]);
 
-const untilEqual = async (pair: MirrorPair): Promise<unknown> =>
-  eventually('equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
-
 interface Seen {
   readonly session: number;
   readonly lag: { readonly marks: number; readonly bytes: number; readonly seconds: number };
@@ -92,7 +89,7 @@ describe('[CY7] a link that is', () => {
       await eventually('the lag is told in seconds', SOON_MS, async () => (await seen(pair)).lag.seconds > 0.5);
       await network.heal();
       await untilState(pair, 'in-sync');
-      await untilEqual(pair);
+      await pair.untilEqual();
       expect((await seen(pair)).lag).toMatchObject({ marks: 0, seconds: 0 });
       const inSync = (): number => pair.log('source').match(/target-in-sync.*"ms":\d+/g)?.length ?? 0;
       await eventually('each return is told once', SOON_MS, () => inSync() === round + 2);
@@ -102,7 +99,7 @@ describe('[CY7] a link that is', () => {
     await write(pair, 'write -P 3 2M 2M');
     await network.heal();
     await untilState(pair, 'in-sync');
-    await untilEqual(pair);
+    await pair.untilEqual();
   });
 
   test('narrow: it is slow, and not taken for a lost one', async () => {
@@ -111,7 +108,7 @@ describe('[CY7] a link that is', () => {
     await network.throttle(2000);
     await write(pair, 'write -P 4 0 4M');
     expect((await seen(pair)).lag.bytes).toBeGreaterThan(MIB);
-    await untilEqual(pair);
+    await pair.untilEqual();
     expect(pair.log('source')).not.toContain('target-lost');
     expect((await seen(pair)).session).toBe(session);
   });
@@ -123,7 +120,7 @@ test('a bound on the link is kept, and who waits is not lost', async () => {
   await start(pair);
   const beganMs = performance.now();
   await write(pair, 'write -P 5 0 2M');
-  await untilEqual(pair);
+  await pair.untilEqual();
   // 2 MiB, less what leaves before the bound is felt.
   expect(performance.now() - beganMs).toBeGreaterThan(1200);
   expect(pair.log('source')).not.toContain('target-lost');
@@ -201,7 +198,7 @@ test('[CY10] sync waits for the target, cycle does not: seen while the link is s
     else expect([state, tookMs > 1000]).toEqual(['journaling', true]);
     await network.heal();
     await untilState(pair, 'in-sync');
-    await untilEqual(pair);
+    await pair.untilEqual();
   }
 });
 
@@ -209,7 +206,7 @@ test('[OS1] each write has a mark without a gap and a time that never goes back,
   const pair = await madeHere({ journalSize: '64M' });
   await start(pair);
   await write(pair, ...Array.from({ length: 40 }, (_, i) => `write -P ${i} ${i * 4}k 4k`));
-  await untilEqual(pair);
+  await pair.untilEqual();
   for (const side of ['source', 'target'] as const) await pair.end(side, 'SIGKILL');
   const stamps = (side: 'source' | 'target'): Map<number, bigint> => {
     const device = FileDevice.open(join(pair.folder, `${side}.journal`));

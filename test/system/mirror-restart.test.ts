@@ -61,7 +61,7 @@ test("an operator's pause, and a resync that is not over, survive the source's d
   expect(await pair.command('source', 'status')).toMatch(/mirror resync was said, and is not over/);
   pair.allow(Infinity);
   await untilState(pair, 'in-sync');
-  await eventually('mended', SOON_MS, () => pair.content('source').equals(pair.content('target')));
+  await pair.untilEqual();
   expect(await pair.command('source', 'status')).not.toMatch(/paused|was said/);
   await again(pair, 'SIGKILL');
   await untilState(pair, 'in-sync');

@@ -51,10 +51,6 @@ async function writeMib(to: NbdClient, from: number, mib: number, value: number)
   for (let at = 0; at < mib * MIB; at += MIB / 4) await to.write(from * MIB + at, filled(MIB / 4, value));
 }
 
-async function untilEqual(pair: MirrorPair): Promise<void> {
-  await eventually('equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
-}
-
 const ways = (pair: MirrorPair): string[] =>
   [...pair.log('source').matchAll(/"how":"(\w+)"/g)].map(([, how]) => how ?? '');
 
@@ -62,7 +58,7 @@ test('[CY9] [CY6] [CR4] a full journal: writes wait, then go on; the target is o
   const pair = await started({ acknowledge: 'local' });
   const writer = await client(pair);
   await writeMib(writer, 0, 1, 1);
-  await untilEqual(pair);
+  await pair.untilEqual();
   await pair.end('target', 'SIGKILL');
   await untilState(pair, 'journaling');
   const beganMs = performance.now();
@@ -87,7 +83,7 @@ test('[CY5] [CY6] the group stops at one cut, is outdated as a whole, and comes 
   const [data, log] = [await client(pair), await client(pair, 'log')];
   await writeMib(data, 0, 1, 1);
   await writeMib(log, 0, 1, 2);
-  await untilEqual(pair);
+  await pair.untilEqual();
   await pair.end('target', 'SIGKILL');
   await untilState(pair, 'journaling');
   // Over and over the same: many entries, few chunks.
@@ -97,7 +93,7 @@ test('[CY5] [CY6] the group stops at one cut, is outdated as a whole, and comes 
   expect((await pair.seen())?.outOfSyncBytes).toBeLessThanOrEqual(3 * MIB);
   pair.start('target');
   await untilState(pair, 'in-sync');
-  await untilEqual(pair);
+  await pair.untilEqual();
   expect(ways(pair).at(-1)).toBe('bitmap');
 });
 
@@ -114,7 +110,7 @@ test('[CR5] a source that was killed has no bitmap: all is compared; after a sto
     pair.start('source');
     pair.start('target');
     await untilState(pair, 'in-sync');
-    await untilEqual(pair);
+    await pair.untilEqual();
     expect(ways(pair).at(-1)).toBe(signal === 'SIGKILL' ? 'scan' : 'bitmap');
   }
 });
@@ -135,7 +131,7 @@ test('[CY9] strict: nothing is answered without the target', async () => {
   expect(status.text).toContain('sync: can be lost: nothing, as long as');
   pair.start('target');
   await waiting;
-  await untilEqual(pair);
+  await pair.untilEqual();
 });
 
 /** What a side serves, all in one read: one cut. Null while it serves nothing. */
@@ -151,7 +147,7 @@ test('[MI12] source and target are killed in the middle of a staged resync: the 
   const pair = await started({ acknowledge: 'local', volumeBytes: 8 * MIB, withRelay: true });
   let writer = await client(pair);
   await writeMib(writer, 0, 1, 1);
-  await untilEqual(pair);
+  await pair.untilEqual();
   await pair.end('target', 'SIGKILL');
   await untilState(pair, 'journaling');
   // The same three MiB again and again: more than the ring keeps, and it fits into the target's.
@@ -218,7 +214,7 @@ test('[MI10] [I14] clients write to the same regions all through a resync: the b
   await untilState(pair, 'in-sync');
   state.isOver = true;
   expect(await writing).toBeUndefined();
-  await untilEqual(pair);
+  await pair.untilEqual();
   expect(rounds).toBeGreaterThan(12);
   expect(pair.log('target')).toContain('what is sent stands behind mark');
 });
@@ -246,7 +242,7 @@ test.each([
   } finally {
     process.kill(pair.pid('target'), 'SIGCONT');
   }
-  await untilEqual(pair);
+  await pair.untilEqual();
 });
 
 async function mirror(pair: MirrorPair, ...argv: string[]): Promise<{ status: number | null; text: string }> {
@@ -263,7 +259,7 @@ test('[CR3] verify names what differs, by volume and range, mends nothing, and r
   const pair = await started({ volumeBytes: 16 * MIB, settings: { source: { scrub } } });
   const writer = await client(pair);
   await writeMib(writer, 0, 4, 1);
-  await untilEqual(pair);
+  await pair.untilEqual();
   const state = { isOver: false };
   const writing = (async () => {
     for (let i = 0; !state.isOver; i++) await writer.write(8 * MIB + (i % 256) * 4096, filled(4096, i % 251));
@@ -283,7 +279,7 @@ test('[CR3] verify names what differs, by volume and range, mends nothing, and r
   expect(pair.content('target').equals(pair.content('source'))).toBe(false);
   const said = await mirror(pair, 'resync', 'east');
   expect([said.status, said.text]).toEqual([0, expect.stringContaining('compared as a whole')]);
-  await eventually('mended', SOON_MS, () => pair.content('source').equals(pair.content('target')));
+  await pair.untilEqual();
   await untilState(pair, 'in-sync');
   expect(await mirror(pair, 'verify', 'east')).toEqual({ status: 0, text: expect.stringContaining('nothing differs') });
 });
@@ -299,7 +295,7 @@ test('what does not fit is brought over in place when an operator says so; a pau
   await eventually('it does not fit', SOON_MS, async () => /--in-place/.test((await pair.seen())?.problem ?? ''));
   expect((await mirror(pair, 'resync', 'east', '--in-place')).status).toBe(0);
   await untilState(pair, 'in-sync');
-  await untilEqual(pair);
+  await pair.untilEqual();
   // Said once more it changes nothing: answers wait for the target as before.
   expect((await mirror(pair, 'resume', 'east')).text).toBe('target east was not paused: it is in-sync\n');
   expect((await pair.seen())?.state).toBe('in-sync');

@@ -96,7 +96,7 @@ test('EIO, and a call that does not come back: told as such, and afterwards all 
   expect(await pair.command('target', 'status')).toMatch(/storage +.*has not answered for \d+\.\d s/);
   await disk.heal();
   await told(pair, 0);
-  await eventually('the volume has it', SOON_MS, () => pair.content('source').equals(pair.content('target')));
+  await pair.untilEqual();
 });
 
 test('a source whose journal fails: clients get the error, nothing is answered that it has not, and it goes on when it is well', async () => {
@@ -121,7 +121,7 @@ test('a source whose journal fails: clients get the error, nothing is answered t
   expect(await pair.command('source', 'status')).toMatch(/journal .*errno 5/);
   await disk.heal();
   await eventually('it takes writes again', SOON_MS, async () => write(pair, 'write -P 3 1M 1M'));
-  await eventually('equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
+  await pair.untilEqual();
   expect(
     pair
       .content('source')

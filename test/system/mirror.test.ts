@@ -20,11 +20,6 @@ async function started(options: Partial<PairOptions> = {}): Promise<MirrorPair> 
   return pair;
 }
 
-/** Waits until the target shows all that the source has. */
-async function untilEqual(pair: MirrorPair): Promise<void> {
-  await eventually('the receive volume is equal', SOON_MS, () => pair.content('source').equals(pair.content('target')));
-}
-
 const qemu = async (pair: MirrorPair, ...commands: string[]): Promise<string> =>
   tool(['qemu-io', '-f', 'raw', '-d', 'unmap', ...commands.flatMap((command) => ['-c', command]), pair.uri('source')]);
 
@@ -32,7 +27,7 @@ describe.each(['sync', 'receipt', 'local', 'cycle'] as const)('acknowledge: %s',
   test('[CY1] what clients write is at the target, whole, and is served there read-only', async () => {
     const pair = await started({ acknowledge });
     await qemu(pair, 'write -P 7 0 5M', 'write -z 1M 1M', 'discard 2M 64k', 'write -P 9 3000001 4095', 'flush');
-    await untilEqual(pair);
+    await pair.untilEqual();
     const read = ['read -P 7 0 1M', 'read -P 0 1M 1M', 'read -P 0 2M 64k', 'read -P 9 3000001 4095'];
     const argv = ['qemu-io', '-r', '-f', 'raw', ...read.flatMap((command) => ['-c', command]), pair.uri('target')];
     expect(await tool(argv)).not.toMatch(/fail|error/i);
@@ -48,19 +43,19 @@ test.each(['local', 'sync', 'cycle'] as const)(
     const pair = await started({ acknowledge, journalSize: '4M' });
     for (const offset of [0, 500_000, 4096, 500_000, 333_333, 12_345]) await qemu(pair, `write -P 1 ${offset} 2M`);
     await qemu(pair, 'write -P 2 500000 2M', 'write -P 3 500000 2M', 'write -P 4 100 9M');
-    await untilEqual(pair);
+    await pair.untilEqual();
   },
 );
 
 test('[CY4] the target is away while clients write, and catches up: nothing is compared anew', async () => {
   const pair = await started({ acknowledge: 'local' });
   await qemu(pair, 'write -P 1 0 1M');
-  await untilEqual(pair);
+  await pair.untilEqual();
   await pair.end('target', 'SIGKILL');
   await eventually('the source knows', SOON_MS, async () => (await pair.seen())?.state === 'journaling');
   await qemu(pair, 'write -P 2 512k 1M', 'write -P 3 8M 1M');
   pair.start('target');
   await pair.untilInSync();
-  await untilEqual(pair);
+  await pair.untilEqual();
   expect(pair.log('source')).toMatch(/"how":"replay".*\n(.*\n)*.*"how":"replay"|"how":"replay"/);
 });
