@@ -3,7 +3,7 @@
  * ([HI3]), says how far both are whole, and keeps within the retention ([HI4]).
  */
 import { closeSync, existsSync, rmSync, statSync } from 'node:fs';
-import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.ts';
+import { decodeData, dataBytes, payloadOf } from '../wire/data.ts';
 import {
   decodeRecord,
   EMPTY_RECORD,
@@ -32,6 +32,7 @@ import { withClock, withClocks } from './clock-list.ts';
 import { finishFold, foldOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
 import { Gathering } from './gathering.ts';
+import { bodyBytes, isBranch, partsOf, type Arrived, type Body, type Group, type Word } from './group.ts';
 import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
 import { checkOwner, cutFile, emptyBase, formatRecording, holdFolder, type Owner } from './make.ts';
 import { OpenSegment } from './open-segment.ts';
@@ -54,26 +55,6 @@ export interface RecordingOptions extends Owner {
   readonly progress: () => void;
 }
 
-/** A payload that has come. */
-interface Arrived {
-  readonly header: DataHeader;
-  /** In its body. */
-  readonly offset: number;
-}
-
-/** What is written together. */
-interface Group {
-  readonly bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[];
-  readonly records: readonly ControlRecord[];
-  readonly words: readonly Word[];
-  readonly images: readonly Image[];
-}
-
-/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
-type Word = ControlRecord & { readonly branchedTo?: string };
-
-const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
-
 const AGAIN_MS = 1000;
 const LOOK_MS = 1000;
 
@@ -89,7 +70,7 @@ export class Recording {
   readonly #joiner = new Joiner();
   readonly #gathering = new Gathering();
   /** Not written yet. */
-  #bodies: { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[] = [];
+  #bodies: Body[] = [];
   #records: ControlRecord[] = [];
   #words: Word[] = [];
   #images: Image[] = [];
@@ -432,20 +413,28 @@ export class Recording {
       images: this.#images.splice(0),
     };
     const bytes = this.#pendingBytes;
+    for (const part of partsOf(group, this.#segmentBytes)) {
+      if (!(await this.#written(isEmpty ? null : part, isDue))) return false;
+      this.#options.progress();
+      await this.#keepWithin();
+    }
+    this.#pendingBytes -= bytes;
+    this.#options.progress();
+    return true;
+  }
+
+  /** Sooner or later; false when nothing is to be written any more. */
+  async #written(group: Group | null, isDue: boolean): Promise<boolean> {
     for (;;) {
       try {
         await this.#checkFiles(isDue);
-        if (!isEmpty) await this.#write(group);
+        if (group) await this.#write(group);
         this.#fault = null;
-        break;
+        return true;
       } catch (error) {
         if (!(await this.#recover(error as NodeJS.ErrnoException))) return false;
       }
     }
-    this.#pendingBytes -= bytes;
-    this.#options.progress();
-    await this.#keepWithin();
-    return true;
   }
 
   /** A write failed: makes room where that is what is missing. False when nothing is to be written any more. */
@@ -493,8 +482,10 @@ export class Recording {
   }
 
   async #write(group: Group): Promise<void> {
+    const { isOpen, dataBytes } = this.#segment;
+    const isTooMuch = dataBytes > 0 && dataBytes + bodyBytes(group) > this.#segmentBytes;
     // All that a branch voids lies in segments before its own.
-    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#segment.next(this.#options.nowMs());
+    if (!isOpen || isTooMuch || group.words.some(isBranch)) await this.#segment.next(this.#options.nowMs());
     if (group.images.length > 0)
       await writeImages({ folder: this.folder, sizes: this.#sizes, base: this.#head.base }, group.images);
     try {
@@ -545,7 +536,7 @@ export class Recording {
   }
 
   async #writeData(
-    bodies: readonly { readonly body: Uint8Array; readonly arrived: readonly Arrived[] }[],
+    bodies: readonly Body[],
   ): Promise<{ readonly entries: readonly Place[]; readonly images: readonly Place[] }> {
     const entries: Place[] = [];
     const images: Place[] = [];

@@ -2,7 +2,7 @@
  * Room for a fold when the storage is full: a file that is removed then. What a fold brings into the base is as much as the largest
  * segment, and no more than the volumes are.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { reservePath } from './files.ts';
 
 /** Codes of a storage without room. */
@@ -59,18 +59,12 @@ export class Reserve {
   }
 }
 
-/** What is wrong, or null. What is there already stays. */
+/** What is wrong, or null. What there is room for stays: what is written next would take it, and leave nothing to fold with. */
 function extend(path: string, bytes: number): string | null {
   let fd: number | null = null;
   try {
     fd = openSync(path, 'a', 0o600);
-    const { size } = fstatSync(fd);
-    try {
-      for (let at = size; at < bytes;) at += writeSync(fd, PIECE, 0, Math.min(PIECE.length, bytes - at));
-    } catch (error) {
-      ftruncateSync(fd, size);
-      throw error;
-    }
+    for (let at = fstatSync(fd).size; at < bytes;) at += writeSync(fd, PIECE, 0, Math.min(PIECE.length, bytes - at));
     return null;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
