@@ -9,6 +9,7 @@ type Sizes = readonly Pick<VolumeShape, 'bytes'>[];
 
 /** Where a comparison begins: with the digests of whole regions, or of the blocks that were written to. */
 export interface RegionPart {
+  readonly volume: number;
   readonly level: typeof COMPARE_LEVEL.regions | typeof COMPARE_LEVEL.blocks;
   /** Consecutive ones of the level, from number `first` on. */
   readonly first: number;
@@ -96,13 +97,16 @@ export class RegionSet {
     return null;
   }
 
-  /** The same, and of these regions the parts that are set. */
-  takeParts(most: number): { readonly run: RegionRun; readonly parts: readonly RegionPart[] } | null {
-    const run = this.take(most);
-    if (!run) return null;
+  /** Takes out regions, wherever they lie, until they are `most` or what is set of them has so many blocks; their parts. */
+  takeParts(most: number, blocksMost: number): { readonly regions: number; readonly parts: readonly RegionPart[] } {
     const parts: RegionPart[] = [];
-    for (let region = run.first; region < run.first + run.count; region++) this.#takeRegion(run.volume, region, parts);
-    return { run, parts };
+    let regions = 0;
+    for (let blocks = 0; regions < most && blocks < blocksMost; regions++) {
+      const run = this.take(1);
+      if (!run) break;
+      blocks += this.#takeRegion(run.volume, run.first, parts);
+    }
+    return { regions, parts };
   }
 
   clear(): void {
@@ -110,33 +114,34 @@ export class RegionSet {
     for (const chunks of this.#chunks ?? []) chunks.clearAll();
   }
 
-  /** What was not marked by its blocks, or by all of them, is compared as a whole. */
-  #takeRegion(volume: number, region: number, parts: RegionPart[]): void {
+  /** What was not marked by its blocks, or by all of them, is compared as a whole. Answers how many blocks are. */
+  #takeRegion(volume: number, region: number, parts: RegionPart[]): number {
     const chunks = this.#chunks?.[volume];
     const first = region * CHUNKS_A_REGION;
-    const blocks = Math.ceil((this.#sizes[volume]?.bytes ?? 0) / BLOCK_BYTES);
+    const end = Math.ceil((this.#sizes[volume]?.bytes ?? 0) / BLOCK_BYTES);
     const own: RegionPart[] = [];
     for (let chunk = first; chunk < first + CHUNKS_A_REGION; chunk++) {
       if (chunks?.has(chunk) !== true) continue;
-      putBlocks(own, chunk * BLOCKS_A_CHUNK, chunks.blocks(chunk), blocks);
+      putBlocks(own, volume, chunk * BLOCKS_A_CHUNK, chunks.blocks(chunk), end);
       chunks.clear(chunk);
     }
-    const [run] = own;
-    const all = Math.min(BLOCKS_A_REGION, blocks - region * BLOCKS_A_REGION);
-    if (!run || run.count === all) put(parts, { level: COMPARE_LEVEL.regions, first: region, count: 1 });
-    else parts.push(...own);
+    const all = Math.min(BLOCKS_A_REGION, end - region * BLOCKS_A_REGION);
+    const blocks = own.reduce((sum, { count }) => sum + count, 0);
+    if (blocks > 0 && blocks < all) parts.push(...own);
+    else put(parts, { volume, level: COMPARE_LEVEL.regions, first: region, count: 1 });
+    return blocks || all;
   }
 }
 
 const markRegion = (chunks: ChunkMap, region: number): void => chunks.mark(region * REGION_BYTES, REGION_BYTES);
 
 /** Those of a chunk from block `from` on whose bits are set, and that lie within the volume. */
-function putBlocks(parts: RegionPart[], from: number, bits: number, end: number): void {
+function putBlocks(parts: RegionPart[], volume: number, from: number, bits: number, end: number): void {
   for (let i = 0; i < BLOCKS_A_CHUNK && from + i < end; i++) {
     if (((bits >>> i) & 1) === 0) continue;
     let count = 1;
     while (((bits >>> (i + count)) & 1) === 1 && from + i + count < end) count++;
-    put(parts, { level: COMPARE_LEVEL.blocks, first: from + i, count });
+    put(parts, { volume, level: COMPARE_LEVEL.blocks, first: from + i, count });
     i += count;
   }
 }
@@ -144,7 +149,8 @@ function putBlocks(parts: RegionPart[], from: number, bits: number, end: number)
 /** What follows the last one goes with it. */
 function put(parts: RegionPart[], part: RegionPart): void {
   const last = parts.at(-1);
-  const isNext = last?.level === part.level && last.first + last.count === part.first;
-  if (last && isNext) parts[parts.length - 1] = { ...last, count: last.count + part.count };
+  const isBeside = last?.level === part.level && last.volume === part.volume;
+  if (last && isBeside && last.first + last.count === part.first)
+    parts[parts.length - 1] = { ...last, count: last.count + part.count };
   else parts.push(part);
 }

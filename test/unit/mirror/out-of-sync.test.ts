@@ -34,9 +34,9 @@ test('CR4: compared are the blocks that were written to, and not all of their ch
   lacking.note(0, 4096, 1);
   lacking.shows(10, 20);
   lacking.note(0, 3 * 4096, 5000);
-  expect(lacking.regions().takeParts(1)?.parts).toEqual([
-    { level: COMPARE_LEVEL.blocks, first: 1, count: 1 },
-    { level: COMPARE_LEVEL.blocks, first: 3, count: 2 },
+  expect(lacking.regions().takeParts(1, 1).parts).toEqual([
+    { volume: 0, level: COMPARE_LEVEL.blocks, first: 1, count: 1 },
+    { volume: 0, level: COMPARE_LEVEL.blocks, first: 3, count: 2 },
   ]);
   expect(lacking.bytes).toBe(CHUNK);
 });
