@@ -76,7 +76,7 @@ export interface Threads {
   journal(context: JournalContext): Thread;
   volume(context: VolumeContext): Thread;
   apply(context: ApplyContext): Thread;
-  scanner(context: ScanContext): Pick<Scanner, 'digests' | 'close'>;
+  scanner(context: ScanContext): Pick<Scanner, 'digests' | 'close'> & Partial<Pick<Scanner, 'prepare'>>;
 }
 
 export interface Network {

@@ -9,6 +9,7 @@
 import { CHUNK_BYTES, ChunkMap } from './chunk-map.ts';
 import type { Point, VolumeShape } from './meeting.ts';
 import { RegionSet } from './region-set.ts';
+import { WrittenMap } from './written-map.ts';
 
 /** As it is kept over a stop in order. */
 export interface SavedOutOfSync {
@@ -22,8 +23,8 @@ type Sizes = readonly Pick<VolumeShape, 'bytes'>[];
 
 export class OutOfSync {
   readonly #sizes: Sizes;
-  #older: ChunkMap[];
-  #newer: ChunkMap[];
+  #older: WrittenMap[];
+  #newer: WrittenMap[];
   #base: number;
   #newerFrom: number;
   /** Cuts that the target may show, ascending: it was told to, or said so. None lies before `base`. */
@@ -32,8 +33,8 @@ export class OutOfSync {
   /** `newest`: the last mark that was given. What was written before is in no map. */
   constructor(sizes: Sizes, newest: number, saved?: SavedOutOfSync) {
     this.#sizes = sizes;
-    this.#older = sizes.map(({ bytes }, volume) => new ChunkMap(bytes, saved?.words[volume]));
-    this.#newer = sizes.map(({ bytes }) => new ChunkMap(bytes));
+    this.#older = sizes.map(({ bytes }, volume) => new WrittenMap(bytes, saved?.words[volume]));
+    this.#newer = sizes.map(({ bytes }) => new WrittenMap(bytes));
     this.#base = saved?.base ?? newest;
     this.#cuts = [...(saved?.cuts ?? [])];
     this.#newerFrom = newest;
@@ -69,13 +70,7 @@ export class OutOfSync {
   /** Regions with anything that is noted. */
   regions(): RegionSet {
     const regions = new RegionSet(this.#sizes, true);
-    for (const maps of [this.#older, this.#newer]) {
-      maps.forEach((map, volume) => {
-        for (let chunk = map.next(0); chunk !== -1; chunk = map.next(chunk + 1)) {
-          regions.mark(volume, chunk * CHUNK_BYTES, 1);
-        }
-      });
-    }
+    for (const maps of [this.#older, this.#newer]) maps.forEach((map, volume) => regions.addWritten(volume, map));
     return regions;
   }
 

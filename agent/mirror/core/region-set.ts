@@ -1,13 +1,15 @@
-/** Regions of a group's volumes that are still to be compared, and where that is kept, which chunks of them. */
+/** Regions of a group's volumes that are still to be compared, and where that is kept, which blocks of them. */
 import { ChunkMap } from './chunk-map.ts';
-import { COMPARE_LEVEL, levelBytes } from '../wire/compare.ts';
+import { COMPARE_LEVEL } from '../wire/compare.ts';
 import { BLOCK_BYTES, CHUNK_BYTES, REGION_BYTES } from '../wire/layout.ts';
 import type { RegionRun, VolumeShape } from './meeting.ts';
+import { BLOCKS_A_CHUNK, WrittenMap } from './written-map.ts';
 
 type Sizes = readonly Pick<VolumeShape, 'bytes'>[];
 
-/** Where a comparison begins: with the digests of whole regions, or of the blocks of chunks that were written to. */
+/** Where a comparison begins: with the digests of whole regions, or of the blocks that were written to. */
 export interface RegionPart {
+  readonly volume: number;
   readonly level: typeof COMPARE_LEVEL.regions | typeof COMPARE_LEVEL.blocks;
   /** Consecutive ones of the level, from number `first` on. */
   readonly first: number;
@@ -15,20 +17,20 @@ export interface RegionPart {
 }
 
 const CHUNKS_A_REGION = REGION_BYTES / CHUNK_BYTES;
-const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
+const BLOCKS_A_REGION = REGION_BYTES / BLOCK_BYTES;
 
 export class RegionSet {
   readonly #sizes: Sizes;
   readonly #maps: readonly ChunkMap[];
   /** Of the regions that are set, what was marked of them; null: nobody asks. */
-  readonly #chunks: readonly ChunkMap[] | null;
+  readonly #chunks: readonly WrittenMap[] | null;
   /** Of each volume: nothing before this region is set. */
   readonly #from: number[];
 
   /** `isFine`: for `takeParts`. */
   constructor(sizes: Sizes, isFine = false) {
     this.#sizes = sizes;
-    this.#chunks = isFine ? sizes.map(({ bytes }) => new ChunkMap(bytes)) : null;
+    this.#chunks = isFine ? sizes.map(({ bytes }) => new WrittenMap(bytes)) : null;
     this.#maps = sizes.map(({ bytes }) => new ChunkMap(bytes, undefined, REGION_BYTES));
     this.#from = sizes.map(() => 0);
   }
@@ -67,6 +69,15 @@ export class RegionSet {
     this.#from.fill(0);
   }
 
+  /** Takes what was written to of a volume of the same size too. */
+  addWritten(volume: number, written: WrittenMap): void {
+    for (let chunk = written.next(0); chunk !== -1; chunk = written.next(chunk + 1)) {
+      this.#maps[volume]?.mark(chunk * CHUNK_BYTES, 1);
+    }
+    this.#chunks?.[volume]?.add(written);
+    this.#from[volume] = 0;
+  }
+
   /** Takes regions that follow one another too. */
   addRun({ volume, first, count }: RegionRun): void {
     this.mark(volume, first * REGION_BYTES, count * REGION_BYTES);
@@ -86,13 +97,16 @@ export class RegionSet {
     return null;
   }
 
-  /** The same, and of these regions the parts that are set. */
-  takeParts(most: number): { readonly run: RegionRun; readonly parts: readonly RegionPart[] } | null {
-    const run = this.take(most);
-    if (!run) return null;
+  /** Takes out regions, wherever they lie, until they are `most` or what is set of them has so many blocks; their parts. */
+  takeParts(most: number, blocksMost: number): { readonly regions: number; readonly parts: readonly RegionPart[] } {
     const parts: RegionPart[] = [];
-    for (let region = run.first; region < run.first + run.count; region++) this.#takeRegion(run.volume, region, parts);
-    return { run, parts };
+    let regions = 0;
+    for (let blocks = 0; regions < most && blocks < blocksMost; regions++) {
+      const run = this.take(1);
+      if (!run) break;
+      blocks += this.#takeRegion(run.volume, run.first, parts);
+    }
+    return { regions, parts };
   }
 
   clear(): void {
@@ -100,37 +114,43 @@ export class RegionSet {
     for (const chunks of this.#chunks ?? []) chunks.clearAll();
   }
 
-  /** What was not marked by its chunks, or by all of them, is compared as a whole. */
-  #takeRegion(volume: number, region: number, parts: RegionPart[]): void {
+  /** What was not marked by its blocks, or by all of them, is compared as a whole. Answers how many blocks are. */
+  #takeRegion(volume: number, region: number, parts: RegionPart[]): number {
     const chunks = this.#chunks?.[volume];
-    const bytes = this.#sizes[volume]?.bytes ?? 0;
     const first = region * CHUNKS_A_REGION;
-    const end = Math.min(first + CHUNKS_A_REGION, Math.ceil(bytes / CHUNK_BYTES));
-    const set: number[] = [];
-    for (let chunk = first; chunk < end; chunk++) {
+    const end = Math.ceil((this.#sizes[volume]?.bytes ?? 0) / BLOCK_BYTES);
+    const own: RegionPart[] = [];
+    for (let chunk = first; chunk < first + CHUNKS_A_REGION; chunk++) {
       if (chunks?.has(chunk) !== true) continue;
+      putBlocks(own, volume, chunk * BLOCKS_A_CHUNK, chunks.blocks(chunk), end);
       chunks.clear(chunk);
-      set.push(chunk);
     }
-    if (set.length === 0 || set.length === end - first) {
-      put(parts, { level: COMPARE_LEVEL.regions, first: region, count: 1 });
-    } else {
-      const blocks = Math.ceil(bytes / BLOCK_BYTES);
-      for (const chunk of set) {
-        const from = chunk * BLOCKS_A_CHUNK;
-        put(parts, { level: COMPARE_LEVEL.blocks, first: from, count: Math.min(BLOCKS_A_CHUNK, blocks - from) });
-      }
-    }
+    const all = Math.min(BLOCKS_A_REGION, end - region * BLOCKS_A_REGION);
+    const blocks = own.reduce((sum, { count }) => sum + count, 0);
+    if (blocks > 0 && blocks < all) parts.push(...own);
+    else put(parts, { volume, level: COMPARE_LEVEL.regions, first: region, count: 1 });
+    return blocks || all;
   }
 }
 
 const markRegion = (chunks: ChunkMap, region: number): void => chunks.mark(region * REGION_BYTES, REGION_BYTES);
 
-/** What follows the last one goes with it, within a region. */
+/** Those of a chunk from block `from` on whose bits are set, and that lie within the volume. */
+function putBlocks(parts: RegionPart[], volume: number, from: number, bits: number, end: number): void {
+  for (let i = 0; i < BLOCKS_A_CHUNK && from + i < end; i++) {
+    if (((bits >>> i) & 1) === 0) continue;
+    let count = 1;
+    while (((bits >>> (i + count)) & 1) === 1 && from + i + count < end) count++;
+    put(parts, { volume, level: COMPARE_LEVEL.blocks, first: from + i, count });
+    i += count;
+  }
+}
+
+/** What follows the last one goes with it. */
 function put(parts: RegionPart[], part: RegionPart): void {
   const last = parts.at(-1);
-  const isNext = last?.level === part.level && last.first + last.count === part.first;
-  const isApart = part.level === COMPARE_LEVEL.blocks && (part.first * levelBytes(part.level)) % REGION_BYTES === 0;
-  if (last && isNext && !isApart) parts[parts.length - 1] = { ...last, count: last.count + part.count };
+  const isBeside = last?.level === part.level && last.volume === part.volume;
+  if (last && isBeside && last.first + last.count === part.first)
+    parts[parts.length - 1] = { ...last, count: last.count + part.count };
   else parts.push(part);
 }

@@ -38,8 +38,9 @@ export interface ComparedParts {
   failed(error: Error): void;
 }
 
-/** Regions in one frame. */
-const REGIONS_A_FRAME = 16;
+/** Of a frame by which a comparison begins, and what is read for it: sixteen regions, or a few blocks each of many. */
+const REGIONS_A_FRAME = 64;
+const BLOCKS_A_FRAME = 4096;
 /** Regions that have been sent and not yet been answered for. */
 const REGIONS_AHEAD = 256;
 /** Frames that are made and have not left: half a MiB each, at most. */
@@ -49,10 +50,7 @@ const DIGESTS_MAX = 4096;
 /** Blocks in one frame, so in one image: a run of them is read and sent as one. */
 const IMAGE_BLOCKS_MAX = 64;
 
-const NOTHING_LEFT = {
-  run: { volume: 0, first: 0, count: 0 },
-  parts: [{ level: COMPARE_LEVEL.regions, first: 0, count: 0 }],
-} as const;
+const NOTHING_LEFT = [{ volume: 0, level: COMPARE_LEVEL.regions, first: 0, count: 0 }] as const;
 
 export class Compared {
   readonly #parts: ComparedParts;
@@ -182,11 +180,11 @@ export class Compared {
 
   /** Digests of the next regions that may differ. */
   async #nextRegions(): Promise<() => void> {
-    const { run, parts } = this.#todo.takeParts(REGIONS_A_FRAME) ?? NOTHING_LEFT;
+    const { regions, parts } = this.#todo.takeParts(REGIONS_A_FRAME, BLOCKS_A_FRAME);
     const isLast = this.#todo.count === 0;
     this.#isLastSent = isLast;
-    this.#ahead += run.count;
-    return this.#digestFrame(parts.map((part) => ({ ...part, volume: run.volume, isLast, isBegin: true })));
+    this.#ahead += regions;
+    return this.#digestFrame((regions > 0 ? parts : NOTHING_LEFT).map((part) => ({ ...part, isLast, isBegin: true })));
   }
 
   /** As much of what was asked for as goes into one frame: a frame of its own for each costs more than a digest. */

@@ -50,6 +50,8 @@ export interface SessionsParts {
   readonly diverged?: Diverged | null;
   /** Of the receive volumes. */
   digests(volume: number, wish: DigestWish): Promise<Uint8Array>;
+  /** It will most likely be asked for digests soon. */
+  prepare?(): void;
   /** Writes onto a receive volume at once; told by `written`. */
   write(image: ImageWrite): void;
   log(line: string): void;
@@ -248,6 +250,9 @@ export class Sessions {
     }
     link.hello = hello;
     link.session = hello.session;
+    const { hasCut, shown } = this.#copy;
+    // The source's ring does not go back to where we end: nothing can be replayed.
+    if (!hasCut || shown.prefix.mark < hello.tail.mark) this.#parts.prepare?.();
     link.peer.send(FRAME_KIND.welcome, 0, 0, welcomeTo(hello, this.#copy, this.#parts));
     return undefined;
   }

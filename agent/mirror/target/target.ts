@@ -15,7 +15,6 @@ import { allocateJournal, JournalMemory } from '../store/journal-memory.ts';
 import type { RingSize } from '../store/ring.ts';
 import { JOURNAL_STATE, type JournalVolume } from '../store/superblock.ts';
 import { systemMachine } from '../system-machine.ts';
-import type { Scanner } from '../threads/scan-context.ts';
 import type { ServedVolume } from '../../nbd/volume.ts';
 import { cannotListen } from '../../platform/listen.ts';
 import { Copy } from './copy.ts';
@@ -101,7 +100,7 @@ export class Target {
   readonly #ringBytes: number;
   readonly #copy: Copy;
   readonly #sessions: Sessions;
-  readonly #scanner: Pick<Scanner, 'digests' | 'close'>;
+  readonly #scanner: ReturnType<Machine['threads']['scanner']>;
   readonly #threads: TargetThreads;
   readonly #lock: ReturnType<Files['lock']>;
   readonly #machine: Machine;
@@ -146,6 +145,7 @@ export class Target {
       look: () => this.#lookAtStorage(),
       soon: (action) => queueMicrotask(action),
       digests: async (volume, wish) => this.#scanner.digests(volume, wish),
+      prepare: () => this.#scanner.prepare?.(),
       write: (image) => this.#threads.write(image),
     });
     const gate = this.#copy.gate;

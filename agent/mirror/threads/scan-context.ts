@@ -56,6 +56,11 @@ export class Scanner {
     );
   }
 
+  /** Begins the thread, which takes it longer than many a comparison. */
+  prepare(): void {
+    this.#start();
+  }
+
   async close(): Promise<void> {
     const worker = this.#worker;
     this.#fail(new AgentError('failed', 'the scan was ended'));

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
 import { OutOfSync } from '../../../agent/mirror/core/out-of-sync.ts';
+import { COMPARE_LEVEL } from '../../../agent/mirror/wire/compare.ts';
 
 const MIB = 1 << 20;
 const CHUNK = 65_536;
@@ -27,6 +28,17 @@ test('CR4: noted are the chunks that were written to, of each volume by itself',
   expect(lacking.bytes).toBe(3 * CHUNK);
   lacking.note(0, 0, 4 * MIB);
   expect(lacking.bytes).toBe(65 * CHUNK);
+});
+
+test('CR4: compared are the blocks that were written to, and not all of their chunks', () => {
+  lacking.note(0, 4096, 1);
+  lacking.shows(10, 20);
+  lacking.note(0, 3 * 4096, 5000);
+  expect(lacking.regions().takeParts(1, 1).parts).toEqual([
+    { volume: 0, level: COMPARE_LEVEL.blocks, first: 1, count: 1 },
+    { volume: 0, level: COMPARE_LEVEL.blocks, first: 3, count: 2 },
+  ]);
+  expect(lacking.bytes).toBe(CHUNK);
 });
 
 describe('MI11: a target is covered at a cut that it was told of, and at no other', () => {

@@ -93,6 +93,23 @@ test('[CY2] what a lost connection brought and has no place yet goes with it, an
   expect(lastStored()).toEqual({ received: world.model.mark, durable: world.model.mark });
 });
 
+test('[CR3] a comparison is made ready for when the ring of who comes begins behind what is here, and when nothing is shown', () => {
+  const empty = new TargetWorld(2);
+  empty.start();
+  empty.greet();
+  expect(empty.prepared).toBe(1);
+  cycle();
+  send([1, 2, 3, 4, 5, 6]);
+  world.settle();
+  world.prepared = 0;
+  world.greet(0, { tail: world.model.point(6) });
+  world.greet(world.session);
+  expect(world.prepared).toBe(0);
+  cycle();
+  world.greet(0, { tail: world.model.point(7) });
+  expect(world.prepared).toBe(1);
+});
+
 test('[MI4] a sealed cycle is applied after COMMIT and the word to roll, not before', () => {
   cycle();
   send([1, 2, 3, 4, 5, 6]);

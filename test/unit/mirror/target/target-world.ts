@@ -116,6 +116,8 @@ export class TargetWorld {
   applyLoop!: ApplyLoop;
   found!: Found;
   nowMs = 0;
+  /** How often a comparison was made ready for. */
+  prepared = 0;
   /** By which sources are heard or not. */
   heardMs = 0;
   lines: string[] = [];
@@ -187,6 +189,7 @@ export class TargetWorld {
       look: () => {},
       soon: (action) => action(),
       digests: async () => Promise.reject(new Error('no comparison here')),
+      prepare: () => this.prepared++,
       write: (image) => void this.#images.push(image),
     });
     this.loop = new JournalLoop(this.memory, end, superblock.generation, {
