@@ -215,6 +215,7 @@ function hostOf(
     },
     rival: (rival, reason) => succession.met(rival, reason),
     keepsTransfers: settings.checkpoint !== null,
+    isReceiptAwaited: settings.acknowledge === 'receipt',
     get oldest() {
       return journal.oldest;
     },
