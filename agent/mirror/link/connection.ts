@@ -57,11 +57,7 @@ export class LinkConnection {
   #cancelDrain: (() => void) | null = null;
 
   /** `bound`: on what leaves; `isFull` and `drain` follow it. */
-  constructor(
-    socket: LinkSocket,
-    events: ConnectionEvents,
-    bound: Bound | null = null,
-  ) {
+  constructor(socket: LinkSocket, events: ConnectionEvents, bound: Bound | null = null) {
     this.#socket = socket;
     this.#bound = bound;
     this.#drain = () => events.drain();
