@@ -240,7 +240,7 @@ export class RecordSession implements Follower {
       drain: () => this.#pump(),
       closed: ended,
     };
-    return new LinkConnection(socket, events, machine.timers.soon);
+    return new LinkConnection(socket, events);
   }
 
   async #greet(control: LinkConnection, session: number, ended: (reason: string) => void): Promise<void> {

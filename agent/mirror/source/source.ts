@@ -185,15 +185,13 @@ function saveTo(
   }
 }
 
+interface HostOpened extends Pick<Opened, 'monitor' | 'succession' | 'scanner' | 'journalFile'> {
+  readonly machine: Machine;
+}
+
 function hostOf(
   settings: MirrorSourceSettings,
-  {
-    monitor,
-    succession,
-    scanner,
-    journalFile,
-    machine,
-  }: Pick<Opened, 'monitor' | 'succession' | 'scanner' | 'journalFile'> & { readonly machine: Machine },
+  { monitor, succession, scanner, journalFile, machine }: HostOpened,
   parts: SourceParts,
 ): SessionHost {
   const { journal, group } = monitor;
@@ -215,6 +213,7 @@ function hostOf(
     },
     rival: (rival, reason) => succession.met(rival, reason),
     keepsTransfers: settings.checkpoint !== null,
+    isReceiptAwaited: settings.acknowledge === 'receipt',
     get oldest() {
       return journal.oldest;
     },
