@@ -108,10 +108,21 @@ function lostView(volume: InspectedVolume, { slot, ...place }: LostPlace): LostV
 }
 
 function batchView(volume: InspectedVolume, batch: FoundBatch, wanted: Wanted): BatchView {
-  const { header } = batch;
+  return {
+    ...batchHead(volume, batch),
+    records: batch.isOpen ? recordViews(volume, batch, wanted) : null,
+    acknowledgements: batch.isOpen ? acknowledgementViews(volume, batch) : null,
+  };
+}
+
+/** What stands before its records. */
+export function batchHead(
+  volume: InspectedVolume,
+  { slot, header }: FoundBatch,
+): Omit<BatchView, 'records' | 'acknowledgements'> {
   return {
     kind: 'batch',
-    node: volume.nodeName(batch.slot),
+    node: volume.nodeName(slot),
     orderMark: header.orderMark,
     time: timeText(header.wallUs),
     monotonicUs: header.monotonicUs,
@@ -121,23 +132,25 @@ function batchView(volume: InspectedVolume, batch: FoundBatch, wanted: Wanted): 
     wrap: (header.flags & BATCH_FLAG.wrap) !== 0,
     sealed: (header.flags & BATCH_FLAG.sealed) !== 0,
     recordCount: header.recordCount,
-    records: batch.isOpen ? recordViews(volume, batch, wanted) : null,
-    acknowledgements: batch.isOpen ? acknowledgementViews(volume, batch) : null,
   };
 }
 
 function recordViews(volume: InspectedVolume, batch: FoundBatch, { filter, content }: Wanted): RecordView[] {
   const views: RecordView[] = [];
   wantedRecords(batch, filter, ({ type, peer, sequence, ageMs, frameBytes }, frame) => {
-    const name = PACKET_TYPES[type] ?? `type ${type}`;
     const view = frameView(frame, content);
     const target = volume.tenantName(peer);
-    views.push({ type: name, target, sequence, ageMs, frameBytes, text: viewText(view), ...view });
+    views.push({ type: typeName(type), target, sequence, ageMs, frameBytes, text: viewText(view), ...view });
   });
   return views;
 }
 
-function acknowledgementViews(volume: InspectedVolume, batch: FoundBatch): NonNullable<BatchView['acknowledgements']> {
+export const typeName = (type: number): string => PACKET_TYPES[type] ?? `type ${type}`;
+
+export function acknowledgementViews(
+  volume: InspectedVolume,
+  batch: FoundBatch,
+): NonNullable<BatchView['acknowledgements']> {
   return [...acknowledgements(batch.bytes, batch.header)].map((ack) => ({
     peer: volume.tenantName(ack.peerIndex),
     readPosition: ack.readPosition,

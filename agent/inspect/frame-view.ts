@@ -9,6 +9,7 @@ import { dataView } from '../base/bytes.ts';
 import { escaped, quoted } from '../base/text.ts';
 import { decodeProgramMessage, isProgramFrame, PROGRAM_KIND, PROGRAM_OUTCOME } from '../wire/program-message.ts';
 import { corosyncView, type KnetView, type TotemView } from './corosync.ts';
+import type { Flow } from './flow-texts.ts';
 import { ipWordsText } from './ip-text.ts';
 
 const UDP_HEADER_BYTES = 8;
@@ -119,6 +120,16 @@ export function frameView(frame: Uint8Array, withContent = false): FrameView {
   return parsePacket(frame, info) ? { packet: packetView(frame, withContent) } : {};
 }
 
+/** A packet that is alike all others of its flow, as they are told apart by `FlowTexts`; null: it is none. */
+export function flowOf(frame: Uint8Array): Flow | null {
+  if (isProgramFrame(frame) || !parsePacket(frame, info) || info.protocol !== PROTOCOL.udp) return null;
+  if (serviceOf(info.sourcePort, info.destinationPort) === 'corosync') return null;
+  flow.ttl = ttlOf(frame);
+  return flow;
+}
+
+const flow = { info, ttl: 0 };
+
 const nameOf = (table: Readonly<Record<string, number>>, value: number): string =>
   Object.keys(table).find((name) => table[name] === value) ?? String(value);
 
@@ -147,7 +158,7 @@ function packetView(frame: Uint8Array, withContent: boolean): PacketView {
     source: ipWordsText(info.source),
     destination: ipWordsText(info.destination),
     bytes: info.totalBytes,
-    ttl: frame[VNET_HEADER_BYTES + (version === 4 ? 8 : 7)] ?? 0,
+    ttl: ttlOf(frame),
     payloadBytes: info.transportBytes,
   };
   if (sourcePort !== 0 || destinationPort !== 0) {
@@ -162,6 +173,8 @@ function packetView(frame: Uint8Array, withContent: boolean): PacketView {
   if (withContent) addContent(packet, frame);
   return packet;
 }
+
+const ttlOf = (frame: Uint8Array): number => frame[VNET_HEADER_BYTES + (info.version === 4 ? 8 : 7)] ?? 0;
 
 /** The packet's own bytes behind the IP headers. */
 const transportOf = (frame: Uint8Array): Uint8Array =>

@@ -4,10 +4,12 @@ import { PACKET_TYPES } from '../base/packet-type.ts';
 import { placeView, wantedRecords, type PlaceView, type Wanted } from './batch-view.ts';
 import { isInTime } from './filter.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
+import { JsonBytes } from './json-bytes.ts';
 import { timeText, type NodeView, type SlotHead } from './node-view.ts';
 import { BETWEEN } from './part.ts';
 import type { ShownPlace } from './parts.ts';
 import { finishedPacket, pcapngHeader, pcapngPacket } from './pcapng.ts';
+import { PlaceJson } from './place-json.ts';
 import { isProgramFrame } from '../wire/program-message.ts';
 import type { FoundBatch, Place } from './ring-walk.ts';
 import type { Sink } from './sink.ts';
@@ -89,17 +91,28 @@ export function documentHead({ volume, nodes, sealed, hasKey }: Report): Record<
   };
 }
 
+/** To begin with. */
+const PLACE_BYTES = 64 * 1024;
+
 /** One document, written piece by piece: a volume may hold more than memory does. */
 export function jsonOutput(report: Report, sink: Sink): Output {
   const totals: Totals = { batches: 0, records: 0, damagedPlaces: 0 };
   const damaged: string[] = [];
+  const places = new PlaceJson(report.volume, report.wanted);
+  const bytes = new JsonBytes(PLACE_BYTES);
   return {
     begin: () => sink.write(`${JSON.stringify(documentHead(report)).slice(0, -1)},"batches":[`),
     place(place) {
-      const view = placeView(report.volume, place, report.wanted);
-      if (view?.kind === 'damaged') damaged.push(JSON.stringify(view));
-      if (view?.kind === 'batch') sink.write(`${totals.batches > 0 ? BETWEEN : '\n'}${JSON.stringify(view)}`);
-      if (view) count(totals, view);
+      const shown = places.put(place, totals.batches > 0 ? BETWEEN : '\n', bytes);
+      const json = bytes.copied();
+      if (shown?.kind === 'damaged') {
+        damaged.push(json.toString());
+        totals.damagedPlaces++;
+      }
+      if (shown?.kind !== 'batch') return;
+      sink.write(json);
+      totals.batches++;
+      totals.records += shown.records;
     },
     shown({ kind, json, records }) {
       if (kind === 'damaged') {
@@ -120,11 +133,14 @@ export function jsonOutput(report: Report, sink: Sink): Output {
 
 /** With --follow: a document for each place, one in a line. */
 export function jsonLinesOutput(report: Report, sink: Sink): Output {
+  const places = new PlaceJson(report.volume, report.wanted);
+  const bytes = new JsonBytes(PLACE_BYTES);
   return {
     begin: () => {},
     place(place) {
-      const view = placeView(report.volume, place, report.wanted);
-      if (view) sink.write(`${JSON.stringify(view)}\n`);
+      if (places.put(place, '', bytes) === null) return;
+      bytes.text('\n');
+      sink.write(bytes.copied());
     },
     end: () => EXIT.ok,
   };

@@ -1,36 +1,29 @@
 /** The thread that shows one ring. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { placeView, type PlaceView } from './batch-view.ts';
 import { InspectedVolume } from './inspected-volume.ts';
+import { JsonBytes } from './json-bytes.ts';
 import { readSlotHeads } from './node-view.ts';
 import { Openers } from './openers.ts';
 import { BETWEEN, PIECE_BYTES, PIECES_MAX, PLACE_KIND, type PartData, type Piece } from './part.ts';
-import { RingWalk } from './ring-walk.ts';
+import { PlaceJson } from './place-json.ts';
+import { RingWalk, type Place } from './ring-walk.ts';
 
 const { path, keys, slot, end, windowBytes, filter, content, used } = workerData as PartData;
 
-let bytes = Buffer.allocUnsafeSlow(PIECE_BYTES);
-let length = 0;
+const json = new JsonBytes(PIECE_BYTES);
 let places: number[] = [];
 let sent = 0;
 
-function put(timeUs: number, view: PlaceView | null): void {
-  if (view === null || view.kind === 'overwritten') {
+function put(timeUs: number, place: Place): void {
+  const { length } = json;
+  const done = shown.put(place, BETWEEN, json);
+  if (done === null || done.kind === 'overwritten') {
+    json.cut(length);
     places.push(timeUs, PLACE_KIND.unwanted, 0, 0);
     return;
   }
-  const isBatch = view.kind === 'batch';
-  const text = `${isBatch ? BETWEEN : ''}${JSON.stringify(view)}`;
-  const taken = Buffer.byteLength(text);
-  if (length + taken > bytes.length) {
-    const grown = Buffer.allocUnsafeSlow(Math.max(2 * bytes.length, length + taken));
-    bytes.copy(grown, 0, 0, length);
-    bytes = grown;
-  }
-  bytes.write(text, length);
-  length += taken;
-  const records = isBatch ? (view.records?.length ?? view.recordCount) : 0;
-  places.push(timeUs, isBatch ? PLACE_KIND.batch : PLACE_KIND.damaged, taken, records);
+  const kind = done.kind === 'batch' ? PLACE_KIND.batch : PLACE_KIND.damaged;
+  places.push(timeUs, kind, json.length - length, done.records);
 }
 
 /** Whoever reads it has gone. */
@@ -43,11 +36,10 @@ function send(isLast: boolean): void {
     Atomics.wait(used, 0, done, 1000);
   }
   const numbers = Float64Array.from(places);
-  const piece: Piece = { bytes: bytes.subarray(0, length), places: numbers, readBytes: walk.readBytes, isLast };
+  const bytes = json.take();
+  const piece: Piece = { bytes, places: numbers, readBytes: walk.readBytes, isLast };
   parentPort?.postMessage(piece, [bytes.buffer, numbers.buffer]);
   sent++;
-  bytes = Buffer.allocUnsafeSlow(PIECE_BYTES);
-  length = 0;
   places = [];
 }
 
@@ -56,10 +48,11 @@ const openers = new Openers(volume, keys);
 const writerPosition = (): number | null =>
   readSlotHeads(volume, volume.readHeads(), openers).find((one) => one.slot === slot)?.head?.position ?? null;
 const walk = new RingWalk(volume, slot, openers, { windowBytes, writerPosition });
+const shown = new PlaceJson(volume, { filter, content });
 for (const place of walk.history(end)) {
-  put(place.kind === 'batch' ? place.header.wallUs : Number.NaN, placeView(volume, place, { filter, content }));
+  put(place.kind === 'batch' ? place.header.wallUs : Number.NaN, place);
   if (isOver()) break;
-  if (length >= PIECE_BYTES / 2 || places.length >= PIECE_BYTES / 8) send(false);
+  if (json.length >= PIECE_BYTES / 2 || places.length >= PIECE_BYTES / 8) send(false);
 }
 send(true);
 volume.close();

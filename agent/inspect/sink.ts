@@ -3,6 +3,9 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { outputError, outputKind } from '../platform/output-file.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
 
+/** Parts of this size on an average are written one by one: a copy would cost more. */
+const LARGE_BYTES = 16_384;
+
 /**
  * Collects what is written, for fewer and larger writes. `flush` waits until the reader of a pipe has taken it: whoever
  * ends the process before loses the rest.
@@ -48,7 +51,11 @@ export class Sink {
       return;
     }
     this.#closeText();
-    this.#parts.push(part);
+    const last = this.#parts.at(-1);
+    // What lies behind each other in memory needs no copy to be one.
+    if (last?.buffer === part.buffer && last.byteOffset + last.length === part.byteOffset) {
+      this.#parts[this.#parts.length - 1] = Buffer.from(part.buffer, last.byteOffset, last.length + part.length);
+    } else this.#parts.push(part);
   }
 
   #closeText(): void {
@@ -64,11 +71,10 @@ export class Sink {
   async flush(): Promise<void> {
     if (this.#bytes === 0) return;
     this.#closeText();
-    const [only, ...more] = this.#parts;
-    const bytes = only !== undefined && more.length === 0 ? only : Buffer.concat(this.#parts);
+    const parts = this.#bytes < this.#parts.length * LARGE_BYTES ? [Buffer.concat(this.#parts)] : this.#parts;
     this.#parts = [];
     this.#bytes = 0;
-    await this.#write(bytes);
+    for (const part of parts) await this.#write(part);
   }
 }
 
