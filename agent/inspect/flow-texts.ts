@@ -4,52 +4,62 @@
  */
 import { ADDRESS_WORDS } from '../../vnic/ip-address.ts';
 import type { PacketInfo } from '../../vnic/ip-packet.ts';
+import type { RecordHeader } from '../wire/record.ts';
 
 const PLACES = 256;
 
-/** A packet's headers, as far as they are shown. */
+/** A packet's headers, as far as they are shown; the next packet's lie in the same place. */
 export interface Flow {
-  readonly info: PacketInfo;
+  readonly info: Readonly<PacketInfo>;
   readonly ttl: number;
 }
 
 interface Known {
-  readonly numbers: Uint32Array;
+  readonly ageMs: number;
+  readonly frameBytes: number;
+  readonly info: Readonly<PacketInfo>;
+  readonly ttl: number;
   readonly text: Uint8Array;
 }
 
 export class FlowTexts {
   readonly #places: (Known | undefined)[] = Array.from({ length: PLACES });
-  /** Of the packet that was asked for last. */
-  readonly #numbers = new Uint32Array(2 * ADDRESS_WORDS + 6);
-  #place = 0;
 
   /** Null: make it, and `keep` it. */
-  find(record: { readonly ageMs: number; readonly frameBytes: number }, { info, ttl }: Flow): Uint8Array | null {
-    const numbers = this.#numbers;
-    for (let word = 0; word < ADDRESS_WORDS; word++) {
-      numbers[word] = info.source[word] ?? 0;
-      numbers[ADDRESS_WORDS + word] = info.destination[word] ?? 0;
-    }
-    const at = 2 * ADDRESS_WORDS;
-    const kind = (info.isFragment ? 4 : 0) | (info.isFirstFragment ? 2 : 0) | (info.isSuperPacket ? 1 : 0);
-    numbers[at] = (info.version << 24) | (info.protocol << 16) | (ttl << 8) | kind;
-    numbers[at + 1] = (info.sourcePort << 16) | info.destinationPort;
-    numbers[at + 2] = info.totalBytes;
-    numbers[at + 3] = info.transportBytes;
-    numbers[at + 4] = record.ageMs;
-    numbers[at + 5] = record.frameBytes;
-    let hash = 0;
-    for (let i = 0; i < numbers.length; i++) hash = Math.imul(hash ^ (numbers[i] ?? 0), 0x9e37_79b1);
-    this.#place = hash >>> 24;
-    const known = this.#places[this.#place];
-    if (known === undefined) return null;
-    for (let i = 0; i < numbers.length; i++) if (known.numbers[i] !== numbers[i]) return null;
-    return known.text;
+  find({ ageMs, frameBytes }: RecordHeader, { info, ttl }: Flow): Uint8Array | null {
+    const known = this.#places[placeOf(info, ageMs)];
+    if (known === undefined || known.ageMs !== ageMs || known.frameBytes !== frameBytes || known.ttl !== ttl) return null;
+    return isAlike(known.info, info) ? known.text : null;
   }
 
-  keep(text: Uint8Array): Uint8Array {
-    this.#places[this.#place] = { numbers: this.#numbers.slice(), text };
+  keep({ ageMs, frameBytes }: RecordHeader, { info, ttl }: Flow, text: Uint8Array): Uint8Array {
+    const own = { ...info, source: info.source.slice(), destination: info.destination.slice() };
+    this.#places[placeOf(info, ageMs)] = { ageMs, frameBytes, info: own, ttl, text };
     return text;
   }
 }
+
+function placeOf({ source, destination, sourcePort, destinationPort, totalBytes }: Known['info'], ageMs: number): number {
+  const addresses = (source[ADDRESS_WORDS - 1] ?? 0) ^ Math.imul(destination[ADDRESS_WORDS - 1] ?? 0, 3);
+  const ports = (sourcePort << 16) | destinationPort;
+  return Math.imul(addresses ^ Math.imul(ports, 5) ^ (totalBytes << 8) ^ ageMs, 0x9e37_79b1) >>> 24;
+}
+
+function isAlike(a: Known['info'], b: Known['info']): boolean {
+  return (
+    a.version === b.version &&
+    a.protocol === b.protocol &&
+    a.sourcePort === b.sourcePort &&
+    a.destinationPort === b.destinationPort &&
+    a.totalBytes === b.totalBytes &&
+    a.transportBytes === b.transportBytes &&
+    a.isFragment === b.isFragment &&
+    a.isFirstFragment === b.isFirstFragment &&
+    a.isSuperPacket === b.isSuperPacket &&
+    isSameAddress(a.source, b.source) &&
+    isSameAddress(a.destination, b.destination)
+  );
+}
+
+const isSameAddress = (a: Uint32Array, b: Uint32Array): boolean =>
+  a[3] === b[3] && a[2] === b[2] && a[1] === b[1] && a[0] === b[0];

@@ -22,6 +22,11 @@ export class JsonBytes {
     this.#length += this.#bytes.write(text, this.#length);
   }
 
+  byte(byte: number): void {
+    this.#makeRoom(1);
+    this.#bytes[this.#length++] = byte;
+  }
+
   bytes(bytes: Uint8Array): void {
     this.#makeRoom(bytes.length);
     this.#bytes.set(bytes, this.#length);

@@ -12,6 +12,8 @@ import type { InspectedVolume } from './inspected-volume.ts';
 import type { JsonBytes } from './json-bytes.ts';
 import type { FoundBatch, Place } from './ring-walk.ts';
 
+const COMMA = 0x2c;
+
 export interface PutPlace {
   readonly kind: Place['kind'];
   /** Of a batch. */
@@ -47,7 +49,7 @@ export class PlaceJson {
     into.text(`${before}${JSON.stringify(batchHead(this.#volume, batch)).slice(0, -1)},"records":[`);
     let records = 0;
     wantedRecords(batch, filter, (record, frame) => {
-      if (records > 0) into.text(',');
+      if (records > 0) into.byte(COMMA);
       into.bytes(this.#begin(record));
       into.count(record.sequence);
       into.bytes(this.#rest(record, frame));
@@ -76,7 +78,7 @@ export class PlaceJson {
   #rest(record: RecordHeader, frame: Uint8Array): Uint8Array {
     const flow = this.#wanted.content ? null : flowOf(frame);
     if (flow === null) return this.#made(record, frame);
-    return this.#flows.find(record, flow) ?? this.#flows.keep(this.#made(record, frame));
+    return this.#flows.find(record, flow) ?? this.#flows.keep(record, flow, this.#made(record, frame));
   }
 
   #made({ ageMs, frameBytes }: RecordHeader, frame: Uint8Array): Uint8Array {
