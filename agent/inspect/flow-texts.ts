@@ -28,7 +28,8 @@ export class FlowTexts {
   /** Null: make it, and `keep` it. */
   find({ ageMs, frameBytes }: RecordHeader, { info, ttl }: Flow): Uint8Array | null {
     const known = this.#places[placeOf(info, ageMs)];
-    if (known === undefined || known.ageMs !== ageMs || known.frameBytes !== frameBytes || known.ttl !== ttl) return null;
+    if (known === undefined || known.ageMs !== ageMs || known.frameBytes !== frameBytes || known.ttl !== ttl)
+      return null;
     return isAlike(known.info, info) ? known.text : null;
   }
 
@@ -39,7 +40,10 @@ export class FlowTexts {
   }
 }
 
-function placeOf({ source, destination, sourcePort, destinationPort, totalBytes }: Known['info'], ageMs: number): number {
+function placeOf(
+  { source, destination, sourcePort, destinationPort, totalBytes }: Known['info'],
+  ageMs: number,
+): number {
   const addresses = (source[ADDRESS_WORDS - 1] ?? 0) ^ Math.imul(destination[ADDRESS_WORDS - 1] ?? 0, 3);
   const ports = (sourcePort << 16) | destinationPort;
   return Math.imul(addresses ^ Math.imul(ports, 5) ^ (totalBytes << 8) ^ ageMs, 0x9e37_79b1) >>> 24;

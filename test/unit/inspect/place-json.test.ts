@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { placeView, type Wanted } from '../../../agent/inspect/batch-view.ts';
 import { ALL } from '../../../agent/inspect/filter.ts';
+import { FlowTexts } from '../../../agent/inspect/flow-texts.ts';
+import { flowOf } from '../../../agent/inspect/frame-view.ts';
 import { InspectedVolume } from '../../../agent/inspect/inspected-volume.ts';
 import { JsonBytes } from '../../../agent/inspect/json-bytes.ts';
 import { Openers } from '../../../agent/inspect/openers.ts';
@@ -62,14 +64,14 @@ const withTtl = (frame: Uint8Array, ttl: number): Uint8Array => {
   return other;
 };
 
+const padded = (frame: Uint8Array, bytes: number): Uint8Array => Buffer.concat([frame, new Uint8Array(bytes)]);
+
 describe('the JSON of a place is that of its view, to the byte', () => {
   test('of packets of a flow, and of those that differ from it in one thing each', () => {
-    const longer = new Uint8Array(udp.length + 8);
-    longer.set(udp);
     const frames = [
       udp,
       withTtl(udp, 63),
-      longer,
+      padded(udp, 8),
       asSuperPacket(udp, 1, 10),
       buildUdp4({ sourcePort: 1001, targetPort: 2000, payload: new Uint8Array(40) }),
       buildUdp4({ sourcePort: 1000, targetPort: 53, payload: new Uint8Array(40) }),
@@ -78,6 +80,10 @@ describe('the JSON of a place is that of its view, to the byte', () => {
       buildUdp4({ target: '10.77.0.3', sourcePort: 1000, targetPort: 2000, payload: new Uint8Array(40) }),
       ...fragments4(buildUdp4({ sourcePort: 1000, targetPort: 2000, payload: new Uint8Array(3000) }), 1000, 5),
       ipv4Frame({ protocol: 17, options: new Uint8Array(8) }, udp.subarray(VNET_HEADER_BYTES + 20)),
+      ipv4Frame({ protocol: 17, options: new Uint8Array(8) }, udp.subarray(VNET_HEADER_BYTES + 20, -8)),
+      ipv4Frame({ protocol: 17 }, new Uint8Array(48)),
+      ipv4Frame({ protocol: 17, fragmentOffset: 8 }, new Uint8Array(48)),
+      padded(buildUdp4({ sourcePort: 1000, targetPort: 2000, payload: new Uint8Array(32) }), 8),
       buildUdp6({ sourcePort: 1000, targetPort: 2000, payload: new Uint8Array(40) }),
       buildUdp6({ source: 'fd78::1', sourcePort: 1000, targetPort: 2000, payload: new Uint8Array(40) }),
       buildUdp4({ sourcePort: 5405, targetPort: 5405, payload: new Uint8Array(32) }),
@@ -89,7 +95,11 @@ describe('the JSON of a place is that of its view, to the byte', () => {
     for (const frame of frames) file.writer(0).batch([udp, frame, frame]);
     file.writer(0).batch([udp], { peer: 1, type: 2, sequence: 4_294_967_290 });
     file.writer(0).batch([udp], { peer: 0, type: 9, sequence: 0 });
-    for (const wanted of [everything, { ...everything, content: true }, { filter: { ...ALL, port: 53 }, content: false }]) {
+    for (const wanted of [
+      everything,
+      { ...everything, content: true },
+      { filter: { ...ALL, port: 53 }, content: false },
+    ]) {
       const { views, put } = both(wanted);
       expect(put).toEqual(views);
     }
@@ -112,4 +122,17 @@ describe('the JSON of a place is that of its view, to the byte', () => {
     expect(put).toEqual(views);
     expect(put.some((text) => text.includes('"damaged"'))).toBe(true);
   });
+});
+
+test('what a flow says of a record is not said of one of another age or size, wherever it is kept', () => {
+  const flows = new FlowTexts();
+  const record = { type: 1, peer: 1, sequence: 1, ageMs: 0, frameBytes: udp.length };
+  const flow = flowOf(udp);
+  if (!flow) throw new Error('it is a flow');
+  const text = new Uint8Array(1);
+  expect(flows.find(record, flow)).toBeNull();
+  expect(flows.keep(record, flow, text)).toBe(text);
+  expect(flows.find({ ...record, sequence: 2 }, flow)).toBe(text);
+  for (let ageMs = 1; ageMs < 5000; ageMs++) expect(flows.find({ ...record, ageMs }, flow)).toBeNull();
+  expect(flows.find({ ...record, frameBytes: 1 }, flow)).toBeNull();
 });
