@@ -92,7 +92,8 @@ describe('the JSON of a place is that of its view, to the byte', () => {
       buildIcmpEcho4({ identifier: 7, sequence: 9 }),
       new Uint8Array(40),
     ];
-    for (const frame of frames) file.writer(0).batch([udp, frame, frame]);
+    // Each behind each, and behind itself.
+    for (const frame of frames) file.writer(0).batch(frames.flatMap((other) => [frame, other]));
     file.writer(0).batch([udp], { peer: 1, type: 2, sequence: 4_294_967_290 });
     file.writer(0).batch([udp], { peer: 0, type: 9, sequence: 0 });
     for (const wanted of [
