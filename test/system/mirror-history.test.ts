@@ -218,7 +218,14 @@ test('a source with recorders alone says that there is no target, whatever is as
   bed.startRecorder();
   bed.pair.start('source');
   await bed.served();
-  for (const words of [['verify'], ['verify', 'east'], ['pause', 'east'], ['resume', 'x'], ['resync', 'x'], ['checkpoint']]) {
+  for (const words of [
+    ['verify'],
+    ['verify', 'east'],
+    ['pause', 'east'],
+    ['resume', 'x'],
+    ['resync', 'x'],
+    ['checkpoint'],
+  ]) {
     const { status, stdout, stderr } = await run([
       ...[process.execPath, CLI_PATH, 'mirror', ...words],
       ...['--config', bed.pair.config('source')],
@@ -229,7 +236,9 @@ test('a source with recorders alone says that there is no target, whatever is as
       'stillbeat: there is no target: its settings name none\n',
     ]);
   }
-  expect(await bed.pair.command('source', 'status')).toMatch(/can be lost: what no recorder has yet, .*: there is no target\n/);
+  expect(await bed.pair.command('source', 'status')).toMatch(
+    /can be lost: what no recorder has yet, .*: there is no target\n/,
+  );
 });
 
 async function served(bed: HistoryBed): Promise<Uint8Array> {

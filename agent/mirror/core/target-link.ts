@@ -46,13 +46,7 @@ export class TargetLink {
    * `durable`: what the journal's superblock says that it has; `isOutdated`: its bitmap was in use at the last stop;
    * `lacksSinceMs`: it lacks what the journal has let go of, for so long or longer.
    */
-  constructor(
-    name: string,
-    durable: number,
-    session: number,
-    isOutdated = false,
-    lacksSinceMs: number | null = null,
-  ) {
+  constructor(name: string, durable: number, session: number, isOutdated = false, lacksSinceMs: number | null = null) {
     this.name = name;
     this.#lacksSinceMs = lacksSinceMs;
     this.#durable = durable;

@@ -108,7 +108,13 @@ export class MirrorSource {
       for (const { name, address, connections } of settings.targets) {
         const { tailMark, session, orders } = monitor.journal.superblock;
         const known = saved.find((one) => one.name === name);
-        const link = new TargetLink(name, tailMark - 1, session, known?.isOutdated, lacksSinceMs(known, tailMark, machine));
+        const link = new TargetLink(
+          name,
+          tailMark - 1,
+          session,
+          known?.isOutdated,
+          lacksSinceMs(known, tailMark, machine),
+        );
         const lacks = new OutOfSync(shapes, end.mark, known?.bitmap);
         // From here on every write is noted: also for a former source that is where this one began.
         lacks.mayShow({ mark: end.mark, chain: end.chain });
@@ -169,7 +175,11 @@ function followAll(
  * Since when a target lacks what the journal does not hold any more, by the clock that is never set; null: it lacks no such thing, and the
  * journal says the rest. Where nobody knows, from now on: whoever goes by the time would else take it for up to date.
  */
-function lacksSinceMs(known: SavedTarget | undefined, tailMark: number, { clock }: Pick<Machine, 'clock'>): number | null {
+function lacksSinceMs(
+  known: SavedTarget | undefined,
+  tailMark: number,
+  { clock }: Pick<Machine, 'clock'>,
+): number | null {
   const isWhole = known ? !known.isOutdated : tailMark === 1;
   if (isWhole) return null;
   const forMs = clock.wallMs() - (known?.lacksSince ?? Infinity);
