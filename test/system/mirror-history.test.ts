@@ -226,10 +226,8 @@ test('a source with recorders alone says that there is no target, whatever is as
     ['resync', 'x'],
     ['checkpoint'],
   ]) {
-    const { status, stdout, stderr } = await run([
-      ...[process.execPath, CLI_PATH, 'mirror', ...words],
-      ...['--config', bed.pair.config('source')],
-    ]);
+    const argv = [process.execPath, CLI_PATH, 'mirror', ...words, '--config', bed.pair.config('source')];
+    const { status, stdout, stderr } = await run(argv);
     expect([status, stdout, stderr]).toEqual([
       EXIT.usage,
       '',
