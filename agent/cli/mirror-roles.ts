@@ -13,7 +13,7 @@ import { readJournalRole } from '../mirror/source/open-journal.ts';
 import type { Machine } from '../mirror/machine.ts';
 import { systemMachine } from '../mirror/system-machine.ts';
 import { MirrorSource } from '../mirror/source/source.ts';
-import { targetCommands } from '../mirror/source/operate.ts';
+import { checkHasTargets, targetCommands } from '../mirror/source/operate.ts';
 import { sourceStatus } from '../mirror/source/status.ts';
 import { becomeTarget, beginGeneration } from '../mirror/source/turn-journal.ts';
 import { Target } from '../mirror/target/target.ts';
@@ -87,7 +87,10 @@ async function sourceRole(settings: MirrorSourceSettings, parts: RoleParts): Pro
     status: () => sourceStatus(source),
     commands: {
       ...targetCommands(source.monitor.group),
-      'mirror-checkpoint': async () => ({ answer: { cut: await source.monitor.group.checkpoint(CUT_MS_MAX) } }),
+      'mirror-checkpoint': async () => {
+        checkHasTargets(source.monitor.group);
+        return { answer: { cut: await source.monitor.group.checkpoint(CUT_MS_MAX) } };
+      },
       'mirror-handover': async () => ({ answer: await source.succession.handOver(HANDOVER_MS) }),
       'mirror-failback': async (request) => failBack(settings, source, request, parts),
       'mirror-takeover': async (request) => takeBack(settings, source, request, parts),

@@ -35,6 +35,7 @@ function sourceLines(document: Values): string[] {
     ...volumeLines(document),
     ...storageLines(group(document['storage'])),
     ...list(document['targets']).flatMap(targetOfSource),
+    ...list(document['recorders']).flatMap(recorderOfSource),
   ];
 }
 
@@ -144,6 +145,29 @@ function targetOfSource(target: Values): string[] {
     ...(Number(target['connections']) > 1 ? [line('', `over ${text(target['connections'])} connections`)] : []),
     ...orderLines(target),
     ...resyncLines(target),
+  ];
+}
+
+/** A recorder, or the log device that records, as its source sees it: whether it takes what is written, and what it misses. */
+function recorderOfSource(recorder: Values): string[] {
+  const { name, path, state, since, kept, lagBytes, letGo, images, problem } = recorder;
+  const from = typeof since === 'string' && state === 'away' ? ` since ${since}` : '';
+  // How far it is can be said by it alone.
+  const upTo = Number(kept) > 0 ? `up to mark ${text(kept)}` : 'how far is not known yet';
+  const { done, total } = group(images);
+  const gaps = Number(letGo) > 0 ? [line('', `did not keep up ${text(letGo)} times: what it missed is a gap`)] : [];
+  return [
+    line(
+      'recorder',
+      text(name),
+      ...(typeof path === 'string' ? [path] : []),
+      `${text(state)}${from}`,
+      upTo,
+      lagBytes === null ? 'let go of: what it misses now is a gap' : `behind by ${bytesText(lagBytes)}`,
+      ...(typeof done === 'number' ? [`${done} of ${text(total)} MiB of the volumes taken`] : []),
+    ),
+    ...gaps,
+    ...(typeof problem === 'string' ? [line('', `last: ${problem}`)] : []),
   ];
 }
 

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { crc32 } from '../../agent/base/crc32.ts';
+import { EXIT } from '../../agent/base/errors.ts';
+import { CLI_PATH } from '../../agent/demo/lab.ts';
 import { run, tool } from '../../agent/demo/shell.ts';
 import { findMark, gapText } from '../../agent/history/core/spans.ts';
 import { segmentsIn } from '../../agent/history/store/files.ts';
@@ -184,6 +186,57 @@ test('[OS5] [I5] what a recorder missed is a gap: refused inside, whole around i
     const { status, stderr } = await bed.history('at', time, '--store', bed.store);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/lies in a gap: marks \d+ to \d+/)]);
   }
+});
+
+test('status has a line for each recorder: that it records, since when it is away, and that a gap is sure', async () => {
+  const bed = await made({ journalSize: '4M', logDevice: true });
+  await bed.start();
+  await bed.write('write -P 1 0 100k');
+  await bed.caughtUp();
+  const said = async (line: RegExp): Promise<unknown> =>
+    eventually(String(line), SOON_MS, async () => {
+      const text = await bed.pair.command('source', 'status');
+      if (line.test(text)) return true;
+      throw new Error(text);
+    });
+  await said(/^recorder {4}vault {2}recording {2}up to mark \d+ {2}behind by \d+ bytes\n/m);
+  await said(/^recorder {4}log {2}\S+\/records\/erp {2}recording {2}up to mark \d+ {2}behind by /m);
+  await bed.endRecorder();
+  await said(
+    /^recorder {4}vault {2}away since \d{4}-\S+Z {2}up to mark \d+ {2}behind by .*\n {12}last: recorder .*ECONNREFUSED.*\n/m,
+  );
+  for (let round = 0; round < 6; round++) await bed.write(`write -P ${20 + round} 0 2M`);
+  await said(
+    /vault {2}away since .* {2}let go of: what it misses now is a gap\n {12}did not keep up 1 times: what it missed is a gap\n/,
+  );
+  bed.startRecorder();
+  await said(/vault {2}recording .* {2}behind by .*\n {12}did not keep up 1 times: what it missed is a gap\n/);
+});
+
+test('a source with recorders alone says that there is no target, whatever is asked of one', async () => {
+  const bed = await made();
+  bed.startRecorder();
+  bed.pair.start('source');
+  await bed.served();
+  for (const words of [
+    ['verify'],
+    ['verify', 'east'],
+    ['pause', 'east'],
+    ['resume', 'x'],
+    ['resync', 'x'],
+    ['checkpoint'],
+  ]) {
+    const argv = [process.execPath, CLI_PATH, 'mirror', ...words, '--config', bed.pair.config('source')];
+    const { status, stdout, stderr } = await run(argv);
+    expect([status, stdout, stderr]).toEqual([
+      EXIT.usage,
+      '',
+      'stillbeat: there is no target: its settings name none\n',
+    ]);
+  }
+  expect(await bed.pair.command('source', 'status')).toMatch(
+    /can be lost: what no recorder has yet, .*: there is no target\n/,
+  );
 });
 
 async function served(bed: HistoryBed): Promise<Uint8Array> {

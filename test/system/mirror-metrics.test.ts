@@ -1,4 +1,5 @@
 /** The figures of the mirror's processes for Prometheus: those that README names, in each role, and true ones. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tool } from '../../agent/demo/shell.ts';
@@ -17,6 +18,8 @@ beforeAll(async () => {
   const metrics = (side: Side) => ({ metrics: { listen: listen[side] } });
   const settings = { source: metrics('source'), target: metrics('target') };
   pair = await MirrorPair.make({ volumeBytes: 4 << 20, settings });
+  // One that is not there has every key too.
+  pair.configure('source', { recorders: [{ name: 'vault', connect: `127.0.0.1:${await freePort()}` }] });
   pair.configure('target', { history: { path: join(pair.folder, 'history') } });
   pair.start('target');
   pair.start('source');
@@ -46,6 +49,45 @@ test.each(['source', 'target'] as const)(
     );
   },
 );
+
+test('README names every key of `mirror status --json`, and no other', async () => {
+  const live = new Set<string>();
+  for (const side of ['source', 'target'] as const) keysOf(await pair.status(side), '', live);
+  const documented = new Set(documentedKeys());
+  // What is below one that is named is told beside it; what only split brain, or a log device, has is not there.
+  const isNamed = (key: string): boolean =>
+    key === '' ? false : documented.has(key) || isNamed(key.replace(/(\[\]|\.?[^.[\]]+)$/, ''));
+  const isAbove = (key: string): boolean =>
+    [...documented].some((one) => one.startsWith(key) && /^[.[]/.test(one.slice(key.length)));
+  expect([...live].filter((key) => !isNamed(key) && !isAbove(key))).toEqual([]);
+  expect([...documented].filter((key) => !live.has(key))).toEqual(['recorders[].path']);
+});
+
+function keysOf(value: unknown, at: string, found: Set<string>): void {
+  if (at !== '') found.add(at);
+  if (typeof value !== 'object' || value === null) return;
+  if (Array.isArray(value)) {
+    found.add(`${at}[]`);
+    for (const item of value) keysOf(item, `${at}[]`, found);
+    return;
+  }
+  for (const [key, below] of Object.entries(value)) keysOf(below, at === '' ? key : `${at}.${key}`, found);
+}
+
+/** The first column of README's table; `.bytes` there stands beside what is before it. */
+function documentedKeys(): string[] {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const section = /^### `mirror status --json`$(.*?)^##/ms.exec(readme)?.[1] ?? '';
+  return [...section.matchAll(/^\| (`.+?`) \|/gm)].flatMap(([, cell = '']) => {
+    let first: readonly string[] = [];
+    return [...cell.matchAll(/`([^`]+)`/g)].map(([, key = '']) => {
+      const words = key.split('.').filter((word) => word !== '');
+      const all = key.startsWith('.') ? [...first.slice(0, first.length - words.length), ...words] : words;
+      first = all;
+      return all.join('.');
+    });
+  });
+}
 
 test('[CY1] they tell of writes, of a comparison, and of a target that is away', async () => {
   const before = await figure('source', 'stillbeat_mirror_admitted_mark');

@@ -7,6 +7,8 @@ import { NbdClient } from '../support/nbd-client.ts';
 
 const MIB = 1 << 20;
 const SOON_MS = 60_000;
+/** For how long a test may have run before it looks at the time. */
+const EARLIER_S = 60;
 const pairs: MirrorPair[] = [];
 afterEach(async () => {
   for (const pair of pairs.splice(0)) await pair.remove();
@@ -67,6 +69,54 @@ test("an operator's pause, and a resync that is not over, survive the source's d
   await untilState(pair, 'in-sync');
   expect(linked(pair).at(-1)).toBe('replay');
 });
+
+test('since when a paused target lacks something is told over a restart, from the journal and when that has let go of it', async () => {
+  const pair = await started({
+    acknowledge: 'cycle',
+    settings: { source: { overflow: { afterMs: 200, policy: 'degrade' } } },
+  });
+  await pair.command('source', 'pause', 'east');
+  const beganMs = Date.now();
+  const writer = await clientOf(pair);
+  await writer.write(0, filled(4096, 1));
+  const firstMs = Date.now();
+  writer.close();
+  for (const signal of ['SIGTERM', 'SIGKILL', 'SIGTERM'] as const) {
+    await again(pair, signal);
+    await lagCountsFrom(pair, firstMs, beganMs);
+  }
+  expect((await pair.status('source'))['canBeLost']).toMatch(/^what no target has yet, .*: no target is in sync$/);
+  // More than the journal holds: what is left is a bitmap.
+  const second = await clientOf(pair);
+  for (let i = 0; i < 20; i++) await second.write((i % 2) * MIB, filled(MIB, i + 2));
+  second.close();
+  await eventually('it is outdated', SOON_MS, async () => ((await pair.seen())?.outOfSyncBytes ?? 0) > 0);
+  await again(pair, 'SIGTERM');
+  await lagCountsFrom(pair, firstMs, beganMs);
+  // There it is not known any more: at least since the start.
+  await again(pair, 'SIGKILL');
+  await eventually('it counts', SOON_MS, async () => (await lagOf(pair)) > 0.5);
+  await pair.command('source', 'resume', 'east');
+  await untilState(pair, 'in-sync');
+  await eventually('it lacks nothing', SOON_MS, async () => (await lagOf(pair)) === 0);
+  expect((await pair.status('source'))['canBeLost']).toMatch(/^the last cycles, whole/);
+});
+
+/** In seconds. */
+async function lagOf(pair: MirrorPair): Promise<number> {
+  const seen = (await pair.seen()) as { readonly lag?: { readonly seconds: number } } | null;
+  return seen?.lag?.seconds ?? 0;
+}
+
+/** No less than since `firstMs`, when the first write was answered that the target lacks; `beganMs`: before that. */
+async function lagCountsFrom(pair: MirrorPair, firstMs: number, beganMs: number): Promise<void> {
+  await untilState(pair, 'stopped');
+  const askedMs = Date.now();
+  const seconds = await lagOf(pair);
+  expect(seconds).toBeGreaterThanOrEqual((askedMs - firstMs) / 1000 - 0.1);
+  // The journal may keep a little of what the target has.
+  expect(seconds).toBeLessThan((Date.now() - beganMs) / 1000 + EARLIER_S);
+}
 
 test.each([
   ['a log device', {}, { log: undefined }],

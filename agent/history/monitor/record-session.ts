@@ -54,6 +54,8 @@ const LOOK_MS = 5;
 /** How often it is told how far everything was written. */
 const KNOWN_MS = 1000;
 
+type RecordState = 'away' | 'filling' | 'recording';
+
 export class RecordSession implements Follower {
   readonly name: string;
   readonly #options: RecordOptions;
@@ -75,7 +77,9 @@ export class RecordSession implements Follower {
   #isLetGo = false;
   #isStopped = false;
   #images: ImageProgress | null = null;
-  #state: 'away' | 'filling' | 'recording' = 'away';
+  #state: RecordState = 'away';
+  /** When that began, in ms since 1970. */
+  #sinceMs: number;
   #problem: string | null = null;
   #told = '';
   #isRefused = false;
@@ -91,6 +95,7 @@ export class RecordSession implements Follower {
     this.#monitored = monitored;
     this.#parts = parts;
     this.#greeting = new Expected(parts.machine);
+    this.#sinceMs = parts.machine.clock.wallMs();
     this.#changed = new RegionSet(monitored.volumes);
     this.#freed = monitored.oldest.position;
     void this.#run();
@@ -123,6 +128,7 @@ export class RecordSession implements Follower {
     return {
       name: this.name,
       state: this.#state,
+      since: new Date(this.#sinceMs).toISOString(),
       kept: this.#kept,
       lagBytes: this.#isLetGo ? null : Math.max(0, this.#monitored.end.position - this.#freed),
       images: this.#images,
@@ -167,6 +173,11 @@ export class RecordSession implements Follower {
     this.#end(reason);
   }
 
+  #enter(state: RecordState): void {
+    if (state !== this.#state) this.#sinceMs = this.#parts.machine.clock.wallMs();
+    this.#state = state;
+  }
+
   async #run(): Promise<void> {
     const { machine } = this.#parts;
     let pauseMs = AGAIN_MS_MIN;
@@ -189,7 +200,7 @@ export class RecordSession implements Follower {
     this.#images = null;
     this.#folder?.close();
     this.#folder = null;
-    this.#state = 'away';
+    this.#enter('away');
     this.#problem = reason;
     if (this.#isStopped || reason === this.#told) return;
     this.#told = reason;
@@ -274,7 +285,7 @@ export class RecordSession implements Follower {
     this.#kept = take.from.mark;
     this.#cursor = cursor;
     this.#told = '';
-    this.#state = take.how === 'replay' ? 'recording' : 'filling';
+    this.#enter(take.how === 'replay' ? 'recording' : 'filling');
     this.#parts.tell({ kind: 'recorder-linked', target: this.name, how: take.how, from: take.from.mark });
     this.#pump();
     if (take.how !== 'replay')
@@ -336,7 +347,7 @@ export class RecordSession implements Follower {
     control.send(FRAME_KIND.whole, 0, mark, 0, encodeKnown(known.ms));
     this.#images = null;
     this.#isJumped = false;
-    this.#state = 'recording';
+    this.#enter('recording');
     this.#restartChanged();
   }
 

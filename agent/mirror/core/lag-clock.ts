@@ -35,6 +35,14 @@ export class LagClock {
     return missing ? Math.max(0, nowMs - missing.atMs) : 0;
   }
 
+  /** The same by another clock, which says `byMs` more; it began with what is past at `nowMs`, whatever the first clock said. */
+  moved(byMs: number, nowMs: number): LagClock {
+    const clock = new LagClock(this.#mark);
+    clock.#gapMs = this.#gapMs;
+    clock.#samples = this.#samples.map(({ mark, atMs }) => ({ mark, atMs: Math.min(nowMs, atMs + byMs) }));
+    return clock;
+  }
+
   /** Nobody asks about `mark` or below any more. */
   dropUpTo(mark: number): void {
     const first = this.#samples.findIndex((sample) => sample.mark > mark);

@@ -40,10 +40,15 @@ export class TargetLink {
   #staged = { received: 0, durable: 0 };
   /** While it is joining: answered before it was waited for. In sync once it has that. */
   #joinMark: number | null = null;
+  #lacksSinceMs: number | null;
 
-  /** `durable`: what the journal's superblock says that it has; `isOutdated`: its bitmap was in use at the last stop. */
-  constructor(name: string, durable: number, session: number, isOutdated = false) {
+  /**
+   * `durable`: what the journal's superblock says that it has; `isOutdated`: its bitmap was in use at the last stop;
+   * `lacksSinceMs`: it lacks what the journal has let go of, for so long or longer.
+   */
+  constructor(name: string, durable: number, session: number, isOutdated = false, lacksSinceMs: number | null = null) {
     this.name = name;
+    this.#lacksSinceMs = lacksSinceMs;
     this.#durable = durable;
     this.#received = durable;
     this.#session = session;
@@ -85,6 +90,11 @@ export class TargetLink {
     return this.#isOutdated;
   }
 
+  /** What was written before this process began may be missing there since then, whatever is in the ring; null: it is not. */
+  get lacksSinceMs(): number | null {
+    return this.#lacksSinceMs;
+  }
+
   /** Answers wait for it (`sync`, `receipt`), and so does COMMIT. */
   get isWaitedFor(): boolean {
     return this.#state === 'in-sync' || this.#joinMark !== null;
@@ -104,6 +114,7 @@ export class TargetLink {
     this.#isOutdated = false;
     this.#isComparing = meeting.how !== 'replay';
     this.#isFirst = meeting.how !== 'replay' && meeting.isFirst;
+    if (!this.#isComparing || this.#isFirst) this.#lacksSinceMs = null;
     if (this.#isComparing && !this.#isFirst) this.#staged = { received: meeting.from, durable: meeting.from };
     else [this.#received, this.#durable] = [meeting.from, meeting.from];
     this.#state = meeting.how === 'replay' ? 'replicating' : meeting.how === 'scan' ? 'scanning' : 'resyncing';
@@ -115,6 +126,7 @@ export class TargetLink {
     if (this.#isComparing && !this.#isFirst) ({ received: this.#received, durable: this.#durable } = this.#staged);
     this.#isFirst = false;
     this.#isComparing = false;
+    this.#lacksSinceMs = null;
     if (this.#isLinked) this.#state = 'replicating';
   }
 

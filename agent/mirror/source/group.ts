@@ -9,7 +9,7 @@ import { Cover } from '../core/cover.ts';
 import type { Point } from '../core/meeting.ts';
 import { answerable, Replies, type Acknowledge, type Progress } from '../core/replies.ts';
 import { ENTRY_KIND, entryBytes, type EntryKind } from '../wire/entry.ts';
-import { LagClock } from '../core/lag-clock.ts';
+import type { LagClock } from '../core/lag-clock.ts';
 import { sleep, type Cancel, type Machine } from '../machine.ts';
 import type { CheckpointOptions } from '../../settings/mirror.ts';
 import type { Appended } from './appender.ts';
@@ -117,7 +117,8 @@ export class SourceGroup {
     this.#replies = new Replies(options.acknowledge);
     const { checkpoint } = options;
     this.#checkpoints = checkpoint && new Checkpoints(journal, checkpoint, () => this.#soon());
-    this.#lag = new LagClock(mark);
+    // What is in the journal already waits since it was written.
+    this.#lag = journal.written;
     this.#outdatedMarks = options.marks ?? null;
     this.#graceUntilMs = machine.clock.monotonicMs() + (options.graceMs ?? 0);
     journal.cycle = this.#cycles.open;
@@ -334,9 +335,10 @@ export class SourceGroup {
     this.#soon();
   }
 
-  /** For how long whoever has everything up to `mark` has lacked something. */
-  behindMs(mark: number): number {
-    return this.#lag.behindMs(mark, this.#machine.clock.monotonicMs());
+  /** For how long a target has lacked something. */
+  behindMs({ durable, lacksSinceMs }: TargetSession['link']): number {
+    const nowMs = this.#machine.clock.monotonicMs();
+    return Math.max(this.#lag.behindMs(durable, nowMs), nowMs - (lacksSinceMs ?? nowMs));
   }
 
   #noteLag(): void {

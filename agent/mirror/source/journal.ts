@@ -6,6 +6,7 @@
  * on the send volume; a place in the file, when it is on flushed send volumes and `free` has passed it.
  */
 import { AgentError } from '../../base/errors.ts';
+import type { LagClock } from '../core/lag-clock.ts';
 import { HUNG_MS } from '../core/stand-watch.ts';
 import { sleep, type Cancel, type Files, type Machine, type Thread } from '../machine.ts';
 import { systemMachine } from '../system-machine.ts';
@@ -75,6 +76,8 @@ const EIO = 5;
 export class SourceJournal {
   readonly superblock: JournalSuper;
   readonly pending: PendingIndex;
+  /** When that was written which a start found, by the clock that is never set. */
+  readonly written: LagClock;
   readonly #memory: JournalMemory;
   readonly #appender: Appender;
   readonly #super: LiveSuper;
@@ -122,6 +125,7 @@ export class SourceJournal {
     this.#journalGoodMs = this.#volumeMs;
     this.superblock = superblock;
     this.pending = pending;
+    this.written = opened.written.moved(this.#volumeMs - machine.clock.wallMs(), this.#volumeMs);
     this.#options = options;
     this.#events = events;
     const shared = allocateJournal(superblock);

@@ -1,5 +1,6 @@
 /** What a start reads of a source's journal before its threads run: superblock, entries, where it ends. */
 import { AgentError } from '../../base/errors.ts';
+import { LagClock } from '../core/lag-clock.ts';
 import { recoverRing, tailOf, type RingEnd } from '../store/recovery.ts';
 import type { RingPlace } from '../store/ring.ts';
 import { JOURNAL_ROLE, readSuper, type JournalSuper, type SuperFault } from '../store/superblock.ts';
@@ -15,6 +16,8 @@ export interface OpenedJournal {
   readonly pending: PendingIndex;
   /** Places where the tail may be put, ascending; the first is the present one. */
   readonly milestones: RingPlace[];
+  /** When its entries were written, by the clock on the wall. */
+  readonly written: LagClock;
 }
 
 const ANEW = 'remove it (of a device: overwrite its first MiB with zeroes), and all is compared';
@@ -24,6 +27,8 @@ const FAULTS: Readonly<Record<SuperFault, string>> = {
   checksum: `has a damaged superblock, in both copies: ${ANEW}`,
   range: `has a superblock with impossible values: ${ANEW}`,
 };
+
+const NS_PER_MS = 1_000_000n;
 
 /** How far apart places for the tail are: so that there are never more than some hundred. */
 export const milestoneGrain = (ringBytes: number): number => ringBytes / 256;
@@ -77,11 +82,13 @@ function readJournal(path: string, device: Disk): OpenedJournal {
   const pending = new PendingIndex();
   const milestones = [tailOf(superblock)];
   const grain = milestoneGrain(superblock.ringBytes);
+  const written = new LagClock(superblock.tailMark - 1);
   const recovery = recoverRing(device, superblock, (entry, before) => {
     if (before.position - (milestones.at(-1)?.position ?? 0) >= grain) milestones.push(before);
     notePending(pending, entry);
+    written.note(entry.mark, Number(entry.time / NS_PER_MS));
   });
-  if (recovery.ok) return { superblock, end: recovery.end, pending, milestones };
+  if (recovery.ok) return { superblock, end: recovery.end, pending, milestones, written };
   const place = `at position ${recovery.position} of its ring`;
   if (recovery.fault === 'unreadable') {
     throw refused(path, `cannot be read ${place} (errno ${-recovery.errno}): check the device`);

@@ -14,10 +14,18 @@ const LOOK_MS = 60_000;
 /** Its name alone may be left out where there is one target. */
 function targetOf(group: SourceGroup, request: Request): TargetSession {
   const { target } = request;
+  checkHasTargets(group);
   const names = group.sessions.map(({ link }) => link.name);
   const found = group.sessions.find(({ link }) => link.name === target);
   if (found) return found;
-  throw new AgentError('usage', `there is no target ${String(target)}: name one of ${names.join(', ') || 'none'}`);
+  throw new AgentError('usage', `there is no target ${String(target)}: name one of ${names.join(', ')}`);
+}
+
+/** Throws an AgentError where there is nothing that a command about targets could be about. */
+export function checkHasTargets({ sessions, isFailed }: Pick<SourceGroup, 'sessions' | 'isFailed'>): void {
+  if (sessions.length > 0) return;
+  const why = isFailed ? 'this source has been overtaken: see stillbeat mirror status' : 'its settings name none';
+  throw new AgentError('usage', `there is no target: ${why}`);
 }
 
 export const targetCommands = (
@@ -46,6 +54,7 @@ export const targetCommands = (
     return { answer: { target: target.link.name, inPlace: request['inPlace'] === true } };
   },
   'mirror-verify': async (request) => {
+    checkHasTargets(group);
     const targets = request['target'] === undefined ? group.sessions : [targetOf(group, request)];
     for (const target of targets) target.verify();
     return { answer: { targets: targets.map(({ link }) => link.name) } };

@@ -14,6 +14,8 @@ import { BITMAPS_MAGIC, CHUNK_BYTES } from '../wire/layout.ts';
 export interface SavedTarget {
   readonly name: string;
   readonly isOutdated: boolean;
+  /** Outdated: since when it lacks something, in ms since 1970. */
+  readonly lacksSince: number | null;
   readonly bitmap: SavedOutOfSync;
 }
 
@@ -25,6 +27,8 @@ interface Head {
   readonly targets: readonly {
     readonly name: string;
     readonly isOutdated: boolean;
+    /** Not there: of a version before. */
+    readonly lacksSince?: number | null;
     readonly base: number;
     readonly cuts: readonly { readonly mark: number; readonly chain: string }[];
   }[];
@@ -54,8 +58,9 @@ export function saveBitmaps(
     generation: hex(superblock.generation),
     mark: end.mark,
     chain: end.chain.toString(16),
-    targets: targets.map(({ name, isOutdated, bitmap: { base, cuts } }) => {
-      return { name, isOutdated, base, cuts: cuts.map(({ mark, chain }) => ({ mark, chain: chain.toString(16) })) };
+    targets: targets.map(({ name, isOutdated, lacksSince, bitmap: { base, cuts } }) => {
+      const points = cuts.map(({ mark, chain }) => ({ mark, chain: chain.toString(16) }));
+      return { name, isOutdated, lacksSince, base, cuts: points };
     }),
   };
   const text = new TextEncoder().encode(JSON.stringify(head));
@@ -91,13 +96,13 @@ function decode(file: Buffer, superblock: JournalSuper, end: JournalEnd): SavedT
   const isOurs = head.generation === hex(superblock.generation) && head.mark === end.mark;
   if (!isOurs || BigInt(`0x${head.chain}`) !== end.chain) return [];
   let at = textBytes;
-  return head.targets.map(({ name, isOutdated, base, cuts }) => {
+  return head.targets.map(({ name, isOutdated, lacksSince = null, base, cuts }) => {
     const words = superblock.volumes.map(({ bytes }) => {
       const length = 4 * Math.ceil(Math.ceil(bytes / CHUNK_BYTES) / 32);
       at += length;
       return new Uint32Array(Uint8Array.from(body.subarray(at - length, at)).buffer);
     });
     const points = cuts.map(({ mark, chain }) => ({ mark, chain: BigInt(`0x${chain}`) }));
-    return { name, isOutdated, bitmap: { base, cuts: points, words } };
+    return { name, isOutdated, lacksSince, bitmap: { base, cuts: points, words } };
   });
 }

@@ -108,7 +108,13 @@ export class MirrorSource {
       for (const { name, address, connections } of settings.targets) {
         const { tailMark, session, orders } = monitor.journal.superblock;
         const known = saved.find((one) => one.name === name);
-        const link = new TargetLink(name, tailMark - 1, session, known?.isOutdated);
+        const link = new TargetLink(
+          name,
+          tailMark - 1,
+          session,
+          known?.isOutdated,
+          lacksSinceMs(known, tailMark, machine),
+        );
         const lacks = new OutOfSync(shapes, end.mark, known?.bitmap);
         // From here on every write is noted: also for a former source that is where this one began.
         lacks.mayShow({ mark: end.mark, chain: end.chain });
@@ -122,7 +128,7 @@ export class MirrorSource {
       const keys = parts.exportKeys;
       const server = listen && (await machine.network.serve({ exports, listen, keys, log: parts.log }));
       const stopScrub = scrubEvery(settings.scrub.everyHours, monitor.group, machine);
-      const save = (place: RingPlace): void => saveTo(settings, monitor, place, files, parts.log);
+      const save = (place: RingPlace): void => saveTo(settings, monitor, place, machine, parts.log);
       const door =
         settings.failback && (await doorOf(settings, settings.failback, { monitor, succession, machine }, parts));
       const rest = { server, scanner, sourceLog, journalFile, save, stopScrub };
@@ -165,17 +171,33 @@ function followAll(
   if (log?.records) monitor.group.follow(new RecordLog({ ...log.records, monitor: group, say }, monitor.journal, host));
 }
 
+/**
+ * Since when a target lacks what the journal does not hold any more, by the clock that is never set; null: it lacks no such thing, and the
+ * journal says the rest. Where nobody knows, from now on: whoever goes by the time would else take it for up to date.
+ */
+function lacksSinceMs(
+  known: SavedTarget | undefined,
+  tailMark: number,
+  { clock }: Pick<Machine, 'clock'>,
+): number | null {
+  const isWhole = known ? !known.isOutdated : tailMark === 1;
+  if (isWhole) return null;
+  const forMs = clock.wallMs() - (known?.lacksSince ?? Infinity);
+  return clock.monotonicMs() - Math.max(0, forMs);
+}
+
 /** What the targets may lack, for the next start. */
 function saveTo(
   { journal }: MirrorSourceSettings,
   { group, journal: { superblock } }: Monitor,
   end: RingPlace,
-  files: Files,
+  { files, clock }: Pick<Machine, 'files' | 'clock'>,
   log: (line: string) => void,
 ): void {
   const targets = group.sessions.map(({ link, lacks }): SavedTarget => ({
     name: link.name,
     isOutdated: link.isOutdated,
+    lacksSince: link.isOutdated ? Math.floor(clock.wallMs() - group.behindMs(link)) : null,
     bitmap: lacks.save(),
   }));
   try {

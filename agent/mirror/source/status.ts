@@ -17,10 +17,11 @@ const WHAT_CAN_BE_LOST: Readonly<Record<Acknowledge, string>> = {
 
 /** The same as things are: `states` of the targets. With `strict` nobody is answered without them. */
 export function whatCanBeLost(policy: Acknowledge, states: readonly string[], isStrict: boolean): string {
-  const waits = policy === 'sync' || policy === 'receipt';
-  if (!waits || isStrict || states.includes('in-sync')) return WHAT_CAN_BE_LOST[policy];
+  const hasTargets = states.length > 0;
+  if (hasTargets && (isStrict || states.includes('in-sync'))) return WHAT_CAN_BE_LOST[policy];
   const also = policy === 'receipt' ? ', or what is not on its disk yet if it crashes' : '';
-  return `what no target has yet, if the source is lost for good${also}: no target is in sync`;
+  const [who, why] = hasTargets ? ['target', 'no target is in sync'] : ['recorder', 'there is no target'];
+  return `what no ${who} has yet, if the source is lost for good${also}: ${why}`;
 }
 
 type Document = Readonly<Record<string, unknown>>;
@@ -85,7 +86,7 @@ function targetStatus(
     lag: {
       marks: Math.max(0, group.marks.admitted - link.durable),
       bytes: link.isOutdated ? outOfSyncBytes : behindBytes,
-      seconds: group.behindMs(link.durable) / 1000,
+      seconds: group.behindMs(link) / 1000,
     },
     outOfSyncBytes,
     resync: session.resync,

@@ -29,3 +29,18 @@ test('a target that is away for long costs no more than some samples, and its la
   clock.note(100_001, 2_000_000);
   expect(clock.behindMs(100_000, 2_000_003)).toBe(3);
 });
+
+test('what was noted by the clock on the wall counts on by another one, and nothing of it lies in the future', () => {
+  const wall = new LagClock(10);
+  wall.note(20, 1_700_000_000_000);
+  wall.note(30, 1_700_000_060_000);
+  wall.note(40, 1_700_009_000_000);
+  // Now it is 90 s behind the first by the wall, and 5000 by the other clock.
+  const clock = wall.moved(5000 - 1_700_000_090_000, 5000);
+  expect(clock.behindMs(10, 5000)).toBe(90_000);
+  expect(clock.behindMs(20, 6000)).toBe(31_000);
+  expect(clock.behindMs(30, 6000)).toBe(1000);
+  expect(clock.behindMs(40, 6000)).toBe(0);
+  clock.note(50, 6500);
+  expect(clock.behindMs(40, 7000)).toBe(500);
+});

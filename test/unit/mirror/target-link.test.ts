@@ -55,6 +55,21 @@ test('CY9: behind an overflow its bitmap stands, until a comparison begins', () 
   expect(link.state).toBe('replicating');
 });
 
+test('what is gone from the journal is missing until it goes on without a hole, or the comparison is whole', () => {
+  const outdated = (): TargetLink => new TargetLink('east', 10, 3, true, -5000);
+  link = outdated();
+  expect(link.lacksSinceMs).toBe(-5000);
+  link.met({ how: 'bitmap', from: 700, isFirst: false });
+  link.lost();
+  expect(link.lacksSinceMs).toBe(-5000);
+  link.met({ how: 'bitmap', from: 800, isFirst: false });
+  link.resynced();
+  expect(link.lacksSinceMs).toBeNull();
+  link = outdated();
+  link.met({ how: 'replay', from: 10 });
+  expect(link.lacksSinceMs).toBeNull();
+});
+
 test('MI11 MI12: what a comparison has staged is the copy’s when it is whole, and a comparison that breaks off leaves the bitmap', () => {
   link.met({ how: 'replay', from: 10 });
   link.overflowed();

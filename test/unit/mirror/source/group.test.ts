@@ -1,6 +1,7 @@
 /** What a group tells its targets when they get on: a journal in memory, and a session that notes what it is told. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { LagClock } from '../../../../agent/mirror/core/lag-clock.ts';
 import { TargetLink } from '../../../../agent/mirror/core/target-link.ts';
 import type { Machine } from '../../../../agent/mirror/machine.ts';
 import { type GroupOptions, SourceGroup } from '../../../../agent/mirror/source/group.ts';
@@ -24,6 +25,7 @@ class Journal {
   readonly flushed = 0;
   readonly hasFailed = false;
   readonly isAway = false;
+  readonly written = new LagClock(0);
   end = { mark: 0, cycle: 0, chain: 0n, position: 0 };
   cycle = 0;
 

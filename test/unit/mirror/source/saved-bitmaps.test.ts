@@ -33,7 +33,7 @@ function saved(): { files: OneFile; target: SavedTarget } {
   lacks.mayShow({ mark: 12, chain: 99n });
   lacks.note(0, 5 * 65_536, 1);
   lacks.note(1, 0, 1);
-  const target = { name: 'east', isOutdated: true, bitmap: lacks.save() };
+  const target = { name: 'east', isOutdated: true, lacksSince: 1_700_000_000_123, bitmap: lacks.save() };
   const files = new OneFile();
   saveBitmaps(files, 'journal', superblock(), END, [target]);
   return { files, target };
