@@ -1,6 +1,6 @@
 /**
  * Makes a volume. In this order, so that a failure at any point leaves either the old content or no volume at all:
- * size and geometry, lock, foreign content, live agents; then zeros where old headers could lie, then the superblock.
+ * whoever else writes it, size and geometry, lock, foreign content, live agents; then zeros where old headers could lie, then the superblock.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, fstatSync, fsyncSync, rmSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { AgentError } from '../base/errors.ts';
 import { deviceNumber, userOf } from '../check/block-device.ts';
 import { BlockDevice } from '../platform/block-device.ts';
 import { alignedMemory } from '../platform/memory.ts';
+import { holdVolume, type VolumeHold } from '../platform/volume-hold.ts';
 import { BLOCK_BYTES, FORMAT_VERSION, NODES_MAX, SLOTS_OFFSET, SUPERBLOCK_COPIES } from '../volume/layout.ts';
 import { SLOT_ZERO_BYTES } from '../volume/slot-start.ts';
 import { findSignature } from '../volume/signatures.ts';
@@ -43,7 +44,9 @@ export async function formatVolume(request: FormatRequest): Promise<FormattedVol
   const made =
     request.sizeBytes !== null &&
     (await makeFile(path, roundUp(request.sizeBytes, BLOCK_BYTES), request.slots ?? nodes.length, nodes.length));
+  let hold: VolumeHold | null = null;
   try {
+    hold = await holdForFormat(path);
     const device = BlockDevice.open(path);
     try {
       checkSize(path, device.bytes, request.slots ?? nodes.length, nodes.length);
@@ -57,6 +60,26 @@ export async function formatVolume(request: FormatRequest): Promise<FormattedVol
     }
   } catch (error) {
     if (made) rmSync(path, { force: true });
+    throw error;
+  } finally {
+    hold?.close();
+  }
+}
+
+/** Whoever else has it open for writing loses what it holds, or destroys the new volume: a mirror, a virtual machine, a copy. */
+async function holdForFormat(path: string): Promise<VolumeHold> {
+  try {
+    return holdVolume(`volume ${path}`, path, 'end that first, or name another one; nothing was written');
+  } catch (error) {
+    // These say more: why it cannot be opened, the mount, the node whose agent is live.
+    const device = BlockDevice.open(path);
+    try {
+      lockWhole(device);
+      checkUse(device);
+      await checkLive(device);
+    } finally {
+      device.close();
+    }
     throw error;
   }
 }

@@ -18,7 +18,7 @@ type Request =
   | ({ readonly kind: 'make'; readonly json: boolean } & FormatRequest)
   | ({ readonly kind: 'nodes'; readonly json: boolean } & NodesRequest);
 
-/** Exit status 0: done; 2: bad usage; 3: the volume cannot be used; 7: an agent is live on it. */
+/** Exit status 0: done; 2: bad usage; 3: the volume cannot be used; 7: somebody else has it. */
 export async function format(argv: string[]): Promise<number> {
   let request: Request;
   try {

@@ -34,20 +34,23 @@ const NOW_MS = systemClock.wallMs();
 const KNOWN_MS_MAX = 5000;
 const KNOWN_LOOK_MS = 50;
 
-/** A relative time begins as an option does. */
+/** A relative time begins as an option does, and no option begins with a digit. */
 const RELATIVE = /^-\d/;
 
-function withTimes(argv: readonly string[]): string[] {
+function withTimes(argv: readonly string[], examples: string): string[] {
   return argv.map((word) => {
-    const when = RELATIVE.test(word) ? parseWhen(word, NOW_MS) : null;
-    return when && 'timeUs' in when ? new Date(when.timeUs / 1000).toISOString() : word;
+    if (!RELATIVE.test(word)) return word;
+    const when = parseWhen(word, NOW_MS);
+    if (!when || !('timeUs' in when)) throw usageError('history', `${word} is no time: write for example ${examples}`);
+    return new Date(when.timeUs / 1000).toISOString();
   });
 }
 
 export const parse = <Options extends NonNullable<Parameters<typeof parseArgs>[0]>['options']>(
   argv: string[],
   options: Options,
-) => parseArgs({ args: withTimes(argv), options: { ...COMMON_OPTIONS, ...options }, allowPositionals: true });
+  examples: string = WHEN_EXAMPLES,
+) => parseArgs({ args: withTimes(argv, examples), options: { ...COMMON_OPTIONS, ...options }, allowPositionals: true });
 
 /**
  * The folders of the recordings that are meant, by name; they are known up to the time that is asked for, as far as they will be. Of

@@ -28,7 +28,7 @@ interface Pruned {
 
 /** By a recorder that runs, or on its store. */
 export async function prune(argv: string[]): Promise<number> {
-  const { values } = parse(argv, { before: { type: 'string' }, yes: { type: 'boolean' } });
+  const { values } = parse(argv, { before: { type: 'string' }, yes: { type: 'boolean' } }, TIME_EXAMPLES);
   if ((values.config === undefined) === (values.store === undefined))
     throw usageError('history', 'one of --config and --store is needed');
   const beforeUs = pastOf(values.before);

@@ -30,8 +30,10 @@ export interface Role {
 /** `isEnding`: a signal has come, and what takes long may be left. */
 export type OpenRole = (fatal: (error: Error) => void, isEnding: () => boolean) => Promise<Role>;
 
+const HOLD_MEND = 'end that first, only the mirror may write it';
+
 /** As an operator types it. */
-const spoken = (command: string): string => command.replace(/^mirror-/, 'mirror ');
+const spoken = (command: string): string => command.replace(/^(mirror|history)-/, '$1 ');
 
 /** Runs until SIGTERM or SIGINT, or until a part of it dies. Its volumes are its own meanwhile, whatever its role. */
 export async function serve(
@@ -87,7 +89,7 @@ export async function serve(
   };
   try {
     metrics = metricsListen && (await serveMetrics(metricsListen, figures));
-    for (const { name, path } of volumes) holds.push(holdVolume(name, path));
+    for (const { name, path } of volumes) holds.push(holdVolume(`volume ${name}: ${path}`, path, HOLD_MEND));
     running = await open(
       (error) => end(error),
       () => isEnding,

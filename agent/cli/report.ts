@@ -19,6 +19,7 @@ import { beginningOf, outputKind, writeWhole } from '../platform/output-file.ts'
 import { VERSION } from '../platform/version.ts';
 import type { StatusView } from '../view/status.ts';
 import { usageError } from './commands.ts';
+import { refuseOwn } from './own-files.ts';
 import { requireConfig } from './usage.ts';
 
 const DAY_MS = 86_400_000;
@@ -138,15 +139,20 @@ function checkOutput(output: string, settings: Settings, isForced: boolean): Ret
   if (output === '-') return 'pipe';
   const { file, keyFile, events, storage, peers } = settings;
   const volumes = [storage.sendVolume, storage.localVolume, ...peers.map(({ receiveVolume }) => receiveVolume)];
+  const { mirror } = storage;
+  const journals = mirror ? [mirror.journal, ...mirror.peers.map(({ journal }) => journal)] : [];
   const kind = outputKind('--output', output, [
     { what: 'the settings file', path: file },
     ...(keyFile === null ? [] : [{ what: 'the key file', path: keyFile }]),
     { what: 'the file of events', path: events.file },
     { what: 'the file of events', path: `${events.file}.1` },
     ...volumes.flatMap((path) => (path === null ? [] : [{ what: 'a volume', path }])),
+    ...journals.map(({ path }) => ({ what: 'a journal', path })),
   ]);
-  if (kind !== 'file' || isForced) return kind;
-  const beginning = beginningOf(output, 1024);
+  if (kind !== 'file') return kind;
+  refuseOwn('--output', output);
+  if (isForced) return kind;
+  const beginning = beginningOf(output, 1024).toString();
   if (beginning !== '' && !isReport(beginning)) {
     throw new AgentError('usage', `${output} exists and is no report: name another file, or add --force to replace it`);
   }

@@ -128,15 +128,9 @@ function openPath(path: string, { name, bytes }: Wanted): Onto {
 /** Nobody else may write it, and no mirror may have it: what is restored would go past it. */
 function holdForRestore(path: string): VolumeHold {
   try {
-    return holdVolume('to restore onto', path);
+    const mend = 'end that first; nothing was written (onto the volume of a source that runs: name its export)';
+    return holdVolume(`volume to restore onto: ${path}`, path, mend);
   } catch (error) {
-    if (error instanceof AgentError && error.reason === 'taken') {
-      const what = error.message.replace(
-        /: end that first.*$/,
-        ': end that first; nothing was written (onto the volume of a source that runs: name its export)',
-      );
-      throw new AgentError('taken', what, { cause: error });
-    }
     if (error instanceof AgentError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     throw new AgentError('volume', `${path} cannot be opened (${code}): check the path`, { cause: error });

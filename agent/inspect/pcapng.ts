@@ -16,6 +16,12 @@ const NANOSECONDS = 9;
 
 const OPTION = { comment: 1, sectionApplication: 4, interfaceName: 2, interfaceResolution: 9 } as const;
 
+export const PCAPNG_BEGIN_BYTES = 12;
+
+/** Whether what a file begins with is that of packets in this form. */
+export const isPcapng = (bytes: Buffer): boolean =>
+  bytes.length >= PCAPNG_BEGIN_BYTES && bytes.readUInt32LE(0) === SECTION && bytes.readUInt32LE(8) === BYTE_ORDER;
+
 /** What a file begins with: the section, then an interface for each node in this order. */
 export function pcapngHeader(nodes: readonly string[]): Buffer {
   const section = Buffer.alloc(16);

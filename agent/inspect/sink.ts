@@ -1,7 +1,9 @@
 /** Where the output goes: stdout, or a file of packets. */
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { outputError, outputKind } from '../platform/output-file.ts';
+import { AgentError } from '../base/errors.ts';
+import { beginningOf, outputError, outputKind } from '../platform/output-file.ts';
 import type { InspectedVolume } from './inspected-volume.ts';
+import { isPcapng, PCAPNG_BEGIN_BYTES } from './pcapng.ts';
 
 /** Parts of this size on an average are written one by one: a copy would cost more. */
 const LARGE_BYTES = 16_384;
@@ -30,9 +32,13 @@ export class Sink {
     );
   }
 
-  /** Refuses to write over anything but a file, and over the volume itself. */
+  /** Refuses to write over anything but earlier packets, an empty file or a pipe. */
   static file(path: string, volume: InspectedVolume): Sink {
-    outputKind('--pcap', path, [{ what: 'the volume', path: volume.device.path }]);
+    const kind = outputKind('--pcap', path, [{ what: 'the volume', path: volume.device.path }]);
+    const beginning = kind === 'file' ? beginningOf(path, PCAPNG_BEGIN_BYTES) : null;
+    if (beginning && beginning.length > 0 && !isPcapng(beginning)) {
+      throw new AgentError('usage', `--pcap ${path} exists and holds no packets: name another file, or remove it`);
+    }
     try {
       const fd = openSync(path, 'w', 0o600);
       return new Sink(

@@ -33,12 +33,12 @@ function look(path: string): ReturnType<typeof statSync> {
 }
 
 /** The first bytes of a file, to see whose it is. */
-export function beginningOf(path: string, bytes: number): string {
+export function beginningOf(path: string, bytes: number): Buffer {
   try {
     const fd = openSync(path, 'r');
     try {
       const memory = Buffer.alloc(bytes);
-      return memory.toString('utf8', 0, readSync(fd, memory, 0, bytes, 0));
+      return memory.subarray(0, readSync(fd, memory, 0, bytes, 0));
     } finally {
       closeSync(fd);
     }

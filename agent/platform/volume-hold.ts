@@ -12,6 +12,7 @@ import {
   realpathSync,
   statSync,
 } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import koffi from 'koffi';
 import { AgentError } from '../base/errors.ts';
 import { lockFile } from './block-device.ts';
@@ -29,20 +30,23 @@ export interface VolumeHold {
   close(): void;
 }
 
-/** Takes it until `close`, or the end of the process. Throws an AgentError that says who has it and what to do. */
-export function holdVolume(name: string, path: string): VolumeHold {
-  const isDevice = isBlockDevice(name, path);
-  const taken = (by: string): AgentError =>
-    new AgentError('taken', `volume ${name}: ${path} is ${by}: end that first, only the mirror may write it`);
+/**
+ * Takes it until `close`, or the end of the process. Throws an AgentError that says who has it and what to do. `volume`: what
+ * that calls it, `mend`: what is to be done about somebody else.
+ */
+export function holdVolume(volume: string, path: string, mend: string): VolumeHold {
+  const isDevice = isBlockDevice(volume, path);
+  const taken = (by: string): AgentError => new AgentError('taken', `${volume} is ${by}: ${mend}`);
   let fd: number;
   try {
-    if (!isDevice) refuseWriters(path, taken);
+    const by = isDevice ? null : fileWriter(path);
+    if (by !== null) throw taken(by);
     fd = openSync(path, constants.O_RDWR | (isDevice ? constants.O_EXCL : 0));
   } catch (error) {
     if (error instanceof AgentError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EBUSY') throw taken(mountOf(path) ?? writerOf(path) ?? 'in use');
-    throw new AgentError('volume', `volume ${name}: ${path} cannot be opened (${code}): check the path`, {
+    throw new AgentError('volume', `${volume} cannot be opened (${code}): check the path`, {
       cause: error,
     });
   }
@@ -55,7 +59,7 @@ export function holdVolume(name: string, path: string): VolumeHold {
 }
 
 /** A pipe would be waited for, for ever, and a device that keeps nothing would take every write. */
-function isBlockDevice(name: string, path: string): boolean {
+function isBlockDevice(volume: string, path: string): boolean {
   const found = orElse(() => statSync(path), null);
   // Whoever opens it says what is wrong.
   if (!found || found.isDirectory()) return false;
@@ -65,34 +69,54 @@ function isBlockDevice(name: string, path: string): boolean {
       : !found.isFile() && !found.isBlockDevice()
         ? 'is neither a file nor a block device: check the path'
         : null;
-  if (what !== null) throw new AgentError('volume', `volume ${name}: ${path} ${what}`);
+  if (what !== null) throw new AgentError('volume', `${volume} ${what}`);
   return found.isBlockDevice();
 }
 
-/** The kernel gives no read lease on a file that anybody has open for writing, a loop device included. */
-function refuseWriters(path: string, taken: (by: string) => AgentError): void {
+/**
+ * Who has a file open for writing, null: nobody. The kernel gives no read lease on one that anybody has, a loop device and this
+ * process included.
+ */
+export function fileWriter(path: string): string | null {
   const fd = openSync(path, constants.O_RDONLY);
   try {
     if (Number(fcntl(fd, F_SETLEASE, F_RDLCK)) === 0) {
       fcntl(fd, F_SETLEASE, F_UNLCK);
-      return;
+      return null;
     }
     // Where there are no leases, or not for this user, the lock has to do.
-    if (koffi.errno() === ERRNO.EAGAIN) throw taken(writerOf(path) ?? 'open for writing, perhaps as a loop device');
+    return koffi.errno() === ERRNO.EAGAIN ? (writerOf(path) ?? 'open for writing') : null;
   } finally {
     closeSync(fd);
   }
 }
 
-/** Another process that has it open for writing, as far as this user may see it. */
+/** Who else has it open for writing, as far as this user may see it: by its path, or as a loop device of the same file. */
 function writerOf(path: string): string | null {
   const real = realpathSync(path);
+  const file = fileOfLoop(real) || real;
+  const loops = namesIn('/sys/block')
+    .map((name) => `/dev/${name}`)
+    .filter((device) => fileOfLoop(device) === file);
+  for (const place of new Set([real, file, ...loops])) {
+    const who = processWriting(place);
+    if (who !== null) return `open for writing${place === real ? '' : ` as ${place}`} in ${who}`;
+  }
+  // One that nobody has opened yet can be written at any time.
+  return file === real && loops[0] !== undefined ? `open for writing as ${loops[0]}` : null;
+}
+
+/** Empty for what is no loop device. */
+const fileOfLoop = (device: string): string =>
+  dirname(device) === '/dev' ? textOf(`/sys/block/${basename(device)}/loop/backing_file`).trim() : '';
+
+function processWriting(real: string): string | null {
   for (const pid of readdirSync('/proc')) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
     const isWriter = namesIn(`/proc/${pid}/fd`).some(
       (fd) => linkOf(`/proc/${pid}/fd/${fd}`) === real && isForWriting(`/proc/${pid}/fdinfo/${fd}`),
     );
-    if (isWriter) return `open for writing in process ${pid} (${textOf(`/proc/${pid}/comm`).trim()})`;
+    if (isWriter) return `process ${pid} (${textOf(`/proc/${pid}/comm`).trim()})`;
   }
   return null;
 }

@@ -2,7 +2,7 @@
 import type { Given } from './given.ts';
 import { historySchema } from './history-schema.ts';
 import { readSettingsFile } from './load.ts';
-import { bytesOf, checkEndpoint, endpointOf, loadMirrorTarget, roleIn } from './mirror.ts';
+import { bytesOf, checkEndpoint, endpointOf, loadMirrorTarget, roleLine } from './mirror.ts';
 import { Problems } from './problems.ts';
 import { AgentError } from '../base/errors.ts';
 import { applySchema, type FileKind } from './schema-problems.ts';
@@ -33,8 +33,16 @@ export interface HistorySettings {
 
 export const HISTORY_FILE: FileKind = { schema: historySchema, example: 'config/recorder.yaml' };
 
-export const loadHistory = (path: string): HistorySettings =>
-  parseHistory(readSettingsFile(path, HISTORY_FILE.example), path);
+/** A mirror's settings are not held against the recorder's schema, key by key. */
+export function loadHistory(path: string): HistorySettings {
+  const text = readSettingsFile(path, HISTORY_FILE.example);
+  const { role, line } = roleLine(text, path);
+  if (role !== null) {
+    const mend = `say stillbeat mirror ${role}, or name the settings of a recorder`;
+    throw new AgentError('usage', `${path}:${line}: role: these are the settings of a mirror's ${role}: ${mend}`);
+  }
+  return parseHistory(text, path);
+}
 
 /** Where recordings are kept, and who is asked to let go of some. */
 export type HistoryPlace = Pick<HistorySettings, 'store' | 'retention' | 'controlSocket'> & {
@@ -44,8 +52,12 @@ export type HistoryPlace = Pick<HistorySettings, 'store' | 'retention' | 'contro
 
 /** Of a recorder's settings, or of a target's that keeps a history itself. */
 export function loadHistoryPlace(path: string): HistoryPlace {
-  if (roleIn(readSettingsFile(path, HISTORY_FILE.example), path) !== 'target')
-    return { ...loadHistory(path), start: 'stillbeat history record' };
+  const { role, line } = roleLine(readSettingsFile(path, HISTORY_FILE.example), path);
+  if (role === 'source') {
+    const mend = 'name those of its recorder, or of a target that keeps a history itself';
+    throw new AgentError('usage', `${path}:${line}: role: these are the settings of a mirror's source: ${mend}`);
+  }
+  if (role !== 'target') return { ...loadHistory(path), start: 'stillbeat history record' };
   const { history, controlSocket } = loadMirrorTarget(path);
   if (history) return { store: history.path, ...history, controlSocket, start: 'stillbeat mirror target' };
   throw new AgentError(

@@ -232,28 +232,28 @@ export function loadMirrorTarget(path: string): MirrorTargetSettings {
 /** The text of settings that are for this role: those of the other one are not held against this one's schema, key by key. */
 function loadAs(role: 'source' | 'target', path: string, example: string): string {
   const text = readSettingsFile(path, example);
-  const { value, lineOf } = readSource(text, path);
-  const given = roleOf(value);
-  if (given !== role && (given === 'source' || given === 'target')) {
+  const { role: given, line } = roleLine(text, path);
+  if (given !== null && given !== role) {
     const mend = `say stillbeat mirror ${given}, or name the settings of a ${role}`;
-    throw new AgentError('usage', `${path}:${lineOf(['role'])}: role: these are the settings of a ${given}: ${mend}`);
+    throw new AgentError('usage', `${path}:${line}: role: these are the settings of a ${given}: ${mend}`);
   }
   return text;
 }
 
-const roleOf = (value: unknown): unknown =>
-  typeof value === 'object' && value !== null ? (value as Record<string, unknown>)['role'] : null;
-
 /** Either role's, by what the file says. */
 export function loadMirror(path: string): MirrorSourceSettings | MirrorTargetSettings {
   const text = readSettingsFile(path, SOURCE_FILE.example);
-  return roleIn(text, path) === 'target' ? parseMirrorTarget(text, path) : parseMirrorSource(text, path);
+  return roleLine(text, path).role === 'target' ? parseMirrorTarget(text, path) : parseMirrorSource(text, path);
 }
 
-/** What a settings file says that it is for, whatever else is in it. */
-export function roleIn(text: string, file: string): unknown {
-  const { value } = readSource(text, file);
-  return roleOf(value);
+/** Which of a mirror's two a settings file says that it is for, and in which line, whatever else is in it; null: neither. */
+export function roleLine(
+  text: string,
+  file: string,
+): { readonly role: 'source' | 'target' | null; readonly line: number } {
+  const { value, lineOf } = readSource(text, file);
+  const role = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)['role'] : null;
+  return { role: role === 'source' || role === 'target' ? role : null, line: lineOf(['role']) };
 }
 
 export function parseMirrorSource(text: string, file: string): MirrorSourceSettings {

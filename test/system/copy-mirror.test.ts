@@ -2,8 +2,10 @@
  * [AG7] `copy: mirror` when something fails, on the real program: the storage link, the agent that writes, the agent that takes
  * the copy. Afterwards the receive volume is the send volume, byte for byte.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { dataStream, heartbeatStream } from '../../agent/demo/workload.ts';
 import { eventually, SOON_MS } from '../support/cluster.ts';
 import { copiedCluster, type CopiedCluster, copyOf, lossesOf } from '../support/copied-cluster.ts';
@@ -50,6 +52,40 @@ test('[AG7] the storage link is cut for a while: told, kept in the journal, and 
   const result = await stream.stop();
   expect(result, await lossesOf(cluster)).toMatchObject({ lost: 0, duplicated: 0, corrupted: 0 });
 });
+
+test('a report replaces neither of the agent’s journals, with --force either', async () => {
+  const { lab } = copied.cluster;
+  const config = lab.settingsPath('a');
+  const { journal, peers } = settingsOf(config);
+  // Of one that is just being made nothing says what it is.
+  const none = join(lab.directory, 'no-journal');
+  writeFileSync(none, '');
+  const other = `${config}.other`;
+  writeFileSync(other, readFileSync(config, 'utf8').replace(journal.path, none));
+  for (const [file, output] of [
+    [config, journal.path],
+    [config, peers[0]?.mirror.journal.path ?? ''],
+    [other, none],
+  ] as const) {
+    const { ino, size } = statSync(output);
+    const { status, stderr } = await lab.stillbeat('a', ['report', '--config', file, '--output', output, '--force']);
+    expect([status, stderr]).toEqual([2, `stillbeat: --output ${output} is a journal itself: name another file\n`]);
+    expect(statSync(output)).toMatchObject({ ino, size });
+  }
+});
+
+interface Journaled {
+  readonly journal: { readonly path: string };
+}
+
+/** Where the journals are. */
+function settingsOf(config: string): Journaled & { readonly peers: readonly { readonly mirror: Journaled }[] } {
+  const { storage, peers } = parse(readFileSync(config, 'utf8')) as {
+    readonly storage: { readonly mirror: Journaled };
+    readonly peers: readonly { readonly mirror: Journaled }[];
+  };
+  return { ...storage.mirror, peers };
+}
 
 test('[AG7] an agent is killed while all goes by storage, and starts again: the way is there again, nothing is twice', async () => {
   const { cluster } = copied;

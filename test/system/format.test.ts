@@ -2,8 +2,19 @@
  * `format` on the real kernel: block devices of both sector sizes, content made by the real mkfs programs, a file system
  * that is full. Nothing stays behind.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -83,6 +94,38 @@ test('a mounted file system is not destroyed with --force either', async () => {
   expect(err).toContain(`mounted at ${place}`);
   expect(err).toContain('free it');
 });
+
+test.each(['device', 'file'])(
+  'a %s that somebody writes is not destroyed with --force either; one who reads is not in the way',
+  async (kind) => {
+    const device = loopDevice(512);
+    const volume = kind === 'device' ? device : join(folder, 'image');
+    if (kind === 'file') writeFileSync(volume, new Uint8Array(BYTES).fill(7));
+    const opened = (flags: 'r' | 'r+'): ChildProcess => {
+      const fd = openSync(volume, flags);
+      const child = spawn('sleep', ['120'], { stdio: [fd, 'ignore', 'ignore'] });
+      closeSync(fd);
+      undo.push(() => child.kill());
+      return child;
+    };
+    opened('r');
+    const writer = opened('r+');
+    const before = readFileSync(volume).subarray(0, MIB);
+    for (const force of [[], ['--force']]) {
+      expect(await make(volume, ...force)).toBe(7);
+      expect(err).toBe(
+        `stillbeat: format: volume ${volume} is open for writing in process ${writer.pid} (sleep): ` +
+          'end that first, or name another one; nothing was written\n',
+      );
+      err = '';
+    }
+    expect(readFileSync(volume).subarray(0, MIB).equals(before)).toBe(true);
+    const exit = once(writer, 'exit');
+    writer.kill();
+    await exit;
+    expect(await make(volume)).toBe(0);
+  },
+);
 
 test('a full file system shows at once, and no half-made file stays', async () => {
   const place = join(folder, 'small');

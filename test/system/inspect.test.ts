@@ -170,6 +170,30 @@ describe('packets', () => {
     expect(types).toEqual([0x0a0d_0d0a, 1, 1]);
   });
 
+  test('are written over nothing but earlier packets and an empty file', () => {
+    const at = (name: string): string => join(file.folder, name);
+    writeFileSync(at('a.yaml'), 'cluster: lab\n');
+    copyFileSync(file.path, at('vcopy'));
+    writeFileSync(at('zeros'), new Uint8Array(8192));
+    for (const target of [at('a.yaml'), file.keyFile, at('vcopy'), at('zeros')]) {
+      const before = readFileSync(target);
+      const { status, stdout, stderr } = cli(file.path, ...key, '--pcap', target);
+      expect([status, stdout, stderr]).toEqual([
+        2,
+        '',
+        `stillbeat: inspect: --pcap ${target} exists and holds no packets: name another file, or remove it\n`,
+      ]);
+      expect(readFileSync(target).equals(before)).toBe(true);
+    }
+    writeFileSync(at('packets'), '');
+    for (const more of [[], ['--type', 'heartbeat'], []]) {
+      const { status } = cli(file.path, ...key, '--pcap', at('packets'), ...more);
+      expect(status).toBe(0);
+      const { stdout } = spawnSync(process.execPath, [CLI, 'inspect', file.path, ...key, '--pcap', '-', ...more]);
+      expect(readFileSync(at('packets')).equals(stdout)).toBe(true);
+    }
+  });
+
   test('are never written over a device or the volume itself', () => {
     const before = readFileSync(file.path);
     for (const target of [file.path, '/dev/null']) {

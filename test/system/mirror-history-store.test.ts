@@ -19,6 +19,7 @@ import { Prng } from '../../agent/base/prng.ts';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
 import { run } from '../../agent/demo/shell.ts';
 import { controlPath, segmentsIn } from '../../agent/history/store/files.ts';
+import { newKeyText } from '../../agent/settings/key.ts';
 import { eventually } from '../support/cluster.ts';
 import { freePort } from '../support/mirror-pair.ts';
 import {
@@ -160,6 +161,70 @@ test('[OS8] a part of a recording is no volume to restore onto, by whatever name
     }
   }
   expect(readFileSync(base)).toEqual(before);
+});
+
+test('what is no time is told as that, also where it begins as an option does', async () => {
+  const { folder } = await recorded();
+  const how = '2026-11-21T03:12:00Z, 03:12, or -5m';
+  const whenHow = how.replace('or -5m', '-5m, or the mark #120');
+  for (const [words, word, examples] of [
+    [['at', '-5x'], '-5x', whenHow],
+    [['at', '5x'], '5x', whenHow],
+    [['at', '-5'], '-5', whenHow],
+    [['diff', '-1h', '-5x'], '-5x', whenHow],
+    [['serve', '--at', '-5x'], '-5x', whenHow],
+    [['restore', '--at', '-5x', '/nowhere'], '-5x', whenHow],
+    [['prune', '--before', '-5x'], '-5x', how],
+  ] as const) {
+    const { status, stdout, stderr } = await history(...words, '--store', folder);
+    expect([status, stdout], words.join(' ')).toEqual([EXIT.usage, '']);
+    expect(stderr).toMatch(
+      new RegExp(`^stillbeat: history: ${word} is no time: write for example ${examples}; usage: `),
+    );
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  }
+});
+
+test('settings of a mirror are told in one line, and so is a store that is no folder', async () => {
+  const world = newWorld(SIZES);
+  const sample = (name: string): string => new URL(`../../config/${name}`, import.meta.url).pathname;
+  for (const [words, role, mend] of [
+    [['record'], 'target', 'say stillbeat mirror target, or name the settings of a recorder'],
+    [['record'], 'source', 'say stillbeat mirror source, or name the settings of a recorder'],
+    [['list'], 'source', 'name those of its recorder, or of a target that keeps a history itself'],
+    [['prune', '--before', '-1h'], 'source', 'name those of its recorder, or of a target that keeps a history itself'],
+  ] as const) {
+    const file = sample(`mirror-${role}.yaml`);
+    const line =
+      readFileSync(file, 'utf8')
+        .split('\n')
+        .findIndex((text) => text.startsWith('role:')) + 1;
+    const said = `stillbeat: ${file}:${line}: role: these are the settings of a mirror's ${role}: ${mend}\n`;
+    expect(await history(...words, '--config', file)).toMatchObject({ status: EXIT.usage, stdout: '', stderr: said });
+  }
+  const [config, store, key] = ['recorder.json', 'store', 'key'].map((name) => join(world.folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(key, newKeyText(new Uint8Array(32).fill(1)), { mode: 0o600 });
+  writeFileSync(store, 'a file');
+  const listen = `127.0.0.1:${await freePort()}`;
+  const control = { socket: join(world.folder, 'sock') };
+  const settings = { role: 'recorder', name: 'vault', keyFile: key, listen, control };
+  for (const path of [store, join(store, 'below')]) {
+    writeFileSync(config, JSON.stringify({ ...settings, store: { path } }));
+    expect(await history('record', '--config', config)).toMatchObject({
+      status: EXIT.volume,
+      stdout: '',
+      stderr: `stillbeat: ${config}: store.path: ${path} is no folder: name another path\n`,
+    });
+    expect(await history('list', '--config', config)).toMatchObject({
+      status: EXIT.volume,
+      stderr: `stillbeat: ${path} holds no recordings: name the recorder's store, or a target's history\n`,
+    });
+  }
+  expect(readFileSync(store, 'utf8')).toBe('a file');
 });
 
 test('files that are gone, cut short or no files are damage in the list, and one line where they are needed', async () => {

@@ -2,7 +2,17 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, closeSync, existsSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -173,7 +183,7 @@ describe.each(['source', 'target'] as const)('a %s', (side) => {
     );
     await gone(writer);
     const loop = (await tool(['losetup', '--find', '--show', path])).trim();
-    await refused(pair, side, 'taken', /open for writing, perhaps as a loop device/);
+    await refused(pair, side, 'taken', new RegExp(`volume data: ${path} is open for writing as ${loop}: end that`));
     await tool(['losetup', '--detach', loop]);
     await eventually('it is free', SOON_MS, async () => (await run(['losetup', '--associated', path])).stdout === '');
     await runs(pair, side);
@@ -192,6 +202,43 @@ describe.each(['source', 'target'] as const)('a %s', (side) => {
     ends.push(async () => run(['umount', folder]));
     pair.configure(side, { volumes: [{ name: 'data', path: loop }] });
     await refused(pair, side, 'taken', new RegExp(`${loop} is mounted at ${folder}`));
+  });
+
+  test('while it runs its volume is not formatted, by whatever name and with --force either: it is named', async () => {
+    const pair = await MirrorPair.make({ volumeBytes: 16 * MIB, journalSize: '8M' });
+    ends.push(async () => pair.remove());
+    const path = pair.volume[side];
+    const content = randomBytes(16 * MIB);
+    writeFileSync(path, content);
+    const loop = (await tool(['losetup', '--find', '--show', path])).trim();
+    ends.push(async () => tool(['losetup', '--detach', loop]));
+    const format = async (volume: string, line: RegExp): Promise<void> => {
+      for (const force of [[], ['--force']]) {
+        const words = ['format', volume, '--cluster', 'c', '--nodes', 'a,b', ...force];
+        const { status, stdout, stderr } = await run([process.execPath, CLI_PATH, ...words]);
+        expect([status, stdout, stderr], volume).toEqual([EXIT.taken, '', expect.stringMatching(line)]);
+      }
+    };
+    // Of a device the kernel's claim, of a file who has it: each also through the other.
+    pair.configure(side, { volumes: [{ name: 'data', path: loop }] });
+    await runs(pair, side);
+    const who = `in process ${pair.pid(side)} \\(node\\): end that first, or name another one; nothing was written\n$`;
+    await format(loop, new RegExp(`^stillbeat: format: volume ${loop} is open for writing ${who}`));
+    await format(path, new RegExp(`^stillbeat: format: volume ${path} is open for writing as ${loop} ${who}`));
+    await pair.end(side);
+    await tool(['losetup', '--detach', loop]);
+    ends.pop();
+    pair.configure(side, { volumes: [{ name: 'data', path }], journal: { path: join(pair.folder, 'j'), size: '8M' } });
+    await eventually('it is free', SOON_MS, async () => (await run(['losetup', '--associated', path])).stdout === '');
+    await runs(pair, side);
+    const link = join(pair.folder, 'link');
+    symlinkSync(path, link);
+    const again = (await tool(['losetup', '--find', '--show', path])).trim();
+    ends.push(async () => tool(['losetup', '--detach', again]));
+    const self = `in process ${pair.pid(side)} \\(node\\)`;
+    for (const name of [path, link]) await format(name, new RegExp(`volume ${name} is open for writing ${self}`));
+    await format(again, new RegExp(`volume ${again} is open for writing as ${path} ${self}`));
+    expect(readFileSync(path).equals(content)).toBe(true);
   });
 
   test('a second process: of the same journal, and of the same volume with another journal', async () => {

@@ -381,6 +381,24 @@ test('[OS5] what is wrong with its recording is told once, and keeps no target f
   await account(bed, 1, 2);
 });
 
+test('asked for what a source does it names what there is to say to it, as it is typed', async () => {
+  const { pair } = await made();
+  pair.start('target');
+  await eventually('the target runs', SOON_MS, async () => pair.status('target').catch(() => null));
+  const { status, stderr } = await run([
+    process.execPath,
+    CLI_PATH,
+    'mirror',
+    'verify',
+    '--config',
+    pair.config('target'),
+  ]);
+  expect([status, stderr]).toEqual([
+    EXIT.usage,
+    'stillbeat: it is a target now, which has no mirror verify, but mirror status, mirror takeover, history prune\n',
+  ]);
+});
+
 test('[OS5] a folder that cannot be its own is refused with one line', async () => {
   const { pair, folder } = await made();
   const refused = async (line: RegExp): Promise<void> => {

@@ -1,11 +1,12 @@
 /** `stillbeat report` of a real cut, from a living agent and from a dead one; and `status --watch` in a terminal. */
 import { once } from 'node:events';
-import { execFileSync } from 'node:child_process';
-import { linkSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, linkSync, mkdirSync, openSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CLI_PATH } from '../../agent/demo/lab.ts';
+import { JOURNAL_MAGIC, LOG_MAGIC } from '../../agent/mirror/wire/layout.ts';
 import { Cluster, eventually, SOON_MS } from '../support/cluster.ts';
 
 let cluster: Cluster;
@@ -107,6 +108,36 @@ describe('report', () => {
     expect((await report('--output', at('link-to-empty'))).status).toBe(0);
     expect(readFileSync(at('empty'), 'utf8')).toMatch(/^<!doctype html>/);
     expect((await report('--output', join(settings, 'x'))).stderr).toMatch(/x cannot be written \(ENOTDIR\)/);
+  });
+
+  test('replaces with --force neither what is of stillbeat nor what somebody writes', async () => {
+    const { lab } = cluster;
+    const at = (name: string) => join(lab.directory, `kept-${name}`);
+    // Of no settings that the command is given.
+    const files: [string, Uint8Array | string, string][] = [
+      ['volume', readFileSync(lab.volume.file).subarray(0, 8192), 'a volume'],
+      ['journal', JOURNAL_MAGIC.padEnd(64, '\0'), 'a journal or a log device of a mirror'],
+      ['log', LOG_MAGIC.padEnd(64, '\0'), 'a journal or a log device of a mirror'],
+      ['control', 'RCTL'.padEnd(64, '\0'), 'a part of a recording'],
+      ['image', 'nothing that is known', 'open for writing in process \\d+ \\(sleep\\)'],
+    ];
+    for (const [name, content] of files) writeFileSync(at(name), content);
+    mkdirSync(at('erp'));
+    for (const name of ['head', 'lock', 'base-0']) writeFileSync(at(`erp/${name}`), name);
+    files.push(['erp/base-0', 'base-0', 'a part of a recording']);
+    const fd = openSync(at('image'), 'r+');
+    const writer = spawn('sleep', ['120'], { stdio: ['ignore', fd, 'ignore'] });
+    closeSync(fd);
+    for (const [name, content, what] of files) {
+      const { status, stderr, stdout } = await report('--output', at(name), '--force');
+      expect([status, stdout], name).toEqual([2, '']);
+      expect(stderr).toMatch(new RegExp(`^stillbeat: --output ${at(name)} is ${what}: name another file\n$`));
+      expect(readFileSync(at(name)).equals(Buffer.from(content)), name).toBe(true);
+    }
+    const exit = once(writer, 'exit');
+    writer.kill();
+    await exit;
+    expect((await report('--output', at('image'), '--force')).status).toBe(0);
   });
 
   test('goes into a pipe', async () => {

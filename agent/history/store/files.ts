@@ -157,9 +157,9 @@ function readText(path: string): { readonly text: string; readonly code: string 
 
 export const isRecording = (folder: string): boolean => existsSync(headPath(folder));
 
-/** The recordings below a store's folder, by name. */
+/** The recordings below a store's folder, by name; none where it is no folder. */
 export function recordingsIn(store: string): string[] {
-  if (!existsSync(store)) return [];
+  if (!existsSync(store) || !statSync(store).isDirectory()) return [];
   return readdirSync(store, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && isRecording(join(store, entry.name)))
     .map(({ name }) => name)
