@@ -1,5 +1,5 @@
 /** What a recording writes together, and the parts of it where that is more than one segment is to hold. */
-import type { DataHeader } from '../wire/data.ts';
+import { dataBytes, type DataHeader } from '../wire/data.ts';
 import { RECORD_KIND, type ControlRecord } from '../wire/record.ts';
 import type { Image } from './base-images.ts';
 
@@ -32,7 +32,7 @@ export const bodyBytes = ({ bodies }: Pick<Group, 'bodies'>): number =>
   bodies.reduce((sum, { body }) => sum + body.length, 0);
 
 /**
- * One behind the other, each with no more data than `most` unless one body is. Control goes with the data of its time: a segment can be
+ * One behind the other, each with no more data than `most` unless one record is. Control goes with the data of its time: a segment can be
  * folded when all that it names is here. A word goes behind all that it speaks of.
  */
 export function partsOf(group: Group, most: number): readonly Group[] {
@@ -64,7 +64,7 @@ const marksOf = (bodies: readonly Body[]): number[] =>
 function bodiesOf(group: Group, most: number): readonly Body[][] {
   const parts: Body[][] = [[]];
   let bytes = 0;
-  for (const one of group.bodies) {
+  for (const one of group.bodies.flatMap((body) => split(body, most))) {
     if (bytes > 0 && bytes + one.body.length > most) {
       parts.push([]);
       bytes = 0;
@@ -74,3 +74,23 @@ function bodiesOf(group: Group, most: number): readonly Body[][] {
   }
   return parts;
 }
+
+/** A body that is too much, by its records. */
+function split({ body, arrived }: Body, most: number): readonly Body[] {
+  const pieces: Arrived[][] = [];
+  let from = 0;
+  for (const one of body.length > most ? arrived : []) {
+    const isMore = pieces.length > 0 && endOf(one) - from <= most;
+    if (!isMore) from = one.offset;
+    if (isMore) pieces.at(-1)?.push(one);
+    else pieces.push([one]);
+  }
+  if (pieces.length === 0) return [{ body, arrived }];
+  return pieces.map((piece) => {
+    const [begin, end] = [piece[0]?.offset ?? 0, Math.max(...piece.map(endOf))];
+    const own = piece.map(({ header, offset }) => ({ header, offset: offset - begin }));
+    return { body: body.subarray(begin, end), arrived: own };
+  });
+}
+
+const endOf = ({ header, offset }: Arrived): number => offset + dataBytes(header.payloadBytes);

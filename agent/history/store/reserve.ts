@@ -1,6 +1,6 @@
 /**
  * Room for a fold when the storage is full: a file that is removed then. What a fold brings into the base is as much as the largest
- * segment, and no more than the volumes are.
+ * segment, and what its control names of the data behind it, but no more than the volumes are.
  */
 import { closeSync, fstatSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { reservePath } from './files.ts';
@@ -15,6 +15,8 @@ const SEGMENTS_OF_STORAGE = 16;
 const SEGMENTS_OF_BOUND = 8;
 /** Heads, checksums, and what a file system needs for itself. */
 const MORE_BYTES = 1024 * 1024;
+/** Control is ahead of its data by what a recorder holds of a session, at most. */
+const AHEAD_BYTES_MAX = 32 * 1024 * 1024;
 const PIECE = new Uint8Array(MORE_BYTES);
 
 /** `bound`: of all segments of the recording; 0 without. */
@@ -44,7 +46,8 @@ export class Reserve {
   /** There are segments that large. Makes room for it, and says so when that cannot be. */
   make(segmentBytes: number): void {
     const { folder, volumesBytes, log } = this.#options;
-    this.#wanted = Math.min(Math.max(this.#wanted, segmentBytes), volumesBytes);
+    const foldBytes = segmentBytes + Math.min(2 * segmentBytes, AHEAD_BYTES_MAX);
+    this.#wanted = Math.min(Math.max(this.#wanted, foldBytes), volumesBytes);
     const bytes = this.#wanted + MORE_BYTES;
     const code = extend(reservePath(folder), bytes);
     if (code !== null && !this.#isMissing)
