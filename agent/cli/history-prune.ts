@@ -117,6 +117,7 @@ async function pruneStore(
       keepsBase: true,
       retention,
       nowMs: () => systemClock.wallMs(),
+      steadyMs: () => systemClock.monotonicMs(),
       log: (line) => void process.stderr.write(`${line}\n`),
       progress: () => {},
     });

@@ -68,7 +68,7 @@ export class Intake {
 
   /** Throws an AgentError that says what to do. */
   static async open(options: IntakeOptions): Promise<Intake> {
-    const { folder, monitor, hello, retention, log, nowMs } = options;
+    const { folder, monitor, hello, retention, log, nowMs, steadyMs } = options;
     const shape = isRecording(folder) ? readHead(folder) : hello;
     let intake: Intake | null = null;
     const recording = await Recording.open({
@@ -79,6 +79,7 @@ export class Intake {
       keepsBase: true,
       retention,
       nowMs,
+      steadyMs,
       log,
       progress: () => intake?.progress(),
     });

@@ -28,6 +28,7 @@ import {
 } from './files.ts';
 import type { ClockNote } from '../core/clock.ts';
 import { writeImages, type Image } from './base-images.ts';
+import { Ages } from './age.ts';
 import { withClock, withClocks } from './clock-list.ts';
 import { finishFold, foldOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
@@ -48,6 +49,8 @@ export interface Retention {
 export interface RecordingOptions extends Owner {
   readonly retention: Retention;
   readonly nowMs: () => number;
+  /** Of a clock that is never set. */
+  readonly steadyMs: () => number;
   /** For the operator's log. */
   readonly log: (line: string) => void;
   /** More is durable. */
@@ -85,6 +88,7 @@ export class Recording {
   readonly #reserve: Reserve;
   readonly #present: Present;
   readonly #segment: OpenSegment;
+  readonly #ages: Ages;
   #head: RecordingHead;
   readonly #joiner = new Joiner();
   readonly #gathering = new Gathering();
@@ -125,8 +129,8 @@ export class Recording {
     this.#segment = new OpenSegment(folder, this.#present, {
       segment: loaded.segments.at(-1)?.segment ?? 0,
       sequence: Math.max(0, ...loaded.segments.map(({ lastSequence }) => lastSequence)),
-      nowMs: options.nowMs(),
     });
+    this.#ages = new Ages({ ...options, hours: options.retention.hours, clocks: () => this.clocks });
     this.#takeOver(loaded);
   }
 
@@ -494,7 +498,7 @@ export class Recording {
 
   async #write(group: Group): Promise<void> {
     // All that a branch voids lies in segments before its own.
-    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#segment.next(this.#options.nowMs());
+    if (!this.#segment.isOpen || group.words.some(isBranch)) await this.#segment.next();
     if (group.images.length > 0)
       await writeImages({ folder: this.folder, sizes: this.#sizes, base: this.#head.base }, group.images);
     try {
@@ -563,23 +567,22 @@ export class Recording {
   }
 
   async #roll(): Promise<void> {
-    if (this.#segment.isBegun) await this.#segment.next(this.#options.nowMs());
+    if (this.#segment.isBegun) await this.#segment.next();
+    this.#ages.look(this.#segment.number, this.#segment.controlBytes);
   }
 
   /** Begins a segment when the present one is full, and drops the oldest when there is too much. */
   async #keepWithin(): Promise<void> {
-    const { hours, bytes } = this.#options.retention;
-    const nowMs = this.#options.nowMs();
-    const isOld = hours > 0 && nowMs - this.#segment.sinceMs > (hours * 3_600_000) / 16;
+    const { bytes } = this.#options.retention;
+    this.#ages.look(this.#segment.number, this.#segment.controlBytes);
     const isFull =
       this.#segment.dataBytes >= this.#segmentBytes || this.#segment.controlBytes >= this.#segmentBytes / 2;
     try {
-      if (!isFull && !isOld) return;
+      if (!isFull && !this.#ages.isLong) return;
       if (this.#options.keepsBase) this.#reserve.make(this.#segment.dataBytes + this.#segment.controlBytes);
       await this.#roll();
-      const cutoffUs = hours > 0 ? (nowMs - hours * 3_600_000) * 1000 : -Infinity;
       const isTooMuch = (): boolean => bytes > 0 && this.#storedBytes > bytes;
-      while (isTooMuch() || this.#isOldestBefore(cutoffUs)) if ((await this.#dropOldest()) === null) break;
+      while (isTooMuch() || this.#ages.isOldestPast(this.#segment.number)) if ((await this.#dropOldest()) === null) break;
     } catch (error) {
       const { message } = error as Error;
       this.#sayKeepFault(message);
