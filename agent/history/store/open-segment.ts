@@ -21,11 +21,7 @@ export class OpenSegment {
   #sequence: number;
 
   /** `newest`: what a start found, and never writes to. */
-  constructor(
-    folder: string,
-    present: Present,
-    newest: { readonly segment: number; readonly sequence: number },
-  ) {
+  constructor(folder: string, present: Present, newest: { readonly segment: number; readonly sequence: number }) {
     this.#folder = folder;
     this.#present = present;
     this.#number = newest.segment;

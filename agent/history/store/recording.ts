@@ -72,8 +72,15 @@ interface Group {
   readonly images: readonly Image[];
 }
 
-/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
-type Word = ControlRecord & { readonly branchedTo?: string };
+/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it; `isEnd`: behind what is there a gap begins. */
+type Word = ControlRecord & { readonly branchedTo?: string; readonly isEnd?: true };
+
+const wholeWord = (mark: number, timeUs: number): Word => ({
+  ...EMPTY_RECORD,
+  kind: RECORD_KIND.whole,
+  mark,
+  time: BigInt(Math.floor(timeUs)) * 1000n,
+});
 
 const isBranch = ({ kind }: ControlRecord): boolean => kind === RECORD_KIND.branch;
 
@@ -217,6 +224,12 @@ export class Recording {
     return this.#standing ?? this.prefix;
   }
 
+  /** [HI9] Before a gap: nothing behind this mark, the last before it, was written until then. */
+  endAt(mark: number, timeUs: number): void {
+    this.#words.push({ ...wholeWord(mark, timeUs), isEnd: true });
+    this.#start();
+  }
+
   /** It goes on from there. */
   resume(): void {
     const { mark, chain } = this.standing;
@@ -320,8 +333,7 @@ export class Recording {
 
   /** All of the volumes is known at this mark, when everything up to it is here; at `ms` nothing was written behind it. */
   whole(mark: number, ms = this.#options.nowMs()): void {
-    const time = BigInt(Math.round(ms)) * 1_000_000n;
-    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.whole, mark, time });
+    this.#words.push(wholeWord(mark, Math.round(ms) * 1000));
     this.#start();
   }
 
@@ -513,7 +525,7 @@ export class Recording {
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
     for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
-    const wholes = group.words.filter(({ kind }) => kind === RECORD_KIND.whole);
+    const wholes = group.words.filter(({ kind, isEnd }) => kind === RECORD_KIND.whole && !isEnd);
     // It voids what stands before it, and what came since is of the new generation.
     records.unshift(...group.words.filter(isBranch));
     records.push(...group.words.filter((one) => !isBranch(one)));
@@ -582,7 +594,8 @@ export class Recording {
       if (this.#options.keepsBase) this.#reserve.make(this.#segment.dataBytes + this.#segment.controlBytes);
       await this.#roll();
       const isTooMuch = (): boolean => bytes > 0 && this.#storedBytes > bytes;
-      while (isTooMuch() || this.#ages.isOldestPast(this.#segment.number)) if ((await this.#dropOldest()) === null) break;
+      while (isTooMuch() || this.#ages.isOldestPast(this.#segment.number))
+        if ((await this.#dropOldest()) === null) break;
     } catch (error) {
       const { message } = error as Error;
       this.#sayKeepFault(message);
