@@ -86,6 +86,12 @@ export class Ages {
     return hours > 0 && steadyMs() - this.#open.sinceMs > this.#periodMs;
   }
 
+  /** Whether all of the oldest segment before this one was written before that time, by the clock of its file. */
+  isOldestBefore(current: number, us: number): boolean {
+    const [oldest = Infinity] = segmentsIn(this.#options.folder, 'control');
+    return oldest < current && this.#writtenMs(oldest) * 1000 < us;
+  }
+
   /** Whether all of the oldest segment before this one is older than what is kept. */
   isOldestPast(current: number): boolean {
     const { hours, folder } = this.#options;
@@ -115,7 +121,7 @@ export class Ages {
   }
 
   #writtenMs(segment: number): number {
-    return statSync(controlPath(this.#options.folder, segment), { throwIfNoEntry: false })?.mtimeMs ?? -Infinity;
+    return statSync(controlPath(this.#options.folder, segment)).mtimeMs;
   }
 
   #sayHeld(oldest: number | undefined): void {

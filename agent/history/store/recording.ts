@@ -2,7 +2,7 @@
  * The one who writes a recording: takes control and data as they come, in any order ([HI2], OS2), makes them durable in groups
  * ([HI3]), says how far both are whole, and keeps within the retention ([HI4]).
  */
-import { closeSync, existsSync, rmSync, statSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { decodeData, dataBytes, payloadOf, type DataHeader } from '../wire/data.ts';
 import {
   decodeRecord,
@@ -15,7 +15,6 @@ import {
 } from '../wire/record.ts';
 import {
   controlPath,
-  dataPath,
   headDamage,
   isRecording,
   makeFolder,
@@ -30,7 +29,7 @@ import type { ClockNote } from '../core/clock.ts';
 import { writeImages, type Image } from './base-images.ts';
 import { Ages } from './age.ts';
 import { withClock, withClocks } from './clock-list.ts';
-import { finishFold, foldOldest } from './fold.ts';
+import { finishFold, foldOldest, removeOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
 import { Gathering } from './gathering.ts';
 import { lastRunFrom, loadRecording, type Loaded } from './load.ts';
@@ -377,7 +376,7 @@ export class Recording {
 
   async #pruned(beforeUs: number, bytes: number, gone: { segments: number; bytes: number }): Promise<void> {
     await this.#roll();
-    while (this.#storedBytes > bytes || this.#isOldestBefore(beforeUs)) {
+    while (this.#storedBytes > bytes || this.#ages.isOldestBefore(this.#segment.number, beforeUs)) {
       const folded = await this.#dropOldest();
       if (folded === null) return;
       gone.segments += folded.segments;
@@ -603,33 +602,13 @@ export class Recording {
     }
   }
 
-  /** Whether all of the oldest segment was written before. */
-  #isOldestBefore(us: number): boolean {
-    const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment.number) return false;
-    return statSync(controlPath(this.folder, oldest)).mtimeMs * 1000 < us;
-  }
-
   async #dropOldest(): Promise<{ readonly segments: number; readonly bytes: number } | null> {
-    if (!this.#options.keepsBase) return this.#removeOldest();
-    const folded = await foldOldest(this.folder, this.#segment.number);
-    if (!folded) return null;
-    this.#head = { ...this.#head, base: folded.base };
-    this.#storedBytes -= folded.bytes;
-    for (const segment of folded.removed) this.#present.drop(segment);
-    return { segments: folded.removed.length, bytes: folded.bytes };
-  }
-
-  #removeOldest(): { readonly segments: number; readonly bytes: number } | null {
-    const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment.number) return null;
-    let bytes = 0;
-    for (const path of [controlPath(this.folder, oldest), dataPath(this.folder, oldest)]) {
-      if (existsSync(path)) bytes += statSync(path).size;
-      rmSync(path, { force: true });
-    }
-    this.#present.drop(oldest);
-    this.#storedBytes -= bytes;
-    return { segments: 1, bytes };
+    const [{ keepsBase }, current] = [this.#options, this.#segment.number];
+    const gone = keepsBase ? await foldOldest(this.folder, current) : removeOldest(this.folder, current);
+    if (!gone) return null;
+    if (gone.base) this.#head = { ...this.#head, base: gone.base };
+    this.#storedBytes -= gone.bytes;
+    for (const segment of gone.removed) this.#present.drop(segment);
+    return { segments: gone.removed.length, bytes: gone.bytes };
   }
 }

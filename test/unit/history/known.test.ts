@@ -116,12 +116,23 @@ class Session {
     const volumes = [{ name: 'v0', bytes: SIZES[0] ?? 0 }];
     const point = { mark: 0, chain: 0n };
     const hello = {
-      ...{ monitor: 'm', volumes, generation: GENERATION, ancestry: [], tail: point, durable: point },
-      ...{ session: 1, carries: 'control' as const, dataFolder: null },
+      monitor: 'm',
+      volumes,
+      generation: GENERATION,
+      ancestry: [],
+      tail: point,
+      durable: point,
+      session: 1,
+      carries: 'control' as const,
+      dataFolder: null,
     };
     const { folder, nowMs: startMs } = world;
     const intake = await Intake.open({
-      ...{ folder, logFolder: null, monitor: 'm', hello, retention: { hours: 0, bytes: 0 } },
+      folder,
+      logFolder: null,
+      monitor: 'm',
+      hello,
+      retention: { hours: 0, bytes: 0 },
       log: (line) => world.said.push(line),
       nowMs: () => world.nowMs,
       steadyMs: () => world.nowMs - world.setMs,
