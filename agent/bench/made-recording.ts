@@ -47,6 +47,7 @@ export class MadeRecording {
       keepsBase: true,
       retention: { hours: 0, bytes: 0 },
       nowMs: () => startMs,
+      steadyMs: () => startMs,
       log: () => {},
       progress: () => {},
     });

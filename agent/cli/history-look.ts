@@ -8,7 +8,7 @@ import { State, STEP_BYTES } from '../history/store/state.ts';
 import { isEntry, RECORD_KIND } from '../history/wire/record.ts';
 import { loadHistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
-import { foldersOf, loadAll, loadForState, momentOf, oneFolder, parse } from './history-open.ts';
+import { foldersOf, loadAll, loadForState, momentOf, oneFolder, parse, toldTime, writtenText } from './history-open.ts';
 import { Walk } from './history-progress.ts';
 import { bytesText } from './mirror-text.ts';
 
@@ -38,14 +38,17 @@ interface Described {
   readonly spans: readonly {
     readonly from: number;
     readonly to: number;
-    readonly since: string;
-    readonly until: string;
+    /** Null: it cannot be told. */
+    readonly since: string | null;
+    readonly until: string | null;
   }[];
   readonly gaps: readonly string[];
   /** Times that cannot be told. */
   readonly unclear: readonly string[];
-  /** All that was written until then is here; null: there is no state. */
+  /** All that was written until then is here; null: there is no state, or it cannot be told. */
   readonly knownUntil: string | null;
+  /** The recorder's clock was ahead: before it is there again no time can be told. Null: it was not. */
+  readonly toldFrom: string | null;
   readonly writes: number;
   readonly segmentBytes: number;
   readonly clockAheadSeconds: number;
@@ -55,6 +58,7 @@ interface Described {
 
 function describe(loaded: Loaded, asked: { readonly hours: number; readonly bytes: number } | null): Described {
   const { head, folder, table, extent, segments, clocks, damage } = loaded;
+  const hasStates = extent.spans.length > 0;
   return {
     monitor: head.monitor,
     folder,
@@ -64,11 +68,12 @@ function describe(loaded: Loaded, asked: { readonly hours: number; readonly byte
     spans: extent.spans.map(({ from, to, fromUs, toUs }) => ({
       from,
       to,
-      since: timeText(fromUs),
-      until: timeText(toUs),
+      since: toldTime(fromUs),
+      until: toldTime(toUs),
     })),
     gaps: extent.gaps.map(gapText),
-    knownUntil: extent.spans.length === 0 ? null : timeText(extent.knownUs),
+    knownUntil: hasStates ? toldTime(extent.knownUs) : null,
+    toldFrom: hasStates && toldTime(extent.knownUs) === null ? timeText(extent.knownUs) : null,
     unclear: extent.unclear.map(unclearText),
     writes: writesIn(table),
     segmentBytes: segments.reduce((sum, one) => sum + one.controlBytes + one.dataBytes, 0),
@@ -82,20 +87,28 @@ function describe(loaded: Loaded, asked: { readonly hours: number; readonly byte
 function retentionText({ extent, head }: Loaded, hours: number): string | null {
   const [first] = extent.spans;
   if (!first || hours === 0 || head.base.clock === undefined) return null;
-  const there = (Date.now() * 1000 - first.fromUs) / 3_600_000_000;
+  const letGo = 'what is older was let go of';
+  if (toldTime(first.fromUs) === null)
+    return `how much is there of ${hours} h that were asked for cannot be told: ${letGo}`;
+  const there = Math.max(0, Date.now() * 1000 - first.fromUs) / 3_600_000_000;
   if (there >= hours) return null;
-  return `${there.toFixed(there < 1 ? 3 : 1)} h are there of ${hours} h that were asked for: what is older was let go of`;
+  return `${there.toFixed(there < 1 ? 3 : 1)} h are there of ${hours} h that were asked for: ${letGo}`;
 }
+
+const UNTOLD = '(cannot be told)';
 
 function listText(one: Described): string {
   const volumes = one.volumes.map(({ name, bytes }) => `${name} (${bytesText(bytes)})`).join(', ');
   const ahead = one.clockAheadSeconds;
   const lines = [
     `${one.monitor}: ${volumes}; ${one.writes} writes in ${bytesText(one.segmentBytes)}`,
-    ...one.spans.map(({ from, to, since, until }) => `  ${since} to ${until}  marks ${from} to ${to}`),
-    ...(one.knownUntil === null || one.spans.length === 0
+    ...one.spans.map(
+      ({ from, to, since, until }) => `  ${since ?? UNTOLD} to ${until ?? UNTOLD}  marks ${from} to ${to}`,
+    ),
+    ...(one.knownUntil === null ? [] : [`  all that was written until ${one.knownUntil} is known`]),
+    ...(one.toldFrom === null
       ? []
-      : [`  all that was written until ${one.knownUntil} is known`]),
+      : [`  no time can be told until ${one.toldFrom}, where the recorder's clock was before: name marks`]),
     ...(one.spans.length === 0 ? ['  nothing can be restored yet: the base is not all there'] : []),
     ...one.gaps.map((gap) => `  gap: ${gap}`),
     ...one.unclear.map((unclear) => `  ${unclear}`),
@@ -132,7 +145,7 @@ export async function at(argv: string[]): Promise<number> {
           ...(digest ? { sha256: digest } : {}),
         });
       }
-      states.push({ monitor: loaded.head.monitor, mark: moment.mark, time: timeText(moment.timeUs), volumes });
+      states.push({ monitor: loaded.head.monitor, mark: moment.mark, time: toldTime(moment.timeUs), volumes });
     } finally {
       state.close();
     }
@@ -144,7 +157,8 @@ export async function at(argv: string[]): Promise<number> {
 
 function stateText(state: Document): string {
   const volumes = state['volumes'] as Document[];
-  const head = `${String(state['monitor'])}: mark ${String(state['mark'])}, written ${String(state['time'])}\n`;
+  const written = writtenText(state['time'] as string | null);
+  const head = `${String(state['monitor'])}: mark ${String(state['mark'])}, ${written}\n`;
   return volumes.reduce((text, { name, bytes, sha256 }) => {
     const digest = typeof sha256 === 'string' ? `  sha256 ${sha256}` : '';
     return `${text}  ${String(name)}  ${bytesText(bytes)}${digest}\n`;

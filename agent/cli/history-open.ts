@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AgentError } from '../base/errors.ts';
-import { findMark } from '../history/core/spans.ts';
+import { CLOCK_NOISE_US } from '../history/core/clock.ts';
+import { findMark, timeText } from '../history/core/spans.ts';
 import { parseWhen, WHEN_EXAMPLES } from './operator-time.ts';
 import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { readKnown } from '../history/store/known.ts';
@@ -131,6 +132,13 @@ export interface Moment {
   /** Microseconds since 1970, by the recorder's clock. */
   readonly timeUs: number;
 }
+
+/** Null for a time that is still to come: the recorder's clock was ahead then, and nobody can tell when that was. */
+export const toldTime = (us: number): string | null =>
+  us > systemClock.wallMs() * 1000 + CLOCK_NOISE_US ? null : timeText(us);
+
+export const writtenText = (time: string | null): string =>
+  time === null ? 'written at a time that cannot be told' : `written ${time}`;
 
 /** The mark of a time, as an operator writes it. Throws an AgentError for one that cannot be restored. */
 export function momentOf(loaded: Loaded, text: string | undefined): Moment {

@@ -5,7 +5,6 @@
 import { join } from 'node:path';
 import { AgentError, EXIT } from '../base/errors.ts';
 import { ask } from '../control-client.ts';
-import { timeText } from '../history/core/spans.ts';
 import { parseWhen, TIME_EXAMPLES } from './operator-time.ts';
 import { isRecording, readHead, recordingsIn } from '../history/store/files.ts';
 import { olderThan } from '../history/store/fold.ts';
@@ -14,7 +13,7 @@ import { Recording, type Retention } from '../history/store/recording.ts';
 import { systemClock } from '../platform/clock.ts';
 import { loadHistoryPlace } from '../settings/history.ts';
 import { usageError } from './commands.ts';
-import { parse } from './history-open.ts';
+import { parse, toldTime, writtenText } from './history-open.ts';
 import { bytesText } from './mirror-text.ts';
 
 const PRUNE_MS_MAX = 600_000;
@@ -81,14 +80,14 @@ function sayOnly(folders: readonly [name: string, folder: string][], beforeUs: n
       monitor,
       segments,
       bytes,
-      earliest: earliest && { mark: earliest.mark, time: timeText(earliest.timeUs) },
+      earliest: earliest && { mark: earliest.mark, time: toldTime(earliest.timeUs) },
     };
   });
   if (isJson) process.stdout.write(`${JSON.stringify({ wouldPrune })}\n`);
   for (const one of isJson ? [] : wouldPrune) {
     const { monitor, segments, bytes, earliest } = one;
     const what = `${segments} segment${segments === 1 ? '' : 's'} (${bytesText(bytes)}) would become part of the base`;
-    const then = `the earliest state would be mark ${earliest?.mark}, written ${earliest?.time}`;
+    const then = `the earliest state would be mark ${earliest?.mark}, ${writtenText(earliest?.time ?? null)}`;
     const line = earliest ? `${what}: ${then}; to do that, say it again with --yes` : 'nothing is as old as that';
     process.stdout.write(`${monitor}: ${line}\n`);
   }
@@ -117,6 +116,7 @@ async function pruneStore(
       keepsBase: true,
       retention,
       nowMs: () => systemClock.wallMs(),
+      steadyMs: () => systemClock.monotonicMs(),
       log: (line) => void process.stderr.write(`${line}\n`),
       progress: () => {},
     });

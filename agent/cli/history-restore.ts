@@ -4,10 +4,9 @@
  * recorded as any write is. A restore that was interrupted leaves a mix of two states: the next one makes it whole.
  */
 import { EXIT } from '../base/errors.ts';
-import { timeText } from '../history/core/spans.ts';
 import { State } from '../history/store/state.ts';
 import { usageError } from './commands.ts';
-import { loadForState, momentOf, oneFolder, parse } from './history-open.ts';
+import { loadForState, momentOf, oneFolder, parse, toldTime, writtenText } from './history-open.ts';
 import { Walk } from './history-progress.ts';
 import { bytesText } from './mirror-text.ts';
 import { restoreState } from './restore-copy.ts';
@@ -35,7 +34,7 @@ export async function restore(argv: string[]): Promise<number> {
       const walk = new Walk(isReal ? 'restoring' : 'comparing', volume.bytes, isJson);
       const { bytes } = volume;
       const differing = await restoreState({ state, volume: index, bytes, onto, where, isReal, walk });
-      const document = { monitor, volume: volume.name, onto: where, mark: moment.mark, time: timeText(moment.timeUs) };
+      const document = { monitor, volume: volume.name, onto: where, mark: moment.mark, time: toldTime(moment.timeUs) };
       const figures = { ...document, differingBytes: differing, bytes, written: isReal };
       process.stdout.write(isJson ? `${JSON.stringify(figures)}\n` : restoredText(figures));
       if (isReal) process.stderr.write(onto.advice);
@@ -52,13 +51,13 @@ function restoredText(figures: {
   readonly volume: string;
   readonly onto: string;
   readonly mark: number;
-  readonly time: string;
+  readonly time: string | null;
   readonly differingBytes: number;
   readonly bytes: number;
   readonly written: boolean;
 }): string {
   const { volume, onto, mark, time, differingBytes, bytes, written } = figures;
-  const what = `${volume} as of mark ${mark}, written ${time}`;
+  const what = `${volume} as of mark ${mark}, ${writtenText(time)}`;
   const amount = `${bytesText(differingBytes)} of ${bytesText(bytes)}`;
   if (written) return `${what}, is on ${onto}: ${amount} were written\n`;
   return `${what}: ${amount} on ${onto} differ and would be written; to do that, say it again with --yes\n`;

@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { AgentError, EXIT } from '../base/errors.ts';
-import { timeText } from '../history/core/spans.ts';
 import { State } from '../history/store/state.ts';
 import { OverlayRoom } from '../history/serve/overlay.ts';
 import { StateVolume } from '../history/serve/state-volume.ts';
@@ -13,7 +12,7 @@ import { isLoopback, parseEndpoint } from '../settings/address.ts';
 import { readExportKeys } from '../settings/export-keys.ts';
 import { sizeBytes } from './arguments.ts';
 import { usageError } from './commands.ts';
-import { foldersOf, loadForState, momentOf, parse } from './history-open.ts';
+import { foldersOf, loadForState, momentOf, parse, toldTime, writtenText } from './history-open.ts';
 
 const GRACE_MS = 2000;
 const LISTEN_DEFAULT = '127.0.0.1:10810';
@@ -48,11 +47,11 @@ export async function serve(argv: string[]): Promise<number> {
       const { monitor } = loaded.head;
       state.volumes.forEach(({ name, bytes }, index) => {
         const shown = folders.length === 1 ? name : `${monitor}/${name}`;
-        const description = `${monitor} at mark ${moment.mark}, ${timeText(moment.timeUs)}`;
+        const description = `${monitor} at mark ${moment.mark}, ${toldTime(moment.timeUs) ?? 'a time that cannot be told'}`;
         volumes.push(new StateVolume(state, { index, name: shown, bytes, description }, room));
         said.push(shown);
       });
-      process.stdout.write(`${monitor}: mark ${moment.mark}, written ${timeText(moment.timeUs)}\n`);
+      process.stdout.write(`${monitor}: mark ${moment.mark}, ${writtenText(toldTime(moment.timeUs))}\n`);
     }
     const log = (line: string): void => void process.stderr.write(`${line}\n`);
     for (const volume of volumes) volume.log = log;

@@ -87,6 +87,8 @@ export class RecordedWorld {
   readonly sizes: readonly number[];
   readonly said: string[] = [];
   nowMs: number = Number(START_NS / 1_000_000n);
+  /** So much of `nowMs` is no time that has passed: the clock was set. */
+  setMs = 0;
   #recording: Recording | null = null;
 
   constructor(sizes: readonly number[]) {
@@ -106,6 +108,7 @@ export class RecordedWorld {
       keepsBase,
       retention,
       nowMs: () => this.nowMs,
+      steadyMs: () => this.nowMs - this.setMs,
       log: (line) => this.said.push(line),
       progress: () => this.progress(),
     });

@@ -79,14 +79,18 @@ export function extentOf(
   known: WholePoint = { mark: 0, timeUs: 0 },
   unclear: readonly UnclearMarks[] = [],
 ): Extent {
-  const wholes = table.wholes.filter(({ mark }) => base !== null && mark > base.mark);
+  const wholes = table.wholes.filter(({ mark }) => base !== null && mark >= base.mark);
   // Without a base nothing that is known later is a state.
   const starts = base ? [base, ...wholes] : [];
   const spans: Span[] = [];
   let place = 0;
-  for (const { mark: from, timeUs: fromUs } of starts) {
+  for (const { mark: from, timeUs: fromUs, isLeft } of starts) {
     const former = spans.at(-1);
-    if (former && from <= former.to) continue;
+    if (former && from <= former.to) {
+      // Nothing that is missing behind it was written until then.
+      if (from === former.to && !isLeft) spans.splice(-1, 1, { ...former, toUs: Math.max(former.toUs, fromUs) });
+      continue;
+    }
     while (place < table.count && table.mark(table.order[place] ?? 0) <= from) place++;
     let [to, toUs] = [from, fromUs];
     for (; place < table.count; place++) {
@@ -140,7 +144,7 @@ function gapFrom(
     here++;
     if (!table.isComplete(record)) data++;
     // Its time is known: before it nothing is missing.
-    if (table.mark(record) === first) knownUs = (times[place] ?? fromUs) - 0.5;
+    if (table.mark(record) === first) knownUs = Math.max(fromUs, (times[place] ?? fromUs) - 0.5);
   }
   const control = table.orphans.filter((mark) => mark >= first && mark <= last).length;
   const all = last - first + 1 - here - control;

@@ -21,6 +21,8 @@ const SPARSE = 16;
 export interface WholePoint {
   readonly mark: number;
   readonly timeUs: number;
+  /** Another generation goes on from it, which may have written before that time. */
+  readonly isLeft?: true;
 }
 
 /** By mark, the number of a record; -1 for none. */
@@ -145,6 +147,7 @@ export function buildTable(bytes: Uint8Array, hasSegment: (segment: number) => b
       entries.cut(mark);
       for (const known of places.keys()) if (known > mark) places.delete(known);
       wholes = wholes.filter((whole) => whole.mark <= mark);
+      wholes = wholes.map((whole) => (whole.mark === mark ? { ...whole, isLeft: true } : whole));
       clocks = clocks.filter((clock) => clock.mark <= mark);
       const kept = images.filter((image) => table.mark(image) <= mark);
       images.splice(0, images.length, ...kept);

@@ -118,6 +118,7 @@ export class RecordLog implements Follower {
       keepsBase: false,
       retention: { hours: 0, bytes },
       nowMs: () => systemClock.wallMs(),
+      steadyMs: () => systemClock.monotonicMs(),
       log: say,
       progress: () => this.#stored(),
     });

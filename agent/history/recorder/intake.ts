@@ -68,7 +68,7 @@ export class Intake {
 
   /** Throws an AgentError that says what to do. */
   static async open(options: IntakeOptions): Promise<Intake> {
-    const { folder, monitor, hello, retention, log, nowMs } = options;
+    const { folder, monitor, hello, retention, log, nowMs, steadyMs } = options;
     const shape = isRecording(folder) ? readHead(folder) : hello;
     let intake: Intake | null = null;
     const recording = await Recording.open({
@@ -79,6 +79,7 @@ export class Intake {
       keepsBase: true,
       retention,
       nowMs,
+      steadyMs,
       log,
       progress: () => intake?.progress(),
     });
@@ -264,6 +265,10 @@ export class Intake {
         this.#options.log(
           `marks ${mark + 1} to ${from.mark} were missed: they are a gap, until the volumes are compared`,
         );
+        const known = this.#known.until;
+        // One that lies in the future is of a clock that was set.
+        const isSure = known.mark === mark && known.timeUs > 0 && known.timeUs <= this.#options.nowMs() * 1000;
+        if (isSure) recording.endAt(mark, known.timeUs);
       }
       if (how === 'base' && !recording.isWhole) recording.fill(from.mark);
       recording.startAt(from.mark, from.chain);

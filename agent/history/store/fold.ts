@@ -10,13 +10,24 @@ import { aheadAt, type ClockNote } from '../core/clock.ts';
 import type { Span } from '../core/spans.ts';
 import type { RecordTable } from '../core/table.ts';
 import { putSums } from './base-sums.ts';
-import { basePath, controlPath, dataPath, flushFolder, reservePath, sumsPath, writeHead, type Base } from './files.ts';
+import {
+  basePath,
+  controlPath,
+  dataPath,
+  flushFolder,
+  reservePath,
+  segmentsIn,
+  sumsPath,
+  writeHead,
+  type Base,
+} from './files.ts';
 import { loadRecording, voidBeyond, type Loaded, type SegmentFacts } from './load.ts';
 import { IS_FULL } from './reserve.ts';
 import { State } from './state.ts';
 
 export interface Folded {
-  readonly base: Base;
+  /** Undefined: there is none. */
+  readonly base?: Base;
   /** Segments that are gone. */
   readonly removed: readonly number[];
   /** Bytes of these. */
@@ -38,6 +49,18 @@ export async function foldOldest(folder: string, current: number): Promise<Folde
     if (span) return foldTo(loaded, Math.max(wanted, span.from), current, span);
     if (isAll) return null;
   }
+}
+
+/** Of a log device: what is too old is in no base. */
+export function removeOldest(folder: string, current: number): Folded | null {
+  const [oldest = Infinity] = segmentsIn(folder, 'control');
+  if (oldest >= current) return null;
+  let bytes = 0;
+  for (const path of [controlPath(folder, oldest), dataPath(folder, oldest)]) {
+    bytes += statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    rmSync(path, { force: true });
+  }
+  return { removed: [oldest], bytes };
 }
 
 export interface Older {

@@ -16,8 +16,8 @@ export interface Body {
   readonly arrived: readonly Arrived[];
 }
 
-/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it. */
-export type Word = ControlRecord & { readonly branchedTo?: string };
+/** A record of the recorder's own. `branchedTo`: of a branch, whose marks come behind it; `isEnd`: behind what is there a gap begins. */
+export type Word = ControlRecord & { readonly branchedTo?: string; readonly isEnd?: true };
 
 export interface Group {
   readonly bodies: readonly Body[];

@@ -9,7 +9,6 @@ export class OpenSegment {
   readonly #folder: string;
   readonly #present: Present;
   #number: number;
-  #sinceMs: number;
   #control: FileHandle | null = null;
   #data: FileHandle | null = null;
   /** Of both. */
@@ -22,24 +21,15 @@ export class OpenSegment {
   #sequence: number;
 
   /** `newest`: what a start found, and never writes to. */
-  constructor(
-    folder: string,
-    present: Present,
-    newest: { readonly segment: number; readonly sequence: number; readonly nowMs: number },
-  ) {
+  constructor(folder: string, present: Present, newest: { readonly segment: number; readonly sequence: number }) {
     this.#folder = folder;
     this.#present = present;
     this.#number = newest.segment;
     this.#sequence = newest.sequence;
-    this.#sinceMs = newest.nowMs;
   }
 
   get number(): number {
     return this.#number;
-  }
-
-  get sinceMs(): number {
-    return this.#sinceMs;
   }
 
   get controlBytes(): number {
@@ -61,7 +51,7 @@ export class OpenSegment {
   }
 
   /** Begins the next one. */
-  async next(nowMs: number): Promise<void> {
+  async next(): Promise<void> {
     await this.close();
     this.#number++;
     this.#control = await open(controlPath(this.#folder, this.#number), 'w', 0o600);
@@ -71,7 +61,6 @@ export class OpenSegment {
     this.#controlEnd = 0;
     this.#dataEnd = 0;
     this.#namedEnd = 0;
-    this.#sinceMs = nowMs;
     flushFolder(this.#folder);
   }
 

@@ -2,7 +2,7 @@
  * The one who writes a recording: takes control and data as they come, in any order ([HI2], OS2), makes them durable in groups
  * ([HI3]), says how far both are whole, and keeps within the retention ([HI4]).
  */
-import { closeSync, existsSync, rmSync, statSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { decodeData, dataBytes, payloadOf } from '../wire/data.ts';
 import {
   decodeRecord,
@@ -15,7 +15,6 @@ import {
 } from '../wire/record.ts';
 import {
   controlPath,
-  dataPath,
   headDamage,
   isRecording,
   makeFolder,
@@ -28,8 +27,9 @@ import {
 } from './files.ts';
 import type { ClockNote } from '../core/clock.ts';
 import { writeImages, type Image } from './base-images.ts';
+import { Ages } from './age.ts';
 import { withClock, withClocks } from './clock-list.ts';
-import { finishFold, foldOldest } from './fold.ts';
+import { finishFold, foldOldest, removeOldest } from './fold.ts';
 import { Joiner, placeRecord, type Place } from './joiner.ts';
 import { Gathering } from './gathering.ts';
 import { bodyBytes, isBranch, partsOf, type Arrived, type Body, type Group, type Word } from './group.ts';
@@ -49,11 +49,20 @@ export interface Retention {
 export interface RecordingOptions extends Owner {
   readonly retention: Retention;
   readonly nowMs: () => number;
+  /** Of a clock that is never set. */
+  readonly steadyMs: () => number;
   /** For the operator's log. */
   readonly log: (line: string) => void;
   /** More is durable. */
   readonly progress: () => void;
 }
+
+const wholeWord = (mark: number, timeUs: number): Word => ({
+  ...EMPTY_RECORD,
+  kind: RECORD_KIND.whole,
+  mark,
+  time: BigInt(Math.floor(timeUs)) * 1000n,
+});
 
 const AGAIN_MS = 1000;
 const LOOK_MS = 1000;
@@ -66,6 +75,7 @@ export class Recording {
   readonly #reserve: Reserve;
   readonly #present: Present;
   readonly #segment: OpenSegment;
+  readonly #ages: Ages;
   #head: RecordingHead;
   readonly #joiner = new Joiner();
   readonly #gathering = new Gathering();
@@ -106,8 +116,8 @@ export class Recording {
     this.#segment = new OpenSegment(folder, this.#present, {
       segment: loaded.segments.at(-1)?.segment ?? 0,
       sequence: Math.max(0, ...loaded.segments.map(({ lastSequence }) => lastSequence)),
-      nowMs: options.nowMs(),
     });
+    this.#ages = new Ages({ ...options, hours: options.retention.hours, clocks: () => this.clocks });
     this.#takeOver(loaded);
   }
 
@@ -192,6 +202,12 @@ export class Recording {
   /** How far there are states: what is recorded behind a gap, and has no whole mark yet, is none. */
   get standing(): Joiner['prefix'] {
     return this.#standing ?? this.prefix;
+  }
+
+  /** [HI9] Before a gap: nothing behind this mark, the last before it, was written until then. */
+  endAt(mark: number, timeUs: number): void {
+    this.#words.push({ ...wholeWord(mark, timeUs), isEnd: true });
+    this.#start();
   }
 
   /** It goes on from there. */
@@ -297,8 +313,7 @@ export class Recording {
 
   /** All of the volumes is known at this mark, when everything up to it is here; at `ms` nothing was written behind it. */
   whole(mark: number, ms = this.#options.nowMs()): void {
-    const time = BigInt(Math.round(ms)) * 1_000_000n;
-    this.#words.push({ ...EMPTY_RECORD, kind: RECORD_KIND.whole, mark, time });
+    this.#words.push(wholeWord(mark, Math.round(ms) * 1000));
     this.#start();
   }
 
@@ -342,7 +357,7 @@ export class Recording {
 
   async #pruned(beforeUs: number, bytes: number, gone: { segments: number; bytes: number }): Promise<void> {
     await this.#roll();
-    while (this.#storedBytes > bytes || this.#isOldestBefore(beforeUs)) {
+    while (this.#storedBytes > bytes || this.#ages.isOldestBefore(this.#segment.number, beforeUs)) {
       const folded = await this.#dropOldest();
       if (folded === null) return;
       gone.segments += folded.segments;
@@ -485,7 +500,7 @@ export class Recording {
     const { isOpen, dataBytes } = this.#segment;
     const isTooMuch = dataBytes > 0 && dataBytes + bodyBytes(group) > this.#segmentBytes;
     // All that a branch voids lies in segments before its own.
-    if (!isOpen || isTooMuch || group.words.some(isBranch)) await this.#segment.next(this.#options.nowMs());
+    if (!isOpen || isTooMuch || group.words.some(isBranch)) await this.#segment.next();
     if (group.images.length > 0)
       await writeImages({ folder: this.folder, sizes: this.#sizes, base: this.#head.base }, group.images);
     try {
@@ -500,7 +515,7 @@ export class Recording {
     const places = await this.#writeData(group.bodies);
     const { records, done } = this.#joiner.put(group.records, places.entries);
     for (const place of places.images) records.push(placeRecord(place, RECORD_KIND.image));
-    const wholes = group.words.filter(({ kind }) => kind === RECORD_KIND.whole);
+    const wholes = group.words.filter(({ kind, isEnd }) => kind === RECORD_KIND.whole && !isEnd);
     // It voids what stands before it, and what came since is of the new generation.
     records.unshift(...group.words.filter(isBranch));
     records.push(...group.words.filter((one) => !isBranch(one)));
@@ -554,23 +569,23 @@ export class Recording {
   }
 
   async #roll(): Promise<void> {
-    if (this.#segment.isBegun) await this.#segment.next(this.#options.nowMs());
+    if (this.#segment.isBegun) await this.#segment.next();
+    this.#ages.look(this.#segment.number, this.#segment.controlBytes);
   }
 
   /** Begins a segment when the present one is full, and drops the oldest when there is too much. */
   async #keepWithin(): Promise<void> {
-    const { hours, bytes } = this.#options.retention;
-    const nowMs = this.#options.nowMs();
-    const isOld = hours > 0 && nowMs - this.#segment.sinceMs > (hours * 3_600_000) / 16;
+    const { bytes } = this.#options.retention;
+    this.#ages.look(this.#segment.number, this.#segment.controlBytes);
     const isFull =
       this.#segment.dataBytes >= this.#segmentBytes || this.#segment.controlBytes >= this.#segmentBytes / 2;
     try {
-      if (!isFull && !isOld) return;
+      if (!isFull && !this.#ages.isLong) return;
       if (this.#options.keepsBase) this.#reserve.make(this.#segment.dataBytes + this.#segment.controlBytes);
       await this.#roll();
-      const cutoffUs = hours > 0 ? (nowMs - hours * 3_600_000) * 1000 : -Infinity;
       const isTooMuch = (): boolean => bytes > 0 && this.#storedBytes > bytes;
-      while (isTooMuch() || this.#isOldestBefore(cutoffUs)) if ((await this.#dropOldest()) === null) break;
+      while (isTooMuch() || this.#ages.isOldestPast(this.#segment.number))
+        if ((await this.#dropOldest()) === null) break;
     } catch (error) {
       const { message } = error as Error;
       this.#sayKeepFault(message);
@@ -578,33 +593,13 @@ export class Recording {
     }
   }
 
-  /** Whether all of the oldest segment was written before. */
-  #isOldestBefore(us: number): boolean {
-    const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment.number) return false;
-    return statSync(controlPath(this.folder, oldest)).mtimeMs * 1000 < us;
-  }
-
   async #dropOldest(): Promise<{ readonly segments: number; readonly bytes: number } | null> {
-    if (!this.#options.keepsBase) return this.#removeOldest();
-    const folded = await foldOldest(this.folder, this.#segment.number);
-    if (!folded) return null;
-    this.#head = { ...this.#head, base: folded.base };
-    this.#storedBytes -= folded.bytes;
-    for (const segment of folded.removed) this.#present.drop(segment);
-    return { segments: folded.removed.length, bytes: folded.bytes };
-  }
-
-  #removeOldest(): { readonly segments: number; readonly bytes: number } | null {
-    const [oldest = Infinity] = segmentsIn(this.folder, 'control');
-    if (oldest >= this.#segment.number) return null;
-    let bytes = 0;
-    for (const path of [controlPath(this.folder, oldest), dataPath(this.folder, oldest)]) {
-      if (existsSync(path)) bytes += statSync(path).size;
-      rmSync(path, { force: true });
-    }
-    this.#present.drop(oldest);
-    this.#storedBytes -= bytes;
-    return { segments: 1, bytes };
+    const [{ keepsBase }, current] = [this.#options, this.#segment.number];
+    const gone = keepsBase ? await foldOldest(this.folder, current) : removeOldest(this.folder, current);
+    if (!gone) return null;
+    if (gone.base) this.#head = { ...this.#head, base: gone.base };
+    this.#storedBytes -= gone.bytes;
+    for (const segment of gone.removed) this.#present.drop(segment);
+    return { segments: gone.removed.length, bytes: gone.bytes };
   }
 }

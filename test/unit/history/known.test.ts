@@ -3,12 +3,19 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../../agent/base/prng.ts';
 import { findMark, gapText, type Found } from '../../../agent/history/core/spans.ts';
+import { Intake } from '../../../agent/history/recorder/intake.ts';
 import { KnownUntil, knownPath, readKnown } from '../../../agent/history/store/known.ts';
 import { loadRecording } from '../../../agent/history/store/load.ts';
+import { encodeTake, type Take } from '../../../agent/history/wire/greeting.ts';
+import { encodeKnown } from '../../../agent/mirror/link/greeting.ts';
+import type { Peer } from '../../../agent/mirror/target/session.ts';
+import { FRAME_KIND, type FrameKind } from '../../../agent/mirror/wire/frame.ts';
+import { until } from '../../support/until.ts';
 import {
   controlOf,
   dataOf,
   fillBase,
+  GENERATION,
   newWorld,
   randomWrites,
   removeWorlds,
@@ -92,4 +99,121 @@ test('a word of a clock that was set back takes nothing away: what was written s
   await known.settled();
   expect(readKnown(world.folder)).toMatchObject({ mark: 8, timeUs: START_US + 4_000_000 });
   known.end();
+});
+
+/** A monitor's session with a recorder, both by the clock of the world. */
+class Session {
+  readonly world: RecordedWorld;
+  readonly #intake: Intake;
+  readonly #peer: Peer = { address: 'here', send: () => {}, stop: () => {}, pause: () => {}, resume: () => {} };
+
+  private constructor(world: RecordedWorld, intake: Intake) {
+    this.world = world;
+    this.#intake = intake;
+  }
+
+  static async begin(world: RecordedWorld, how: Take['how'], mark: number): Promise<Session> {
+    const volumes = [{ name: 'v0', bytes: SIZES[0] ?? 0 }];
+    const point = { mark: 0, chain: 0n };
+    const hello = {
+      monitor: 'm',
+      volumes,
+      generation: GENERATION,
+      ancestry: [],
+      tail: point,
+      durable: point,
+      session: 1,
+      carries: 'control' as const,
+      dataFolder: null,
+    };
+    const { folder, nowMs: startMs } = world;
+    const intake = await Intake.open({
+      folder,
+      logFolder: null,
+      monitor: 'm',
+      hello,
+      retention: { hours: 0, bytes: 0 },
+      log: (line) => world.said.push(line),
+      nowMs: () => world.nowMs,
+      steadyMs: () => world.nowMs - world.setMs,
+    });
+    const session = new Session(world, intake);
+    expect(await intake.greet(session.#peer, hello)).toBeNull();
+    session.say(FRAME_KIND.take, encodeTake({ how, from: { mark, chain: BigInt(mark) * 7n }, clockMs: startMs }));
+    await intake.recording.settled();
+    return session;
+  }
+
+  say(kind: FrameKind, body: Uint8Array, id = 0): void {
+    this.#intake.frame(this.#peer, { kind, count: 1, bodyBytes: body.length, session: 1, id, bodyCrc: 0 }, body);
+  }
+
+  async write(from: number, count: number): Promise<void> {
+    for (const write of randomWrites(new Prng(3), count, SIZES, from)) {
+      const timeNs = BigInt(this.world.nowMs) * 1_000_000n;
+      this.say(FRAME_KIND.control, controlOf({ ...write, timeNs }));
+      const data = dataOf(write);
+      if (data) this.say(FRAME_KIND.data, data);
+    }
+    const { recording } = this.#intake;
+    await until('it is kept', () => recording.prefix.mark === from + count - 1);
+  }
+
+  async whole(mark: number): Promise<void> {
+    this.say(FRAME_KIND.whole, encodeKnown(this.world.nowMs), mark);
+    await this.#intake.recording.settled();
+  }
+
+  known(mark: number): void {
+    this.say(FRAME_KIND.known, encodeKnown(this.world.nowMs), mark);
+  }
+
+  async end(): Promise<void> {
+    await this.#intake.close();
+  }
+}
+
+test('[HI9] a gap begins at the time until which all was known: what was idle before it is answered', async () => {
+  const world = newWorld(SIZES);
+  const startMs = world.nowMs;
+  let session = await Session.begin(world, 'base', 0);
+  await session.whole(0);
+  world.nowMs = startMs + 1000;
+  await session.write(1, 12);
+  world.nowMs = startMs + 100_000;
+  session.known(12);
+  await session.end();
+  const idle = [2000, 99_000, 100_000];
+  const marks = () => idle.map((ms) => found(world, ms)).map((one) => (one.ok ? one.mark : one.why));
+  expect(marks()).toEqual([12, 12, 12]);
+  // It was let go of: 13 to 43 are missing, and the next session breaks before the volumes are whole, and so does another one.
+  for (const begins of [200_000, 210_000]) {
+    world.nowMs = startMs + begins;
+    session = await Session.begin(world, 'changed', 43);
+    await session.end();
+    expect(marks()).toEqual([12, 12, 12]);
+  }
+  session = await Session.begin(world, 'changed', 43);
+  await session.write(44, 3);
+  await session.whole(46);
+  world.nowMs = startMs + 300_000;
+  session.known(46);
+  await session.write(47, 1);
+  await session.end();
+  const loaded = loadRecording(world.folder);
+  expect(loaded.extent.spans).toMatchObject([
+    { from: 0, to: 12, toUs: START_US + 100_000_000 },
+    { from: 46, to: 47 },
+  ]);
+  expect(marks()).toEqual([12, 12, 12]);
+  expect(found(world, 100_001)).toMatchObject({
+    ok: false,
+    why: expect.stringContaining('lies in a gap: marks 13 to'),
+  });
+  expect(found(world, 250_000)).toMatchObject({ ok: true, mark: 46 });
+  // So it is when the base has come up to there.
+  const recording = await world.open();
+  await recording.prune(0, recording.storedBytes - 1);
+  expect(recording.base.mark).toBe(12);
+  expect(marks()).toEqual([12, 12, 12]);
 });

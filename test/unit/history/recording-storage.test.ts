@@ -110,6 +110,7 @@ test('[OS6] a log device of another monitor, of other volumes or of another gene
       keepsBase: false,
       retention: { hours: 0, bytes: 0 },
       nowMs: () => world.nowMs,
+      steadyMs: () => world.nowMs,
       log: () => {},
       progress: () => {},
     });

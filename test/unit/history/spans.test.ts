@@ -86,6 +86,22 @@ test('the future, before the beginning, and a gap are refused, each by its name'
   expect(found(records, { mark: 7 })).toMatch(/not recorded yet/);
 });
 
+test('[HI9] a gap begins when all was known that is before it, not with the last write', () => {
+  const known = { kind: RECORD_KIND.whole, mark: 2, time: BigInt(NOON_US + 60_000_000) * 1000n };
+  const whole = { kind: RECORD_KIND.whole, mark: 5, time: BigInt(NOON_US + 90_000_000) * 1000n };
+  const records = [zero(1, 1000), zero(2, 2000), known, zero(5, 70_000_000), whole, zero(6, 91_000_000)];
+  const from = new Date((NOON_US + 60_000_000) / 1000).toISOString();
+  expect([2000, 59_000_000, 60_000_000, 90_000_000].map((us) => found(records, at(us)))).toEqual([2, 2, 2, 5]);
+  expect(found(records, at(60_000_001))).toContain(`lies in a gap: marks 3 to 4, from ${from} to `);
+  expect(found(records, { mark: 2 })).toBe(2);
+  // What came all the same has its own time.
+  expect(found([...records, zero(3, 3000), zero(4, 4000)], at(3500))).toBe(3);
+  // Another generation may have written before that.
+  const branch = { kind: RECORD_KIND.branch, mark: 2 };
+  const others = [zero(1, 1000), zero(2, 2000), known, branch, zero(5, 70_000_000), whole];
+  expect(found(others, at(59_000_000))).toMatch(/lies in a gap/);
+});
+
 test('a takeover elsewhere voids what it never had', () => {
   const branch = { kind: RECORD_KIND.branch, mark: 2 };
   const records = [zero(1, 1000), zero(2, 2000), zero(3, 3000), branch, zero(3, 4000)];
