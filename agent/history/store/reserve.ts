@@ -36,25 +36,27 @@ export interface ReserveOptions {
 
 export class Reserve {
   readonly #options: ReserveOptions;
-  #wanted = 0;
+  #largest = 0;
   #isMissing = false;
 
   constructor(options: ReserveOptions) {
     this.#options = options;
   }
 
-  /** There are segments that large. Makes room for it, and says so when that cannot be. */
+  /** There are segments that large. Makes room for it, and says so when there is less than for one of them. */
   make(segmentBytes: number): void {
     const { folder, volumesBytes, log } = this.#options;
-    const foldBytes = segmentBytes + Math.min(2 * segmentBytes, AHEAD_BYTES_MAX);
-    this.#wanted = Math.min(Math.max(this.#wanted, foldBytes), volumesBytes);
-    const bytes = this.#wanted + MORE_BYTES;
-    const code = extend(reservePath(folder), bytes);
-    if (code !== null && !this.#isMissing)
+    this.#largest = Math.max(this.#largest, segmentBytes);
+    const ahead = Math.min(2 * this.#largest, AHEAD_BYTES_MAX);
+    const least = Math.min(this.#largest, volumesBytes) + MORE_BYTES;
+    const bytes = Math.min(this.#largest + ahead, volumesBytes) + MORE_BYTES;
+    const { code, size } = extend(reservePath(folder), bytes);
+    const isMissing = code !== null && size < least;
+    if (isMissing && !this.#isMissing)
       log(
-        `recording ${folder}: a reserve of ${bytes} bytes cannot be made (${code}): when the storage is full it may be that nothing can be let go of; make room there`,
+        `recording ${folder}: a reserve of ${least} bytes cannot be made (${code}): when the storage is full it may be that nothing can be let go of; make room there`,
       );
-    this.#isMissing = code !== null;
+    this.#isMissing = isMissing;
   }
 
   free(): void {
@@ -62,15 +64,20 @@ export class Reserve {
   }
 }
 
-/** What is wrong, or null. What there is room for stays: what is written next would take it, and leave nothing to fold with. */
-function extend(path: string, bytes: number): string | null {
+/**
+ * What is wrong, or null, and how large it is. What there is room for stays: what is written next would take it, and leave nothing
+ * to fold with.
+ */
+function extend(path: string, bytes: number): { readonly code: string | null; readonly size: number } {
   let fd: number | null = null;
+  let size = 0;
   try {
     fd = openSync(path, 'a', 0o600);
-    for (let at = fstatSync(fd).size; at < bytes;) at += writeSync(fd, PIECE, 0, Math.min(PIECE.length, bytes - at));
-    return null;
+    ({ size } = fstatSync(fd));
+    while (size < bytes) size += writeSync(fd, PIECE, 0, Math.min(PIECE.length, bytes - size));
+    return { code: null, size };
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    return { code: (error as NodeJS.ErrnoException).code ?? (error as Error).message, size };
   } finally {
     if (fd !== null) closeSync(fd);
   }
