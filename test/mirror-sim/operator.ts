@@ -11,15 +11,8 @@ export function actSomewhere(sim: Simulation, site: Site): void {
   const isForced = prng.chance(1, 4);
   const command = prng.pick(['mirror-handover', 'mirror-takeover', 'mirror-failback']);
   if (site.target) void site.command('mirror-takeover', { force: isForced && isCopy(site) });
-  else {
-    const how = { force: isForced, discard: prng.chance(1, 2) };
-    if (command !== 'mirror-failback' || !isLast(sim, site)) void site.command(command, how);
-  }
+  else void site.command(command, { force: isForced, discard: prng.chance(1, 2) });
 }
-
-/** Nobody else has anything that is whole: who gives up there too leaves nobody. */
-const isLast = (sim: Simulation, site: Site): boolean =>
-  sim.sites.every((other) => other === site || (!other.source && !isCopy(other)));
 
 /** By force anything can be made a source, also what was never whole; nobody does that. */
 export const isCopy = ({ target }: Site): boolean => target !== null && target.status().state !== 'initialising';

@@ -251,7 +251,7 @@ export class RecordSession implements Follower {
       drain: () => this.#pump(),
       closed: ended,
     };
-    return new LinkConnection(socket, events);
+    return new LinkConnection(socket, events, machine.timers.soon);
   }
 
   async #greet(control: LinkConnection, session: number, ended: (reason: string) => void): Promise<void> {

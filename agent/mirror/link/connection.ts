@@ -3,7 +3,6 @@
  * when to stop, and `onDrain` when to go on.
  */
 import type { TLSSocket } from 'node:tls';
-import { copyBytes } from '../../base/bytes.ts';
 import { crc32 } from '../../base/crc32.ts';
 import type { Pace } from '../core/pace.ts';
 import { encodeFrame, FRAME, hasOwnSums, type Frame, type FrameKind } from '../wire/frame.ts';
@@ -49,6 +48,7 @@ export type LinkSocket = Pick<
 
 export class LinkConnection {
   readonly #socket: LinkSocket;
+  readonly #soon: (action: () => void) => void;
   #isCorked = false;
   #reason = 'the peer closed the link';
   #isClosed = false;
@@ -56,9 +56,17 @@ export class LinkConnection {
   readonly #drain: () => void;
   #cancelDrain: (() => void) | null = null;
 
-  /** `bound`: on what leaves; `isFull` and `drain` follow it. */
-  constructor(socket: LinkSocket, events: ConnectionEvents, bound: Bound | null = null) {
+  /**
+   * `soon`: calls the action when this turn of the event loop is over. `bound`: on what leaves; `isFull` and `drain` follow it.
+   */
+  constructor(
+    socket: LinkSocket,
+    events: ConnectionEvents,
+    soon: (action: () => void) => void = setImmediate,
+    bound: Bound | null = null,
+  ) {
     this.#socket = socket;
+    this.#soon = soon;
     this.#bound = bound;
     this.#drain = () => events.drain();
     const reader = new FrameReader((frame, body) => events.frame(frame, body));
@@ -88,21 +96,17 @@ export class LinkConnection {
     return this.#socket.writableLength;
   }
 
-  /** `pieces` are copied: into one, for TLS would join them again. Entries bear checksums of their own. */
+  /** `pieces` are the socket's until they have left; entries bear checksums of their own. */
   send(kind: FrameKind, session: number, id: number, count = 0, ...pieces: readonly Uint8Array[]): void {
     if (!this.isOpen) return;
     this.#cork();
     const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const bodyCrc = hasOwnSums(kind) ? 0 : pieces.reduce((crc, piece) => crc32(piece, crc), 0);
-    const bytes = Buffer.allocUnsafe(FRAME.bytes + bodyBytes);
-    encodeFrame({ kind, count, bodyBytes, session, id, bodyCrc }, bytes, 0);
-    let at: number = FRAME.bytes;
-    for (const piece of pieces) {
-      copyBytes(piece, bytes, at);
-      at += piece.length;
-    }
-    this.#socket.write(bytes);
-    this.#bound?.pace.sent(bytes.length, this.#bound.nowMs());
+    const header = new Uint8Array(FRAME.bytes);
+    encodeFrame({ kind, count, bodyBytes, session, id, bodyCrc }, header, 0);
+    this.#socket.write(header);
+    for (const piece of pieces) this.#socket.write(piece);
+    this.#bound?.pace.sent(header.length + bodyBytes, this.#bound.nowMs());
   }
 
   /** Whether more has to wait; `drain` comes when it need not. */
@@ -117,12 +121,12 @@ export class LinkConnection {
     return true;
   }
 
-  /** All frames of one call of the event loop leave together, and at its end. */
+  /** All frames of one turn of the event loop leave together. */
   #cork(): void {
     if (this.#isCorked) return;
     this.#isCorked = true;
     this.#socket.cork();
-    queueMicrotask(() => {
+    this.#soon(() => {
       this.#isCorked = false;
       this.#socket.uncork();
     });

@@ -58,8 +58,6 @@ export interface Begin {
   readonly isInPlace: boolean;
   /** By what volumes are compared. */
   readonly checksum: Checksum;
-  /** False: nobody waits for what is in memory here and not durable. An earlier source does not say it, and may wait. */
-  readonly isReceiptAwaited?: boolean;
 }
 
 /** Either: the end of a session, in words. */
@@ -246,7 +244,6 @@ export function decodeBegin(body: Uint8Array): Begin {
     isFirst: flag(from, 'isFirst'),
     isInPlace: flag(from, 'isInPlace'),
     checksum: word(from, 'checksum', CHECKSUMS),
-    ...(from['isReceiptAwaited'] === undefined ? {} : { isReceiptAwaited: flag(from, 'isReceiptAwaited') }),
   };
 }
 

@@ -27,7 +27,7 @@ export async function dialled(
   } finally {
     inTime();
   }
-  return new LinkConnection(socket, events, boundBy(pace, host));
+  return new LinkConnection(socket, events, timers.soon, boundBy(pace, host));
 }
 
 /** `pace`: of all connections to one target that carry data. */

@@ -76,7 +76,7 @@ export class Joined {
         this.#again(reason);
       },
     };
-    const connection = new LinkConnection(socket, events, bound ?? null);
+    const connection = new LinkConnection(socket, events, timers.soon, bound ?? null);
     connection.send(FRAME_KIND.hello, 0, 0, 0, this.#parts.hello());
     this.#events.opened(connection);
     return undefined;

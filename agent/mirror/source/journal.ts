@@ -449,9 +449,8 @@ export class SourceJournal {
   }
 
   #refuse(): void {
-    this.#memory.set(JOURNAL_WORD.storedWatched, 1);
-    if (!this.#isRefusing) this.#memory.ring(JOURNAL_WORD.volumeBell);
     this.#isRefusing = true;
+    this.#memory.set(JOURNAL_WORD.storedWatched, 1);
     this.#look();
   }
 
@@ -464,8 +463,6 @@ export class SourceJournal {
     this.#memory.set(JOURNAL_WORD.told, 0);
     this.#look();
     this.#waits.answer(this.#durable);
-    // Somebody waits for what the volumes show behind an entry that is durable by now.
-    if (this.#images.size > 0) this.#memory.ring(JOURNAL_WORD.volumeBell);
     if (this.#isRefusing) this.#offerRoom();
     this.#events.progress();
   }

@@ -35,7 +35,7 @@ interface Running extends Pick<SessionBegin, 'session' | 'windowBytes'> {
   readonly extras: Set<DataLink>;
   cursor: RingCursor;
   /** Taken out of the ring, and not sent yet: it ends there. */
-  next: { readonly batch: Batch; readonly place: RingPlace; readonly isBorrowed: boolean } | null;
+  next: { readonly batch: Batch; readonly place: RingPlace } | null;
   /** Of all entries that were sent. */
   longest: number;
   /** Behind what was last sent on another connection than the first. */
@@ -174,17 +174,13 @@ export class Outflow {
   #sendNext(running: Running): boolean {
     const { cursor, session } = running;
     if (!running.next) {
-      const batch = this.#takesMore(running) ? cursor.take(BATCH_BYTES, true) : null;
+      const batch = this.#takesMore(running) ? cursor.take(BATCH_BYTES) : null;
       if (!batch) return false;
-      running.next = { batch, place: cursor.place, isBorrowed: true };
+      running.next = { batch, place: cursor.place };
     }
-    const { batch, place, isBorrowed } = running.next;
+    const { batch, place } = running.next;
     const link = this.#linkFor(running, batch);
-    if (!link) {
-      // The window may be written over before it leaves.
-      if (isBorrowed) running.next = { batch: { ...batch, bytes: batch.bytes.slice() }, place, isBorrowed: false };
-      return false;
-    }
+    if (!link) return false;
     running.next = null;
     running.longest = Math.max(running.longest, batch.longest);
     if (link !== running.first) running.spreadEnd = place.position;
@@ -233,7 +229,7 @@ export class Outflow {
     try {
       const batch = await cursor.load(BATCH_BYTES);
       // Meanwhile the base may have moved on.
-      if (batch && cursor === running.cursor) running.next = { batch, place: cursor.place, isBorrowed: false };
+      if (batch && cursor === running.cursor) running.next = { batch, place: cursor.place };
     } catch (error) {
       running.first.connection.end(error instanceof Error ? error.message : String(error));
       return;

@@ -34,8 +34,6 @@ export interface SessionHost {
   durable(): Promise<RingPlace>;
   /** Whether checkpoints will refer to what was sent. */
   readonly keepsTransfers: boolean;
-  /** Whether clients are answered by what a target has in memory. */
-  readonly isReceiptAwaited: boolean;
   /** The cluster key that seals now. */
   key(): Uint8Array;
   readonly compared: ComparedHost;

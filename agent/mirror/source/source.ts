@@ -207,13 +207,15 @@ function saveTo(
   }
 }
 
-interface HostOpened extends Pick<Opened, 'monitor' | 'succession' | 'scanner' | 'journalFile'> {
-  readonly machine: Machine;
-}
-
 function hostOf(
   settings: MirrorSourceSettings,
-  { monitor, succession, scanner, journalFile, machine }: HostOpened,
+  {
+    monitor,
+    succession,
+    scanner,
+    journalFile,
+    machine,
+  }: Pick<Opened, 'monitor' | 'succession' | 'scanner' | 'journalFile'> & { readonly machine: Machine },
   parts: SourceParts,
 ): SessionHost {
   const { journal, group } = monitor;
@@ -235,7 +237,6 @@ function hostOf(
     },
     rival: (rival, reason) => succession.met(rival, reason),
     keepsTransfers: settings.checkpoint !== null,
-    isReceiptAwaited: settings.acknowledge === 'receipt',
     get oldest() {
       return journal.oldest;
     },

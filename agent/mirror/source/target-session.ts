@@ -449,11 +449,10 @@ export class TargetSession {
     const begins = meeting.how === 'replay' ? meeting : { ...meeting, from: present.mark };
     this.link.met(begins);
     this.#isKeeping = false;
-    const { compared, isReceiptAwaited } = host;
+    const { checksum } = host.compared;
     const isFirst = meeting.how !== 'replay' && meeting.isFirst;
     const isInPlace = isFirst && this.#order.compare === 'in place';
-    const how = { how: meeting.how, from: pointOf(cursor.place), isFirst, isInPlace };
-    const begin = { ...how, checksum: compared.checksum, isReceiptAwaited };
+    const begin = { how: meeting.how, from: pointOf(cursor.place), isFirst, isInPlace, checksum };
     // What it shows now: every write behind that was, or is, noted.
     if (meeting.how === 'replay') this.lacks.mayShow(welcome.cut);
     connection.send(FRAME_KIND.begin, session, 0, 0, encodeBegin(begin));

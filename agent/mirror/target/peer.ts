@@ -27,11 +27,15 @@ export class LinkPeer implements Peer {
     this.#timers = timers;
     this.address = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    this.#connection = new LinkConnection(socket, {
-      frame: (frame, body) => events.frame(this, frame, body),
-      drain: () => {},
-      closed: (reason) => events.closed(this, reason),
-    });
+    this.#connection = new LinkConnection(
+      socket,
+      {
+        frame: (frame, body) => events.frame(this, frame, body),
+        drain: () => {},
+        closed: (reason) => events.closed(this, reason),
+      },
+      timers.soon,
+    );
   }
 
   send(kind: FrameKind, session: number, id: number, body?: Uint8Array): void {

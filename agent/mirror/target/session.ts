@@ -102,7 +102,6 @@ export class Sessions {
   #isReady = false;
   #held: Held[] = [];
   #isReporting = false;
-  #isReceiptAwaited = true;
   #told: { readonly received: number; readonly durable: number; readonly roomBytes: number } | null = null;
   #received = 0;
   #isClosing = false;
@@ -266,7 +265,6 @@ export class Sessions {
     const { peer } = link;
     this.#displace(hello, `session ${session} was begun from ${peer.address}: two sources must not run`);
     this.#session = session;
-    this.#isReceiptAwaited = begin.isReceiptAwaited !== false;
     this.#running = hello;
     this.#heardMs = this.#parts.nowMs();
     this.#isReady = false;
@@ -383,9 +381,7 @@ export class Sessions {
     link.longestBytes = Math.max(link.longestBytes, body.length);
     // A COMMIT that gives room must not stand behind what waits for room.
     if (link.heldBytes > HELD_BYTES_MAX + 3 * link.longestBytes) link.peer.pause();
-    // What is durable says that it was received too, and is told when the journal gets on.
-    const { arrivals } = this.#copy;
-    if (this.#isReceiptAwaited || arrivals.durable >= arrivals.head) this.#reportSoon();
+    return this.#reportSoon();
   }
 
   #placeHeld(): void {

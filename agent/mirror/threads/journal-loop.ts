@@ -16,12 +16,6 @@ import { GENERATION_BYTES } from '../wire/layout.ts';
 /** Longest time for which something appended stays unflushed when nobody waits for it. */
 export const LAZY_FLUSH_MS = 100;
 const IDLE_MS = 1000;
-/**
- * Nobody waits for the volume thread, and to wake it costs more than what it does with one write: so it hears of much at a time, or of
- * what is so old, unless main says that it wants it to get on.
- */
-const MORE_BYTES = 1024 * 1024;
-const MORE_MS = 5;
 const RETRY_MS_MIN = 10;
 const RETRY_MS_MAX = 1000;
 const ESTALE = 116;
@@ -51,9 +45,6 @@ export class JournalLoop {
   #appended: number;
   #written: number;
   #durable: number;
-  /** Durable when the volume thread was last woken, and when that was. */
-  #offered: number;
-  #offeredMs = -Infinity;
   #writtenSinceMs = 0;
   #retryMs = 0;
   #retryAtMs = -Infinity;
@@ -66,7 +57,6 @@ export class JournalLoop {
     this.#appended = from;
     this.#written = from;
     this.#durable = from;
-    this.#offered = from;
   }
 
   /** Does what is due; answers how many ms may pass before the next step unless the bell rings. */
@@ -82,11 +72,9 @@ export class JournalLoop {
     const result = this.#work(nowMs);
     if (result < 0) return this.#failed(result, nowMs);
     this.#well();
-    const offerMs = this.#offer(nowMs);
     if (memory.position(JOURNAL_WORD.appended, this.#written) > this.#written) return 0;
     if (memory.get(JOURNAL_WORD.superWanted) !== memory.get(JOURNAL_WORD.superDone)) return 0;
-    if (this.#written === this.#durable) return Math.min(IDLE_MS, offerMs);
-    return Math.min(offerMs, Math.max(0, this.#writtenSinceMs + LAZY_FLUSH_MS - nowMs));
+    return this.#written > this.#durable ? Math.max(0, this.#writtenSinceMs + LAZY_FLUSH_MS - nowMs) : IDLE_MS;
   }
 
   /** Everything that was appended is made durable, and the last superblock written: 0 or a negative errno. */
@@ -136,21 +124,9 @@ export class JournalLoop {
     this.#durable = this.#written;
     this.#memory.publish(JOURNAL_WORD.durable, this.#durable);
     Atomics.add(this.#memory.words, JOURNAL_WORD.journalFlushes, 1);
+    this.#parts.more();
     this.#parts.tell();
     return 0;
-  }
-
-  /** Wakes the volume thread when it is to get on; answers how many ms that has time, Infinity where it has heard of all. */
-  #offer(nowMs: number): number {
-    if (this.#offered === this.#durable) return Infinity;
-    const memory = this.#memory;
-    const isMuch = this.#durable - this.#offered >= Math.min(MORE_BYTES, memory.windowBytes / 8);
-    const isWanted = memory.get(JOURNAL_WORD.storedWatched) === 1;
-    if (!isMuch && !isWanted && nowMs < this.#offeredMs + MORE_MS) return this.#offeredMs + MORE_MS - nowMs;
-    this.#offered = this.#durable;
-    this.#offeredMs = nowMs;
-    this.#parts.more();
-    return Infinity;
   }
 
   #superblock(): number {

@@ -89,7 +89,6 @@ class World {
       },
       durable: async () => Promise.resolve(START),
       keepsTransfers: false,
-      isReceiptAwaited: false,
       key: () => new Uint8Array(32),
       compared: { checksum: 'crc32', volumes: VOLUMES },
       changed: () => {},

@@ -45,7 +45,6 @@ export class JournalWorld {
   loop!: JournalLoop;
   nowMs = 0;
   tells = 0;
-  mores = 0;
   /** Whether entries before this position may be freed. */
   mayFree: (position: number) => boolean = () => true;
   #milestones: RingPlace[] = [];
@@ -80,7 +79,7 @@ export class JournalWorld {
       open: () => this.disk,
       nowMs: () => this.nowMs,
       tell: () => void this.tells++,
-      more: () => void this.mores++,
+      more: () => {},
     });
     this.loop.step();
   }

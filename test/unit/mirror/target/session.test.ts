@@ -71,29 +71,6 @@ test('[CY2] marks in any order: memory and disk are told apart, and nothing is d
   expect(peer.last(sealed)).toMatchObject({ id: 1 });
 });
 
-test('[MI2] where nobody waits for a receipt, what has come is told when it is durable', () => {
-  const other = world.greet();
-  const session = world.session + 1;
-  const how = {
-    how: 'replay',
-    from: world.model.point(0),
-    isFirst: false,
-    isInPlace: false,
-    checksum: 'crc32',
-  } as const;
-  world.frame(other, begin, session, 0, encodeBegin({ ...how, isReceiptAwaited: false }));
-  world.settle();
-  const before = other.said.length;
-  cycle();
-  send([1, 2, 3, 4, 5, 6], other, session);
-  expect(other.said.length).toBe(before);
-  world.stepJournal();
-  expect(other.last(stored)).toMatchObject({ session, id: 6 });
-  // All of it is there already: no journal gets on by it, and it is told all the same.
-  send([5, 6], other, session);
-  expect(other.last(stored)).toMatchObject({ session, id: 6 });
-});
-
 test('[CY2] what a lost connection brought and has no place yet goes with it, and is taken on another one', () => {
   const other = world.greet(world.session);
   const keeper = world.greet(world.session);
