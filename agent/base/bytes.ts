@@ -22,6 +22,18 @@ export function sameBytes(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset
   return true;
 }
 
+/** Below this a call into native code costs more than it saves. */
+const FILL_BYTES_MIN = 256;
+
+/**
+ * Copies `from` into `into` at `at`; they do not overlap. Where one of them is shared memory, `set` copies word by word, as atomics, at a
+ * third of the rate; to fill a part of a buffer with a buffer of its length is a plain copy.
+ */
+export function copyBytes(from: Uint8Array, into: Uint8Array, at: number): void {
+  if (from.length < FILL_BYTES_MIN) into.set(from, at);
+  else Buffer.prototype.fill.call(into, from, at, at + from.length);
+}
+
 export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));

@@ -2,6 +2,7 @@
  * Puts entries into the window: stamps them, copies the payload once, and keeps within what may be overwritten. The one
  * place where marks are given ([MI1]): whoever appends first comes first.
  */
+import { copyBytes } from '../../base/bytes.ts';
 import { assert } from '../../base/errors.ts';
 import { crc32 } from '../../base/crc32.ts';
 import { JOURNAL_WORD, type JournalMemory } from '../store/journal-memory.ts';
@@ -181,7 +182,7 @@ export class Appender {
     let crc = 0;
     let to = at;
     for (const chunk of chunks) {
-      window.set(chunk, to);
+      copyBytes(chunk, window, to);
       crc = crc32(chunk, crc);
       to += chunk.length;
     }

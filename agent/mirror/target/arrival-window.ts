@@ -2,7 +2,7 @@
  * Puts arrivals into the window, in the order in which they come: each as it is, but for what tells of its place. Keeps
  * within what may be overwritten: in the window what is durable, in the file what the tail has passed.
  */
-import { dataView, setU64 } from '../../base/bytes.ts';
+import { copyBytes, dataView, setU64 } from '../../base/bytes.ts';
 import { crc32 } from '../../base/crc32.ts';
 import { JOURNAL_WORD, type JournalMemory } from '../store/journal-memory.ts';
 import { skipBefore } from '../store/ring.ts';
@@ -60,7 +60,7 @@ export class ArrivalWindow {
     if (skip > 0) this.#skip(skip, entry);
     const position = this.#head;
     const to = position % windowBytes;
-    window.set(from.subarray(offset, offset + bytes), to);
+    copyBytes(from.subarray(offset, offset + bytes), window, to);
     setU64(this.#view, to + at.position, position);
     this.#view.setUint32(to + at.durableBack, (position - this.durable) / ENTRY_ALIGN, true);
     this.#view.setUint32(to + at.headerCrc, crc32(window.subarray(to, to + at.headerCrc)), true);
