@@ -81,6 +81,8 @@ export class RecordSession implements Follower {
   /** When that began, in ms since 1970. */
   #sinceMs: number;
   #problem: string | null = null;
+  /** Why the recorder ends the session, in its words. */
+  #stopped: string | null = null;
   #told = '';
   #isRefused = false;
   #gaps = 0;
@@ -215,9 +217,11 @@ export class RecordSession implements Follower {
   async #session(): Promise<string> {
     let end: (reason: string) => void = () => {};
     const closed = new Promise<string>((resolve) => (end = resolve));
+    this.#stopped = null;
+    // It says so on each connection, and the first that is gone is not always the one that was read.
     const ended = (reason: string): void => {
-      this.#greeting.fail(reason);
-      end(reason);
+      this.#greeting.fail(this.#stopped ?? reason);
+      end(this.#stopped ?? reason);
     };
     const session = randomInt(1, 2 ** 47);
     const control = await this.#dial(ended);
@@ -390,6 +394,7 @@ export class RecordSession implements Follower {
         const stop = decodeStop(body);
         this.#isRefused = !stop.again;
         reason = stop.reason;
+        this.#stopped = reason;
       } catch (error) {
         if (!(error instanceof GreetingError)) throw error;
       }
