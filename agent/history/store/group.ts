@@ -36,16 +36,20 @@ export const bodyBytes = ({ bodies }: Pick<Group, 'bodies'>): number =>
  * folded when all that it names is here. A word goes behind all that it speaks of.
  */
 export function partsOf(group: Group, most: number): readonly Group[] {
-  const parts = bodiesOf(group, most).map((bodies) => ({
+  const pieces = bodiesOf(group, most);
+  if (pieces.length === 1) return [group];
+  const parts = pieces.map((bodies) => ({
     bodies,
     records: [] as ControlRecord[],
     words: [] as Word[],
     images: [] as readonly Image[],
   }));
   let top = 0;
-  const tops = parts.map(({ bodies }) => (top = Math.max(top, ...marksOf(bodies))));
+  const tops = pieces.map((bodies) => (top = marksOf(bodies).reduce((a, b) => Math.max(a, b), top)));
   for (const record of group.records) parts.at(tops.findIndex((mark) => mark >= record.mark))?.records.push(record);
-  const lowest = parts.map(({ bodies, records }) => Math.min(...marksOf(bodies), ...records.map(({ mark }) => mark)));
+  const lowest = parts.map(({ bodies, records }) =>
+    [...marksOf(bodies), ...records.map(({ mark }) => mark)].reduce((a, b) => Math.min(a, b), Infinity),
+  );
   let at = 0;
   for (const word of group.words) {
     const behind = lowest.findLastIndex((mark) => mark <= word.mark);
@@ -87,7 +91,7 @@ function split({ body, arrived }: Body, most: number): readonly Body[] {
   }
   if (pieces.length === 0) return [{ body, arrived }];
   return pieces.map((piece) => {
-    const [begin, end] = [piece[0]?.offset ?? 0, Math.max(...piece.map(endOf))];
+    const [begin, end] = [piece[0]?.offset ?? 0, piece.reduce((last, one) => Math.max(last, endOf(one)), 0)];
     const own = piece.map(({ header, offset }) => ({ header, offset: offset - begin }));
     return { body: body.subarray(begin, end), arrived: own };
   });

@@ -88,3 +88,11 @@ test('[HI4] all of a group is in its parts, none of them larger than a segment, 
   }
   expect(most).toBeGreaterThan(10);
 });
+
+test('a recorder whose storage was away for long has more control than a call takes arguments', () => {
+  const records = Array.from({ length: 300_000 }, (_, i) => ({ ...EMPTY_RECORD, kind: RECORD_KIND.zero, mark: i + 1 }));
+  const header = { ...SIZES, mark: 300_000, payloadBytes: MOST };
+  const bodies = [1, 2].map(() => ({ body: new Uint8Array(dataBytes(MOST)), arrived: [{ header, offset: 0 }] }));
+  const parts = partsOf({ bodies, records, words: [], images: [] }, MOST);
+  expect(parts.map((part) => part.records.length)).toEqual([300_000, 0]);
+});
