@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ask } from '../../agent/control-client.ts';
@@ -204,10 +204,7 @@ export class HistoryBed {
 
   /** What clients of a side see. */
   async seenBy(side: Side): Promise<Buffer> {
-    const image = join(this.pair.folder, 'seen');
-    const { status, stderr } = await run(['nbdcopy', this.pair.uri(side), image], { timeoutMs: SOON_MS });
-    if (status !== 0) throw new Error(stderr);
-    return readFileSync(image);
+    return this.pair.served(side);
   }
 
   async remove(): Promise<void> {

@@ -10,6 +10,7 @@ import { FRAME_KIND, type Frame } from '../../mirror/wire/frame.ts';
 import { isRecording, readHead } from '../store/files.ts';
 import { timeOf } from '../store/clock-list.ts';
 import { KnownUntil } from '../store/known.ts';
+import { PENDING_BYTES_MAX } from '../store/reserve.ts';
 import { Recording, type Retention } from '../store/recording.ts';
 import { restoreFrom, type Restored } from '../store/restore-from.ts';
 import { decodeTake, encodeRecordingState, type RecordHello, type Take } from '../wire/greeting.ts';
@@ -30,8 +31,6 @@ export interface IntakeOptions {
 }
 
 const GONE = 'it was gone before it was answered';
-/** More is not read while so much is not written. */
-const PENDING_BYTES_MAX = 32 * 1024 * 1024;
 
 export class Intake {
   readonly #options: IntakeOptions;

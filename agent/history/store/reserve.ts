@@ -15,8 +15,8 @@ const SEGMENTS_OF_STORAGE = 16;
 const SEGMENTS_OF_BOUND = 8;
 /** Heads, checksums, and what a file system needs for itself. */
 const MORE_BYTES = 1024 * 1024;
-/** Control is ahead of its data by what a recorder holds of a session, at most. */
-const AHEAD_BYTES_MAX = 32 * 1024 * 1024;
+/** A recorder reads no more while so much is not written: control is no further ahead of its data than that. */
+export const PENDING_BYTES_MAX: number = 32 * 1024 * 1024;
 const PIECE = new Uint8Array(MORE_BYTES);
 
 /** `bound`: of all segments of the recording; 0 without. */
@@ -47,7 +47,7 @@ export class Reserve {
   make(segmentBytes: number): void {
     const { folder, volumesBytes, log } = this.#options;
     this.#largest = Math.max(this.#largest, segmentBytes);
-    const ahead = Math.min(2 * this.#largest, AHEAD_BYTES_MAX);
+    const ahead = Math.min(2 * this.#largest, PENDING_BYTES_MAX);
     const least = Math.min(this.#largest, volumesBytes) + MORE_BYTES;
     const bytes = Math.min(this.#largest + ahead, volumesBytes) + MORE_BYTES;
     const { code, size } = extend(reservePath(folder), bytes);
